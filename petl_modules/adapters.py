@@ -1,0 +1,259 @@
+"""Adapter blocks: small branches that stand beside a frozen sublayer.
+
+A block maps hidden states ``[batch, time, d_model]`` to the same shape and
+returns its branch alone: residuals belong to ``petl_modules.insertion``.
+
+Bottleneck: https://arxiv.org/abs/1902.00751
+ConvPass: https://arxiv.org/abs/2207.07039
+Conformer: https://arxiv.org/abs/2312.03694, section 2
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def bottleneck_size(d_model, reduction):
+    """Width r of a bottleneck, ``round(d_model / reduction)``.
+
+    Arguments
+    ---------
+    d_model : int
+        Hidden size of the encoder.
+    reduction : float
+        How many times narrower than ``d_model`` the bottleneck is.
+
+    Returns
+    -------
+    int
+        The width, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is below 1 or larger than ``d_model``.
+
+    Example
+    -------
+    >>> bottleneck_size(768, reduction=64)
+    12
+    """
+    if not 1 <= reduction <= d_model:
+        raise ValueError(
+            f"reduction {reduction} does not fit a hidden size of {d_model}: "
+            f"it must lie between 1 and {d_model} (the bottleneck is "
+            "round(hidden size / reduction) wide)"
+        )
+    return round(d_model / reduction)
+
+
+class Bottleneck(nn.Module):
+    """Bottleneck adapter: ``up(GELU(down(x)))``.
+
+    Arguments
+    ---------
+    d_model : int
+        Hidden size of the encoder.
+    reduction : float
+        The bottleneck is ``round(d_model / reduction)`` wide.
+    init_std : float
+        Standard deviation of the up projection at the start. 0, the default,
+        makes the branch silent at step 0.
+
+    Example
+    -------
+    >>> block = Bottleneck(768, reduction=64)
+    >>> block(torch.rand(2, 50, 768)).shape
+    torch.Size([2, 50, 768])
+    """
+
+    def __init__(self, d_model, *, reduction=64, init_std=0.0):
+        super().__init__()
+        width = bottleneck_size(d_model, reduction)
+        self.down = nn.Linear(d_model, width)
+        self.up = nn.Linear(width, d_model)
+        nn.init.normal_(self.down.weight, std=0.02)
+        nn.init.zeros_(self.down.bias)
+        nn.init.normal_(self.up.weight, std=init_std)
+        nn.init.zeros_(self.up.bias)
+
+    @staticmethod
+    def inner(hidden, experts, valid=None):
+        """What happens between the projections, for any number of experts.
+
+        Arguments
+        ---------
+        hidden : torch.Tensor
+            Down projections, side by side: ``[batch, time, experts * r]``.
+        experts : sequence of Bottleneck
+            The experts, in the order in which they stand in ``hidden``.
+        valid : torch.Tensor or None
+            Mask of real frames, ``[batch, time]`` bool.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, time, experts * r]``.
+        """
+        return F.gelu(hidden)
+
+    def forward(self, x, valid=None):
+        """Returns the branch.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Hidden states ``[batch, time, d_model]``.
+        valid : torch.Tensor or None
+            Mask of real frames, ``[batch, time]`` bool. None: all are real.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, time, d_model]``.
+        """
+        return self.up(self.inner(self.down(x), [self], valid))
+
+
+def quick_gelu(x):
+    """The sigmoid approximation of GELU, ``x * sigmoid(1.702 x)``."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+class ConvPass(nn.Module):
+    """Bottleneck with a convolution over neighbouring tokens.
+
+    ``up(dropout(QuickGELU(conv(QuickGELU(down(x))))))``, the convolution
+    three tokens wide.
+
+    Arguments
+    ---------
+    d_model : int
+        Hidden size of the encoder.
+    reduction : float
+        The bottleneck is ``round(d_model / reduction)`` wide.
+    dropout : float
+        Probability of dropping a value in front of the up projection.
+    init_std : float
+        Standard deviation of the up projection at the start. 0, the default,
+        makes the branch silent at step 0.
+
+    Example
+    -------
+    >>> block = ConvPass(768, reduction=64)
+    >>> block(torch.rand(2, 50, 768)).shape
+    torch.Size([2, 50, 768])
+    """
+
+    def __init__(self, d_model, *, reduction=64, dropout=0.1, init_std=0.0):
+        super().__init__()
+        width = bottleneck_size(d_model, reduction)
+        self.down = nn.Linear(d_model, width)
+        self.conv = nn.Conv1d(width, width, kernel_size=3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+        self.up = nn.Linear(width, d_model)
+        nn.init.xavier_uniform_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+        nn.init.xavier_uniform_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)
+        nn.init.normal_(self.up.weight, std=init_std)
+        nn.init.zeros_(self.up.bias)
+
+    @staticmethod
+    def inner(hidden, experts, valid=None):
+        """What happens between the projections (see ``Bottleneck.inner``).
+
+        The experts' convolutions run as the groups of one.
+        """
+        hidden = quick_gelu(hidden)
+        if valid is not None:
+            hidden = hidden * valid.unsqueeze(-1)
+        hidden = F.conv1d(
+            hidden.transpose(1, 2),
+            torch.cat([expert.conv.weight for expert in experts]),
+            torch.cat([expert.conv.bias for expert in experts]),
+            padding=1,
+            groups=len(experts),
+        )
+        return experts[0].dropout(quick_gelu(hidden.transpose(1, 2)))
+
+    def forward(self, x, valid=None):
+        """Returns the branch (shapes as in ``Bottleneck.forward``)."""
+        return self.up(self.inner(self.down(x), [self], valid))
+
+
+class Conformer(nn.Module):
+    """The convolution module of the Conformer, r channels wide.
+
+    [LayerNorm], pointwise convolution to 2r, GLU, depthwise convolution,
+    BatchNorm, SiLU, pointwise convolution to ``d_model``, dropout. Padding
+    is left out of the convolution and of the BatchNorm statistics.
+
+    Arguments
+    ---------
+    d_model : int
+        Hidden size of the encoder.
+    reduction : float
+        r is ``round(d_model / reduction)``.
+    kernel_size : int
+        Width of the depthwise convolution in tokens. Of the padding an even
+        width needs, the smaller half stands in front.
+    dropout : float
+        Probability of dropping a value of the result.
+    input_norm : bool
+        Whether a LayerNorm stands in front. Encoders that normalise before
+        the sublayer, as AST does, need none.
+
+    Raises
+    ------
+    ValueError
+        If ``kernel_size`` is below 1.
+
+    Example
+    -------
+    >>> block = Conformer(768, reduction=96, kernel_size=8)
+    >>> block(torch.rand(2, 50, 768)).shape
+    torch.Size([2, 50, 768])
+    """
+
+    def __init__(
+        self,
+        d_model,
+        *,
+        reduction=96,
+        kernel_size=31,
+        dropout=0.0,
+        input_norm=False,
+    ):
+        super().__init__()
+        if kernel_size < 1:
+            raise ValueError(f"kernel_size {kernel_size} must be at least 1")
+        width = bottleneck_size(d_model, reduction)
+        left = (kernel_size - 1) // 2
+        self.same = (left, kernel_size - 1 - left)
+        self.norm = nn.LayerNorm(d_model) if input_norm else nn.Identity()
+        self.pointwise_in = nn.Linear(d_model, 2 * width)
+        self.depthwise = nn.Conv1d(width, width, kernel_size, groups=width)
+        self.batch_norm = nn.BatchNorm1d(width)
+        self.pointwise_out = nn.Linear(width, d_model)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.zeros_(self.pointwise_out.weight)
+        nn.init.zeros_(self.pointwise_out.bias)
+
+    def forward(self, x, valid=None):
+        """Returns the branch (shapes as in ``Bottleneck.forward``)."""
+        hidden = F.glu(self.pointwise_in(self.norm(x)), dim=-1)
+        if valid is not None:
+            hidden = hidden * valid.unsqueeze(-1)
+        hidden = F.pad(hidden.transpose(1, 2), self.same)
+        hidden = self.depthwise(hidden)
+        if valid is None:
+            hidden = self.batch_norm(hidden).transpose(1, 2)
+        else:
+            frames = self.batch_norm(hidden.transpose(1, 2)[valid])
+            hidden = frames.new_zeros(*valid.shape, frames.shape[-1])
+            hidden[valid] = frames
+        return self.dropout(self.pointwise_out(F.silu(hidden)))

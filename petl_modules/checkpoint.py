@@ -1,0 +1,197 @@
+"""Checkpoints of a tuned model: what was trained, and what it fits.
+
+A file holds the trained parameters and the buffers of trained modules, under
+names that do not depend on the wrappers (``head.weight``,
+``0.layers.3.attention.phi``, ``backbone.layers.3.ffn_norm.weight``), and in
+its metadata everything that a model must share to take it.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import hashlib
+import json
+import os
+from importlib.metadata import version
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that does not fit, or cannot be read."""
+
+
+def versions():
+    """Versions of the libraries that results depend on.
+
+    Returns
+    -------
+    dict
+    """
+    names = ("torch", "torchaudio", "transformers", "speechbrain")
+    return {name: version(name) for name in names}
+
+
+def trained_state(model):
+    """The trained tensors of a model.
+
+    Arguments
+    ---------
+    model : petl_modules.tuned_model.TunedModel
+        The model.
+
+    Returns
+    -------
+    dict
+        From name to tensor; the tensors share the model's memory.
+    """
+    parts = {"head": model.head}
+    for key, path in model.inserted.items():
+        parts[key] = model.get_submodule(path)
+    state = {
+        f"{key}.{name}": value
+        for key, part in parts.items()
+        for name, value in part.state_dict().items()
+    }
+    for name, path in model.trained_weights.items():
+        state[f"backbone.{name}"] = model.get_parameter(path).detach()
+    return state
+
+
+def save_trained(model, path):
+    """Writes what is trained, in one step.
+
+    Arguments
+    ---------
+    model : petl_modules.tuned_model.TunedModel
+        The model.
+    path : str or pathlib.Path
+        The file, in safetensors format.
+    """
+    state = {k: v.cpu().contiguous() for k, v in trained_state(model).items()}
+    about = {
+        "format": FORMAT,
+        "settings": model.settings(),
+        "versions": versions(),
+    }
+    temporary = f"{path}.{os.getpid()}.tmp"
+    save_file(state, temporary, {"petl": json.dumps(about)})
+    os.replace(temporary, path)
+
+
+def read_trained(path):
+    """Reads a checkpoint without a model.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The file.
+
+    Returns
+    -------
+    tuple of dict
+        The tensors by name, and the metadata.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is none of ours, or damaged.
+    """
+    try:
+        with safe_open(str(path), "pt") as file:
+            about = json.loads((file.metadata() or {}).get("petl", "{}"))
+            state = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint: {error}"
+        ) from error
+    if about.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is no checkpoint of a tuned model, or of another format"
+        )
+    return state, about
+
+
+def load_trained(model, path):
+    """Loads what was trained, or nothing at all.
+
+    Arguments
+    ---------
+    model : petl_modules.tuned_model.TunedModel
+        A model of the same settings.
+    path : str or pathlib.Path
+        A file that ``save_trained`` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or does not fit; lists every difference.
+    """
+    state, about = read_trained(path)
+    own = trained_state(model)
+    settings = json.loads(json.dumps(model.settings()))
+    differences = _differences(about["settings"], settings)
+    for name in sorted(state.keys() | own.keys()):
+        shapes = [
+            tuple(s[name].shape) if name in s else None for s in (state, own)
+        ]
+        if shapes[0] != shapes[1]:
+            differences.append(
+                f"{name}: {shapes[0] or 'absent'} in the file, "
+                f"{shapes[1] or 'absent'} in the model"
+            )
+    if differences:
+        shown = differences[:20]
+        if len(differences) > len(shown):
+            shown.append(f"... and {len(differences) - len(shown)} more")
+        raise CheckpointError(
+            f"{path} does not fit this model:\n  " + "\n  ".join(shown)
+        )
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(state[name])
+
+
+def _differences(saved, own, place=""):
+    """Lines that name each value in which two trees of plain data differ."""
+    if isinstance(saved, dict) and isinstance(own, dict):
+        return [
+            line
+            for key in {**saved, **own}
+            for line in _differences(
+                saved.get(key), own.get(key), f"{place}.{key}".lstrip(".")
+            )
+        ]
+    if isinstance(saved, list) and isinstance(own, list):
+        if len(saved) == len(own):
+            return [
+                line
+                for i, pair in enumerate(zip(saved, own))
+                for line in _differences(*pair, f"{place}[{i}]")
+            ]
+    if saved == own:
+        return []
+    return [f"{place}: {saved!r} in the file, {own!r} in the model"]
+
+
+def weights_sha256(model):
+    """SHA-256 over the names and bytes of what is trained.
+
+    Arguments
+    ---------
+    model : petl_modules.tuned_model.TunedModel
+        The model.
+
+    Returns
+    -------
+    str
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(trained_state(model).items()):
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy())
+    return digest.hexdigest()

@@ -1,0 +1,56 @@
+"""Writing files so that a kill leaves the old content or the new, never half.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import json
+import os
+from pathlib import Path
+
+
+def write_text(path, text):
+    """Replace a text file in one step.
+
+    The text goes to a temporary file beside the target, is flushed to the
+    disk and then renamed over it.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The file to write. Its folder is made where it is missing.
+    text : str
+        The whole new content.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "deep" / "note.txt"
+    >>> write_text(path, "hello")
+    >>> path.read_text()
+    'hello'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Replace a JSON file in one step (see ``write_text``).
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The file to write.
+    value : object
+        Anything the ``json`` module takes. Keys keep their order.
+    """
+    write_text(path, json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,99 @@
+"""LoRA: a low-rank branch beside the attention projections.
+
+https://arxiv.org/abs/2106.09685
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import math
+from functools import partial
+
+from torch import nn
+
+from petl_modules.insertion import Adapted, Insertion
+
+
+class LowRank(nn.Module):
+    """``alpha / rank * B(A(x))``, without biases.
+
+    Arguments
+    ---------
+    d_in : int
+        Size of the projection's input.
+    d_out : int
+        Size of its output.
+    rank : int
+        Width between A and B.
+    alpha : float
+        The branch is scaled by ``alpha / rank``.
+
+    Example
+    -------
+    >>> import torch
+    >>> LowRank(768, 768, rank=6, alpha=6.0)(torch.rand(2, 50, 768)).shape
+    torch.Size([2, 50, 768])
+    """
+
+    def __init__(self, d_in, d_out, *, rank, alpha):
+        super().__init__()
+        self.scale = alpha / rank
+        self.a = nn.Linear(d_in, rank, bias=False)
+        self.b = nn.Linear(rank, d_out, bias=False)
+        nn.init.kaiming_uniform_(self.a.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.b.weight)
+
+    def forward(self, x, valid=None):
+        """Returns the branch: ``[..., d_in]`` to ``[..., d_out]``."""
+        return self.scale * self.b(self.a(x))
+
+
+class LoRA:
+    """Low-rank branches beside linear sites of every layer.
+
+    Arguments
+    ---------
+    at : list of str
+        Sites that are linear layers: ``query``, ``key``, ``value``,
+        ``output``.
+    rank : int
+        Rank of the branches (not a reduction of the hidden size).
+    alpha : float
+        The branches are scaled by ``alpha / rank``.
+
+    Raises
+    ------
+    ValueError
+        If ``rank`` is below 1, or a site is no linear layer.
+
+    Example
+    -------
+    >>> LoRA(at=["query", "value"], rank=6, alpha=6.0).rank
+    6
+    """
+
+    def __init__(self, *, at=("query", "value"), rank=6, alpha=6.0):
+        if rank < 1:
+            raise ValueError(f"rank is {rank}: LoRA needs a rank of 1 or more")
+        self.at = list(at)
+        self.rank = rank
+        self.alpha = alpha
+
+    def insertions(self, sites):
+        """Yields one ``Insertion`` a site and layer."""
+        wrap = partial(Adapted, placement="parallel")
+        for site in sites.in_every_layer(self.at):
+            base = sites.module(site)
+            if not isinstance(base, nn.Linear):
+                raise ValueError(
+                    f"LoRA stands beside linear layers, and '{site}' is a "
+                    f"{type(base).__name__}; choose from query, key, value, "
+                    "output"
+                )
+            block = LowRank(
+                base.in_features,
+                base.out_features,
+                rank=self.rank,
+                alpha=self.alpha,
+            )
+            yield Insertion(site, block, wrap)

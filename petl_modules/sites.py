@@ -1,0 +1,155 @@
+"""Sites: where things are in each backbone.
+
+The table in this file is the only place that knows the module names of the
+Hugging Face encoders. A new backbone is one entry.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Module names of one kind of encoder.
+
+    Arguments
+    ---------
+    layers : str
+        The list of layers.
+    in_layer : dict
+        Site name to module name, inside a layer.
+    outside : dict
+        Site name to module name, outside the layers.
+    leading_tokens : int
+        How many tokens stand in front of the frames.
+    tokens_before_prompts : int
+        How many of those keep their place when prompts come in; the prompts
+        take the place of the others.
+    """
+
+    layers: str
+    in_layer: dict
+    outside: dict
+    leading_tokens: int
+    tokens_before_prompts: int
+
+
+LAYOUTS = {
+    "audio-spectrogram-transformer": Layout(
+        layers="layers",
+        in_layer={
+            "attention": "attention",
+            "query": "attention.q_proj",
+            "key": "attention.k_proj",
+            "value": "attention.v_proj",
+            "output": "attention.o_proj",
+            "attention_norm": "layernorm_before",
+            "ffn": "mlp",
+            "ffn_norm": "layernorm_after",
+        },
+        outside={"embeddings": "embeddings", "final_norm": "layernorm"},
+        leading_tokens=2,  # CLS and distillation
+        tokens_before_prompts=1,  # CLS
+    ),
+}
+
+
+class Sites:
+    """The sites of one encoder, by names that all backbones share.
+
+    ``layers.3.query`` is the query projection of the fourth layer,
+    ``final_norm`` the norm behind the last one.
+
+    Arguments
+    ---------
+    model : transformers.PreTrainedModel
+        The encoder. ``model.config.model_type`` selects the table entry.
+
+    Raises
+    ------
+    ValueError
+        If there is no entry for this kind of encoder.
+    """
+
+    def __init__(self, model):
+        kind = model.config.model_type
+        if kind not in LAYOUTS:
+            raise ValueError(
+                f"no sites are known for backbones of the kind '{kind}'; "
+                f"known: {', '.join(LAYOUTS)}. An entry in LAYOUTS of "
+                f"{__name__} adds one"
+            )
+        self.model = model
+        self.kind = kind
+        self.layout = LAYOUTS[kind]
+        self.n_layers = len(model.get_submodule(self.layout.layers))
+
+    def in_every_layer(self, names):
+        """The given sites in all layers, in the order of the layers.
+
+        Arguments
+        ---------
+        names : list of str
+            Site names such as ``attention`` or ``query``.
+
+        Returns
+        -------
+        list of str
+            Full names, such as ``layers.0.query``.
+
+        Raises
+        ------
+        ValueError
+            If a name is none of this backbone's, or the list is empty.
+        """
+        known = self.layout.in_layer
+        if isinstance(names, str) or not names:
+            raise ValueError(
+                f"'at' takes a list of sites, not {names!r}; sites: "
+                f"{', '.join(known)}"
+            )
+        for name in names:
+            if name not in known:
+                raise ValueError(
+                    f"no site '{name}' in {self.kind}; sites: "
+                    f"{', '.join(known)}"
+                )
+        return [f"layers.{i}.{n}" for i in range(self.n_layers) for n in names]
+
+    def path(self, site):
+        """Module path of a site (``layers.3`` alone is a layer)."""
+        if not site.startswith("layers."):
+            return self.layout.outside[site]
+        _, index, *name = site.split(".")
+        inside = [self.layout.in_layer[name[0]]] if name else []
+        return ".".join([self.layout.layers, index, *inside])
+
+    def module(self, site):
+        """The module at a site."""
+        return self.model.get_submodule(self.path(site))
+
+    def feeding_norm(self, site):
+        """Site of the norm whose output is a site's input, or None."""
+        norm = f"{site.rpartition('.')[2]}_norm"
+        return f"{site}_norm" if norm in self.layout.in_layer else None
+
+    def parameter_names(self):
+        """Names of all parameters by site.
+
+        Returns
+        -------
+        dict
+            From parameter path in the model, ``layers.3.mlp.fc1.weight``, to
+            a name that holds for every backbone, ``layers.3.ffn.fc1.weight``.
+        """
+        sites = [*self.layout.outside]
+        sites += self.in_every_layer([*self.layout.in_layer])
+        paths = {self.path(site): site for site in sites}
+        by_length = sorted(paths, key=len, reverse=True)
+        names = {}
+        for path, _ in self.model.named_parameters():
+            root = next((p for p in by_length if path.startswith(p + ".")), "")
+            names[path] = paths.get(root, "") + path[len(root) :]
+        return names

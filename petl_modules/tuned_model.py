@@ -1,0 +1,255 @@
+"""A frozen backbone, what is inserted into it, and a head.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+from functools import partial
+
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from torch import nn
+
+from petl_modules.checkpoint import load_trained, save_trained
+from petl_modules.insertion import Adapted
+from petl_modules.prompts import PromptTuning
+
+POOLINGS = ("all", "cls", "prompts", "speech", "prompts+speech")
+TRAIN_BACKBONE = ("none", "biases", "all")
+
+
+@register_checkpoint_hooks
+class TunedModel(nn.Module):
+    """A classifier on a frozen backbone with trained parts inside.
+
+    Freezes the backbone, inserts the methods' blocks, keeps frozen parts in
+    eval mode, and saves and loads only what is trained.
+
+    Arguments
+    ---------
+    backbone : torch.nn.Module
+        See ``petl_modules.backbones``. It is changed in place.
+    labels : list of str
+        Class names, in the order of the logits.
+    methods : list
+        ``Insert``, ``LoRA``, ``PromptTuning``, ``PrefixTuning``; they
+        compose. An empty list leaves the head (linear probe).
+    pooling : str
+        What is averaged for the head: ``all`` tokens, ``cls``, ``prompts``,
+        ``speech`` (all but CLS and prompts) or ``prompts+speech``.
+    train_backbone : str
+        Which weights of the backbone train along: ``none``, ``biases`` (of
+        the linear layers and norms in the encoder layers, and of the final
+        norm; BitFit, https://arxiv.org/abs/2106.10199) or ``all``.
+    train_norms : bool
+        Whether the norms that feed inserted blocks, and the final norm,
+        train along.
+
+    Raises
+    ------
+    ValueError
+        If an argument has none of these values, if there are no labels or
+        one twice, or if the pooling takes prompts and there are none.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        labels,
+        methods=(),
+        *,
+        pooling="all",
+        train_backbone="none",
+        train_norms=True,
+    ):
+        super().__init__()
+        _check_choice("pooling", pooling, POOLINGS)
+        _check_choice("train_backbone", train_backbone, TRAIN_BACKBONE)
+        if not labels or len(set(labels)) < len(labels):
+            raise ValueError(f"labels must be there, each once: {labels}")
+        self.backbone = backbone
+        self.labels = list(labels)
+        self.methods = list(methods)
+        self.pooling = pooling
+        self.train_backbone = train_backbone
+        self.train_norms = train_norms
+        self.prompts = _count_prompts(self.methods, pooling)
+        names = backbone.sites.parameter_names()
+        names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
+        self._freeze()
+        self._insert()
+        self.head = nn.Linear(
+            backbone.model.config.hidden_size, len(self.labels)
+        )
+        # From a name that holds for every backbone to the path in this model
+        self.trained_weights = {
+            names[id(p)]: path
+            for path, p in self.named_parameters()
+            if p.requires_grad and id(p) in names
+        }
+        self._adapted = [m for m in self.modules() if isinstance(m, Adapted)]
+
+    def _freeze(self):
+        sites, train = self.backbone.sites, self.train_backbone
+        self.backbone.requires_grad_(train == "all")
+        if train == "biases":
+            layers = [
+                sites.module(f"layers.{i}") for i in range(sites.n_layers)
+            ]
+            for part in [*layers, sites.module("final_norm")]:
+                for module in part.modules():
+                    if isinstance(module, (nn.Linear, nn.LayerNorm)):
+                        if module.bias is not None:
+                            module.bias.requires_grad_()
+        if self.train_norms:
+            sites.module("final_norm").requires_grad_()
+
+    def _insert(self):
+        """Resolves all sites on the untouched model, then wraps them."""
+        sites, model = self.backbone.sites, self.backbone.model
+        plan = [
+            (f"{index}.{insertion.site}", sites.path(insertion.site), insertion)
+            for index, method in enumerate(self.methods)
+            for insertion in method.insertions(sites)
+        ]
+        for _, _, insertion in plan:
+            if self.train_norms and insertion.norm:
+                sites.module(insertion.norm).requires_grad_()
+        # Deepest first: what lies inside a wrapper must be wrapped before it
+        for _, path, insertion in sorted(plan, key=lambda p: -p[1].count(".")):
+            model.set_submodule(
+                path,
+                insertion.wrap(model.get_submodule(path), insertion.block),
+            )
+        paths = {id(module): path for path, module in self.named_modules()}
+        # From method and site to the path of the inserted block
+        self.inserted = {key: paths[id(i.block)] for key, _, i in plan}
+
+    def train(self, mode=True):
+        """Sets the mode; frozen parts stay in eval mode."""
+        super().train(mode)
+        if mode and self.train_backbone != "all":
+            self.backbone.eval()
+            for path in self.inserted.values():
+                self.get_submodule(path).train()
+        return self
+
+    def forward(self, inputs, lengths=None):
+        """Returns the logits.
+
+        Arguments
+        ---------
+        inputs : torch.Tensor
+            What the backbone takes, ``[batch, ...]``.
+        lengths : torch.Tensor or None
+            Relative lengths of padded inputs, ``[batch]``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, classes]``.
+        """
+        valid = self.backbone.valid(inputs, lengths)
+        if valid is not None:
+            valid = nn.functional.pad(valid, (self.prompts, 0), value=True)
+        for adapted in self._adapted:
+            adapted.valid = valid
+        hidden = self.backbone(inputs, valid)
+        return self.head(self._pool(hidden, valid))
+
+    def _pool(self, hidden, valid):
+        layout = self.backbone.sites.layout
+        leading = layout.leading_tokens
+        if self.prompts:
+            leading = layout.tokens_before_prompts
+        speech = leading + self.prompts
+        part = {
+            "all": slice(None),
+            "cls": slice(0, 1),
+            "prompts": slice(leading, speech),
+            "speech": slice(speech, None),
+            "prompts+speech": slice(leading, None),
+        }[self.pooling]
+        hidden = hidden[:, part]
+        if valid is None:
+            return hidden.mean(1)
+        weight = valid[:, part].unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weight).sum(1) / weight.sum(1)
+
+    def count_parameters(self):
+        """How many numbers there are, by the names of ``summary.json``.
+
+        Returns
+        -------
+        dict
+            ``total_parameters``, ``trainable_parameters`` and
+            ``petl_parameters`` (what is trained but for the head).
+        """
+        trained = sum(p.numel() for p in self.parameters() if p.requires_grad)
+        head = sum(p.numel() for p in self.head.parameters())
+        return {
+            "total_parameters": sum(p.numel() for p in self.parameters()),
+            "trainable_parameters": trained,
+            "petl_parameters": trained - head,
+        }
+
+    def settings(self):
+        """What a checkpoint has to fit, as plain data.
+
+        Returns
+        -------
+        dict
+        """
+        return {
+            "backbone": self.backbone.settings,
+            "methods": [_describe(method) for method in self.methods],
+            "pooling": self.pooling,
+            "train_backbone": self.train_backbone,
+            "train_norms": self.train_norms,
+            "labels": self.labels,
+        }
+
+    @mark_as_saver
+    def _save(self, path):
+        save_trained(self, path)
+
+    @mark_as_loader
+    def _load(self, path, end_of_epoch=True):
+        load_trained(self, path)
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(
+            f"{name} '{value}' is none of: {', '.join(map(str, choices))}"
+        )
+
+
+def _count_prompts(methods, pooling):
+    counts = [m.tokens for m in methods if isinstance(m, PromptTuning)]
+    if len(counts) > 1:
+        raise ValueError("prompt tuning stands twice in 'methods'")
+    if "prompts" in pooling and not counts:
+        raise ValueError(
+            f"pooling '{pooling}' takes prompts, and no method here has any: "
+            "add prompt tuning, or pool 'all'"
+        )
+    return sum(counts)
+
+
+def _describe(thing):
+    """A method, a block factory or a value as plain data."""
+    if isinstance(thing, partial):
+        values = {"class": thing.func.__name__, **thing.keywords}
+    elif isinstance(thing, type):
+        return {"class": thing.__name__}
+    elif type(thing).__module__.startswith("petl_modules"):
+        values = {"class": type(thing).__name__, **vars(thing)}
+    elif isinstance(thing, (list, tuple)):
+        return [_describe(value) for value in thing]
+    else:
+        return thing
+    return {name: _describe(value) for name, value in values.items()}
