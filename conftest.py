@@ -1,0 +1,38 @@
+"""What all tests share: a small backbone and a small corpus.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import os
+
+# Before torch is imported: waiting CPU threads sleep instead of spinning,
+# which matters where loader workers share the cores
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+from speechbrain.utils.importutils import LazyModule
+
+# hypothesis asks every module for its file, which would import optional
+# dependencies that SpeechBrain loads on first use
+LazyModule.__file__ = None
+
+
+@pytest.fixture(scope="session")
+def tiny_ast(tmp_path_factory):
+    """Folder of a small random AST."""
+    from petl_modules.backbones import write_tiny_ast
+
+    folder = tmp_path_factory.mktemp("backbones") / "tiny-ast"
+    write_tiny_ast(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Folder of 50 generated clips, ten classes in five folds, as ESC-50."""
+    from petl_modules.demo_corpus import write_corpus
+
+    folder = tmp_path_factory.mktemp("data") / "ESC-50-master"
+    return str(write_corpus(folder, takes=1))

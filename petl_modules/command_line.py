@@ -1,0 +1,199 @@
+"""The command line of a recipe: any key of its files, and run options.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+from pathlib import Path
+
+from speechbrain.utils.run_opts import RunOptions
+
+from petl_modules.hparams import (
+    HparamsError,
+    dump_yaml,
+    find_file,
+    merge,
+    nearest,
+    parse_yaml,
+)
+
+USAGE = (
+    "usage: train.py HPARAMS.yaml [--base BASE.yaml] [--print_hparams] "
+    "[--any_key value ...] [SpeechBrain's run options]"
+)
+
+
+def split_arguments(arguments):
+    """Splits a command line at its options.
+
+    ``--key value``, ``--key=value`` (a value may hold further ``=``) and
+    ``--flag`` are understood.
+
+    Arguments
+    ---------
+    arguments : list of str
+        The command line without the script.
+
+    Returns
+    -------
+    tuple
+        The recipe file, and from option to its list of values.
+
+    Raises
+    ------
+    HparamsError
+        If there is no recipe file or an option stands twice.
+
+    Example
+    -------
+    >>> split_arguments(["a.yaml", "--x=1=2", "--folds", "[1,", "3]", "--debug"])
+    ('a.yaml', {'x': ['1=2'], 'folds': ['[1,', '3]'], 'debug': []})
+    """
+    if not arguments or arguments[0].startswith("-"):
+        raise HparamsError(f"no recipe file was named\n{USAGE}")
+    file, *rest = arguments
+    options = {}
+    for argument in rest:
+        if argument.startswith("--"):
+            key, equals, value = argument[2:].partition("=")
+            if key in options:
+                raise HparamsError(f"--{key} stands twice")
+            options[key] = values = [value] if equals else []
+        elif options:
+            values.append(argument)
+        else:
+            raise HparamsError(
+                f"'{argument}' is no option: write --key value\n{USAGE}"
+            )
+    return file, options
+
+
+def read_value(key, given, default):
+    """A value of the command line, checked against what it replaces.
+
+    Arguments
+    ---------
+    key : str
+        Its key.
+    given : list of str
+        The words behind ``--key``.
+    default : object
+        The value in the recipe file.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    HparamsError
+        If there is no value, or one of another type than the default.
+    """
+    if not given:
+        raise HparamsError(f"--{key} lacks its value")
+    text = " ".join(given)
+    if isinstance(default, str) and not text.startswith("!"):
+        if len(given) > 1:
+            raise HparamsError(
+                f"--{key} takes one value; '{given[1]}' is one too many "
+                "(quote values with spaces)"
+            )
+        return text
+    value = parse_yaml(text, f"the value of --{key}")
+    kinds = {
+        bool: (bool, "True or False"),
+        int: (int, "a whole number"),
+        float: ((int, float), "a number"),
+        list: (list, "a list, such as [1,3]"),
+    }
+    for kind, (accepted, words) in kinds.items():
+        if isinstance(default, kind):
+            right = isinstance(value, accepted)
+            right &= isinstance(value, bool) == (kind is bool)
+            if not right:
+                raise HparamsError(f"--{key} takes {words}, not '{text}'")
+            break
+    return value
+
+
+def run_options(file, options):
+    """SpeechBrain's run options, by its own parser.
+
+    Arguments
+    ---------
+    file : str
+        The recipe file.
+    options : dict
+        From name to the words behind it.
+
+    Returns
+    -------
+    speechbrain.utils.run_opts.RunOptions
+    """
+    words = [file]
+    defaults = RunOptions().as_dict()
+    for key, given in options.items():
+        if defaults[key] is False:  # a flag, to SpeechBrain's parser
+            value = read_value(key, given or ["True"], False)
+            words += [f"--{key}"] if value else []
+        else:
+            words += [f"--{key}", *given]
+    return RunOptions.from_command_line_args(words)[1]
+
+
+def compose(arguments, recipe):
+    """One recipe text from files and command line.
+
+    Arguments
+    ---------
+    arguments : list of str
+        The command line without the script.
+    recipe : pathlib.Path
+        The recipe's folder; files are looked up in the working directory
+        first, then here.
+
+    Returns
+    -------
+    tuple
+        The merged text with references unresolved, and SpeechBrain's run
+        options. The keys ``method`` (the file's stem) and ``backbone_name``
+        are filled in.
+
+    Raises
+    ------
+    HparamsError
+        If a key is unknown, a value has the wrong type, or a file is
+        missing.
+    """
+    file, options = split_arguments(arguments)
+    folders = [Path.cwd(), recipe]
+    path = find_file(file, folders)
+    base = options.pop("base", None)
+    tree = merge(path, base and base[0], [*folders, recipe / "hparams"])
+    known_options = RunOptions().as_dict().keys() - {"overridden_args"}
+    runs = {}
+    for key, given in options.items():
+        if key in tree:
+            tree[key] = read_value(key, given, tree[key])
+        elif key in known_options:
+            runs[key] = given
+        else:
+            raise HparamsError(
+                f"unknown key --{key}"
+                + nearest(key, [*tree, *known_options])
+                + f" Keys of {path.name}: {', '.join(tree)}"
+            )
+    if not tree["max_grad_norm"] > 0:
+        raise HparamsError(
+            f"max_grad_norm {tree['max_grad_norm']} must be above 0: "
+            "SpeechBrain would turn all gradients round, or to zero. "
+            "'.inf' clips nothing"
+        )
+    if "method" not in options:
+        tree["method"] = path.stem
+    backbone = Path(tree["backbone"])
+    if backbone.is_dir():
+        tree["backbone"] = str(backbone.resolve())
+    if "backbone_name" not in options:
+        tree["backbone_name"] = backbone.resolve().name
+    return dump_yaml(tree), run_options(file, runs)

@@ -1,0 +1,105 @@
+"""Filter bank of AST, and SpecAugment.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchaudio.compliance.kaldi import fbank
+from torchaudio.functional import mask_along_axis_iid
+
+
+class FilterBank:
+    """Normalised log-mel filter bank of one clip, as AST was trained on.
+
+    Kaldi's filter bank (25 ms windows every 10 ms, hanning, no dither, no
+    energy) of the mean-free waveform, padded with zeros or cut to a number
+    of frames, then ``(x - mean) / (2 std)`` with the mean and standard
+    deviation of AudioSet (https://arxiv.org/abs/2104.01778).
+
+    Arguments
+    ---------
+    frames : int
+        Length of the result in frames of 10 ms.
+    mel_bins : int
+        Number of mel bands.
+    sample_rate : int
+        Sampling rate of the waveforms in Hz.
+    mean : float
+        Mean of the log-mel values.
+    std : float
+        Their standard deviation.
+
+    Example
+    -------
+    >>> FilterBank(frames=500)(torch.rand(80_000)).shape
+    torch.Size([500, 128])
+    """
+
+    def __init__(
+        self,
+        frames,
+        mel_bins=128,
+        sample_rate=16_000,
+        mean=-4.2677393,
+        std=4.5689974,
+    ):
+        self.frames = frames
+        self.mel_bins = mel_bins
+        self.sample_rate = sample_rate
+        self.mean = mean
+        self.std = std
+
+    def __call__(self, samples):
+        """Returns ``[frames, mel_bins]`` for samples ``[time]`` in -1 .. 1.
+
+        Clips shorter than one window of 25 ms are padded with silence.
+        """
+        samples = samples - samples.mean()
+        window = self.sample_rate * 25 // 1000
+        samples = F.pad(samples, (0, max(0, window - len(samples))))
+        mel = fbank(
+            samples.unsqueeze(0),
+            sample_frequency=self.sample_rate,
+            num_mel_bins=self.mel_bins,
+            window_type="hanning",
+            htk_compat=True,
+            use_energy=False,
+            dither=0.0,
+        )[: self.frames]
+        mel = F.pad(mel, (0, 0, 0, self.frames - len(mel)))
+        return (mel - self.mean) / (2 * self.std)
+
+
+class SpecAugment(nn.Module):
+    """One frequency and one time mask a clip, each clip with its own.
+
+    https://arxiv.org/abs/1904.08779. Masked values are 0, the mean of
+    normalised features.
+
+    Arguments
+    ---------
+    freq : int
+        Widest frequency mask in mel bins.
+    time : int
+        Widest time mask in frames.
+
+    Example
+    -------
+    >>> SpecAugment(freq=24, time=80)(torch.rand(4, 500, 128)).shape
+    torch.Size([4, 500, 128])
+    """
+
+    def __init__(self, freq, time):
+        super().__init__()
+        self.freq = freq
+        self.time = time
+
+    def forward(self, features):
+        """Returns a masked copy of ``[batch, frames, mel]``."""
+        features = features.unsqueeze(1)
+        features = mask_along_axis_iid(features, self.time, 0.0, axis=2)
+        features = mask_along_axis_iid(features, self.freq, 0.0, axis=3)
+        return features.squeeze(1)

@@ -1,0 +1,139 @@
+"""Recipe files: reading them, and laying a short one over its base.
+
+A short file (``base: ast.yaml`` and what its method changes) replaces
+top-level keys of its base.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import difflib
+import io
+import re
+from pathlib import Path
+
+import ruamel.yaml
+from hyperpyyaml import resolve_references
+from ruamel.yaml.error import YAMLError
+
+
+class HparamsError(ValueError):
+    """A recipe file or a command line that cannot be meant so."""
+
+
+def parse_yaml(text, source):
+    """YAML with its tags and comments.
+
+    Arguments
+    ---------
+    text : str
+        The text.
+    source : str
+        Where it is from, for the error.
+
+    Returns
+    -------
+    object
+        What the text holds; mappings as ``ruamel.yaml`` ones.
+
+    Raises
+    ------
+    HparamsError
+        If it is no YAML.
+    """
+    try:
+        return ruamel.yaml.YAML().load(text)
+    except YAMLError as error:
+        raise HparamsError(f"{source} is no valid YAML: {error}") from error
+
+
+def dump_yaml(tree):
+    """The text of a tree that ``parse_yaml`` gave."""
+    stream = io.StringIO()
+    ruamel.yaml.YAML().dump(tree, stream)
+    return stream.getvalue()
+
+
+def resolve(text):
+    """A recipe file's text with its references put in, as a tree."""
+    return parse_yaml(resolve_references(text).getvalue(), "the recipe file")
+
+
+def find_file(name, folders):
+    """The first file of that name.
+
+    Arguments
+    ---------
+    name : str
+        A file name or path.
+    folders : list of pathlib.Path
+        Where to look, in this order.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    HparamsError
+        If there is none; names the nearest.
+    """
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    places = {(folder / name).parent for folder in folders}
+    there = sorted({p.name for d in places for p in d.glob("*.yaml")})
+    raise HparamsError(
+        f"no file '{name}' in: {', '.join(str(d) for d in folders)}"
+        + nearest(Path(name).name, there)
+        + (f" Files there: {', '.join(there)}" if there else "")
+    )
+
+
+def nearest(word, known):
+    """A question that names the nearest known word, or a full stop."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f". Did you mean '{close[0]}'?" if close else "."
+
+
+def merge(path, base, folders):
+    """A recipe file on top of its base.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file.
+    base : str or None
+        A base to take instead of the file's own.
+    folders : list of pathlib.Path
+        Where bases are looked up, after the file's own folder.
+
+    Returns
+    -------
+    ruamel.yaml.CommentedMap
+
+    Raises
+    ------
+    HparamsError
+        If a file is missing or no YAML mapping, or if it has a key that is
+        neither in the base nor used by a ``!ref``.
+    """
+    tree = parse_yaml(path.read_text(encoding="utf-8"), path)
+    if not isinstance(tree, dict):
+        raise HparamsError(f"{path} is no YAML mapping of keys to values")
+    own = tree.pop("base", None)
+    if base is None and own is None:
+        return tree
+    found = find_file(base or own, [path.parent, *folders])
+    merged = merge(found, None, folders)
+    known = list(merged)
+    for key, value in tree.items():
+        merged[key] = value
+    text = dump_yaml(merged)
+    for key in tree:
+        if key not in known and not re.search(rf"<{re.escape(key)}[>\[]", text):
+            raise HparamsError(
+                f"{path}: the key '{key}' is neither in {found.name} nor used "
+                f"by a !ref{nearest(key, known)}"
+            )
+    return merged

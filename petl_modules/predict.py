@@ -1,0 +1,144 @@
+"""Classify audio files with a trained run.
+
+``python -m petl_modules.predict RUN_FOLDER file.wav ...``
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from hyperpyyaml import load_hyperpyyaml
+
+from petl_modules.audio import read_audio
+from petl_modules.checkpoint import load_trained
+from petl_modules.hparams import dump_yaml, parse_yaml
+
+WEIGHTS = "model.safetensors"
+
+
+def find_fold(run):
+    """The folder of one trained fold.
+
+    Arguments
+    ---------
+    run : str or pathlib.Path
+        The folder of a fold, or that of a run: then its fold with the best
+        validation accuracy is taken.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If no trained model is there.
+    """
+    run = Path(run)
+    if (run / WEIGHTS).is_file():
+        return run
+    results = sorted(run.glob("fold*/result.json"))
+    if not results:
+        raise FileNotFoundError(
+            f"no trained model in {run}: expected {WEIGHTS} there, or "
+            "finished folds (fold1/result.json, ...)"
+        )
+
+    def valid_accuracy(file):
+        return json.loads(file.read_text())["fold"]["valid_accuracy"]
+
+    return max(results, key=valid_accuracy).parent
+
+
+class Classifier:
+    """A trained model with its features.
+
+    Arguments
+    ---------
+    run : str or pathlib.Path
+        See ``find_fold``. Its ``hyperparams.yaml`` can run code: load only
+        runs that you trust.
+    device : str
+        Where the model runs.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no trained model is there.
+    ValueError
+        If the backbone cannot be loaded or the weights do not fit it.
+    """
+
+    def __init__(self, run, device="cpu"):
+        self.folder = find_fold(run)
+        file = self.folder / "hyperparams.yaml"
+        tree = parse_yaml(file.read_text(encoding="utf-8"), file)
+        needed = {key: tree[key] for key in ("features", "tuned_model")}
+        made = load_hyperpyyaml(dump_yaml(needed))
+        self.features = made["features"]
+        self.model = made["tuned_model"].to(device).eval()
+        self.device = device
+        load_trained(self.model, self.folder / WEIGHTS)
+
+    @torch.inference_mode()
+    def __call__(self, path, top=5):
+        """Classifies one file.
+
+        Arguments
+        ---------
+        path : str or pathlib.Path
+            An audio file of any rate and number of channels.
+        top : int
+            How many classes to return.
+
+        Returns
+        -------
+        list of tuple
+            Labels and their probabilities, the likeliest first.
+
+        Raises
+        ------
+        petl_modules.audio.AudioError
+            If the file cannot be used.
+        """
+        features = self.features(read_audio(path, self.features.sample_rate))
+        logits = self.model(features.unsqueeze(0).to(self.device))
+        best = logits[0].softmax(-1).topk(min(top, len(self.model.labels)))
+        labels = [self.model.labels[i] for i in best.indices.tolist()]
+        return list(zip(labels, best.values.tolist()))
+
+
+def main(arguments=None):
+    """The command line: ``RUN_FOLDER file.wav ... [--top N]``."""
+    parser = argparse.ArgumentParser(prog="python -m petl_modules.predict")
+    parser.add_argument("run", help="folder of a run or of one fold")
+    parser.add_argument("files", nargs="+", help="audio files")
+    parser.add_argument("--top", type=int, default=5, help="classes to print")
+    parser.add_argument("--device", default="cpu")
+    chosen = parser.parse_args(arguments)
+    failed = False
+    try:
+        classifier = Classifier(chosen.run, chosen.device)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"model: {classifier.folder}")
+    for path in chosen.files:
+        try:
+            guesses = classifier(path, chosen.top)
+        except ValueError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
+            continue
+        print(path)
+        for label, probability in guesses:
+            print(f"  {probability:7.2%}  {label}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Tables and pictures of results.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import csv
+import io
+
+import numpy as np
+
+from petl_modules.files import write_text
+
+
+def write_csv(path, rows):
+    """Writes rows with their keys as header, in one step.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file.
+    rows : list of dict
+        At least one, all with the same keys.
+    """
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, stream.getvalue())
+
+
+def read_csv(path):
+    """The rows of a file of ``write_csv``, all values as text."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table(summary, n_folds):
+    """A run's folds and their mean, for the screen.
+
+    Arguments
+    ---------
+    summary : dict
+        As in ``summary.json``.
+    n_folds : int
+        How many folds the protocol has.
+
+    Returns
+    -------
+    str
+    """
+    columns = {
+        "fold": "{fold:d}",
+        "epochs": "{epochs:d}",
+        "best": "{best_epoch:d}",
+        "train %": "{train_accuracy:.2%}",
+        "valid %": "{valid_accuracy:.2%}",
+        "test %": "{test_accuracy:.2%}",
+        "last epoch's %": "{last_epoch_test_accuracy:.2%}",
+        "seconds": "{seconds:.0f}",
+    }
+    rows = [list(columns)]
+    for fold in summary["folds"]:
+        cells = [text.format(**fold) for text in columns.values()]
+        rows.append([cell.rstrip("%") for cell in cells])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths))
+        for row in rows
+    ]
+    some = len(summary["folds"])
+    return "\n".join(
+        [
+            f"{summary['dataset']}, {summary['method']} on "
+            f"{summary['backbone']}, seed {summary['seed']}",
+            *lines,
+            f"accuracy {100 * summary['accuracy_mean']:.2f} "
+            f"± {100 * summary['accuracy_std']:.2f} % over {some} "
+            + ("folds" if some == n_folds else f"of {n_folds} folds"),
+            f"trained parameters {summary['trainable_parameters']:,} "
+            f"({summary['petl_parameters']:,} without the head) "
+            f"of {summary['total_parameters']:,}",
+        ]
+    )
+
+
+def write_confusion(folder, predictions, labels):
+    """Confusion matrix as ``confusion.csv`` and ``confusion.png``.
+
+    Rows are the true classes, columns the predicted ones. The picture shows
+    the classes that occur.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        Where the two files go.
+    predictions : list of dict
+        Each with ``label`` and ``predicted``.
+    labels : list of str
+        All class names, in their order.
+    """
+    index = {label: i for i, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), dtype=int)
+    for row in predictions:
+        counts[index[row["label"]], index[row["predicted"]]] += 1
+    rows = [
+        {"label": label, **dict(zip(labels, map(int, line)))}
+        for label, line in zip(labels, counts)
+    ]
+    write_csv(folder / "confusion.csv", rows)
+    seen = np.flatnonzero(counts.sum(0) + counts.sum(1))
+    draw_confusion(
+        folder / "confusion.png",
+        counts[np.ix_(seen, seen)],
+        [labels[i] for i in seen],
+    )
+
+
+def draw_confusion(path, counts, labels):
+    """Draws a confusion matrix, each row as shares of its class.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The picture to write.
+    counts : numpy.ndarray
+        ``[true, predicted]``.
+    labels : list of str
+        Names of rows and columns.
+    """
+    from matplotlib.figure import Figure  # slow to import, needed only here
+
+    size = max(4, 1.5 + 0.25 * len(labels))
+    figure = Figure(figsize=(size + 1, size), layout="constrained")
+    axes = figure.add_subplot()
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    for row, column in zip(*np.nonzero(counts)):
+        dark = shares[row, column] > 0.5
+        axes.text(
+            column,
+            row,
+            counts[row, column],
+            ha="center",
+            va="center",
+            fontsize=6,
+            color="white" if dark else "black",
+        )
+    figure.savefig(path, dpi=150)

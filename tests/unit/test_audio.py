@@ -1,0 +1,215 @@
+"""Reading and checking audio files.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import math
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from petl_modules.audio import AudioError, check_audio, listed, read_audio
+
+RATE = 16000
+
+
+def tone(seconds=0.5, rate=RATE, hertz=440.0):
+    """A sine of amplitude 0.5."""
+    time = np.arange(int(seconds * rate)) / rate
+    return 0.5 * np.sin(2 * math.pi * hertz * time)
+
+
+def write(path, samples=None, rate=RATE, **options):
+    """Write a short tone, or the given samples."""
+    samples = tone(rate=rate) if samples is None else samples
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+def with_data_size(path, size):
+    """Overwrite the size in a WAV file's data chunk."""
+    content = bytearray(path.read_bytes())
+    place = content.index(b"data") + 4
+    content[place : place + 4] = struct.pack("<I", size)
+    path.write_bytes(content)
+    return path
+
+
+def halve(path):
+    """Cut off the second half of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+BAD = {
+    "missing": (lambda path: path, "No such file"),
+    "a folder": (lambda path: path.mkdir() or path, "Is a directory"),
+    "0 bytes": (lambda path: path.write_bytes(b"") and path or path, "empty"),
+    "no samples": (lambda path: write(path, np.zeros(0)), "no samples"),
+    "text": (
+        lambda path: path.write_text("hello, world " * 9) and path,
+        "not audio",
+    ),
+    "header only": (lambda path: path.write_bytes(b"RIFF") and path, "not aud"),
+    "truncated": (lambda path: halve(write(path)), "truncated"),
+    "truncated, 24 bit": (
+        lambda path: halve(write(path, subtype="PCM_24")),
+        "truncated",
+    ),
+    "one byte less": (
+        lambda path: with_data_size(write(path), 2 * RATE // 2 + 1),
+        "truncated, 1 bytes",
+    ),
+    "NaN": (
+        lambda path: write(path, np.array([0, np.nan]), subtype="FLOAT"),
+        "NaN",
+    ),
+    "infinite": (
+        lambda path: write(path, np.array([0, -np.inf]), subtype="FLOAT"),
+        "infinite",
+    ),
+    "infinite in one channel": (
+        lambda path: write(path, np.array([[0, np.inf]]), subtype="DOUBLE"),
+        "infinite",
+    ),
+    "truncated FLAC": (
+        lambda path: halve(write(path, format="FLAC")),
+        "damaged",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_file_is_named_with_its_reason(case, tmp_path):
+    make, reason = BAD[case]
+    path = make(tmp_path / "clip.wav")
+    with pytest.raises(AudioError) as error:
+        read_audio(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert reason in str(error.value)
+    with pytest.raises(AudioError, match="1 of 1") as error:
+        check_audio([path])
+    assert f"{path}: " in str(error.value) and reason in str(error.value)
+
+
+def test_fewer_frames_than_the_header_says(tmp_path):
+    formats = soundfile.available_formats()
+    if "MP3" not in formats:
+        pytest.skip("this libsndfile has no MP3")
+    path = halve(write(tmp_path / "clip.mp3", tone(2.0), format="MP3"))
+    with pytest.raises(AudioError, match="truncated, .* frames"):
+        read_audio(path)
+
+
+def test_headerless_audio_is_refused(tmp_path):
+    path = tmp_path / "clip.raw"
+    path.write_bytes(b"1234")
+    with pytest.raises(AudioError, match="not audio"):
+        read_audio(path)
+
+
+def test_no_permission(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    path = write(tmp_path / "clip.wav")
+    monkeypatch.setattr("petl_modules.audio.open", refuse, raising=False)
+    with pytest.raises(AudioError, match="clip.wav: Permission denied"):
+        read_audio(path)
+
+
+def test_too_short_after_resampling(tmp_path):
+    path = write(tmp_path / "clip.wav", np.zeros(1), 44100)
+    with pytest.raises(AudioError, match="too short"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize("size", [0x7FFFF000, 0xFFFFFFFF])
+def test_streamed_wav_is_not_truncated(size, tmp_path):
+    path = with_data_size(write(tmp_path / "clip.wav"), size)
+    assert read_audio(path).shape == (RATE // 2,)
+
+
+def test_chunk_of_odd_size_before_the_data(tmp_path):
+    path = write(tmp_path / "clip.wav")
+    content = path.read_bytes()
+    place = content.index(b"data")
+    note = b"note" + struct.pack("<I", 3) + b"abc\0"
+    path.write_bytes(content[:place] + note + content[place:])
+    assert read_audio(path).shape == (RATE // 2,)
+    with pytest.raises(AudioError, match="truncated, 2 bytes"):
+        path.write_bytes(path.read_bytes()[:-2])
+        read_audio(path)
+
+
+def test_samples_are_exact(tmp_path):
+    samples = tone().astype(np.float32)
+    read = read_audio(write(tmp_path / "clip.wav", samples, subtype="FLOAT"))
+    assert read.dtype == torch.float32
+    assert torch.equal(read, torch.from_numpy(samples))
+
+
+def test_channels_are_averaged(tmp_path):
+    stereo = np.stack([np.full(100, 0.5), np.full(100, -0.25)], 1)
+    read = read_audio(write(tmp_path / "clip.wav", stereo))
+    assert torch.allclose(read, torch.full((100,), 0.125))
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000, 192000])
+def test_resampled_tone_is_the_same_tone(rate, tmp_path):
+    read = read_audio(write(tmp_path / "clip.wav", tone(rate=rate), rate))
+    assert abs(len(read) - RATE // 2) <= 1
+    middle = slice(1000, 7000)  # the filter rings at the ends
+    wanted = torch.from_numpy(tone()).float()
+    assert torch.allclose(read[middle], wanted[middle], atol=1e-3)
+
+
+def test_no_aliasing(tmp_path):
+    path = write(tmp_path / "clip.wav", tone(rate=44100, hertz=10e3), 44100)
+    assert read_audio(path)[1000:7000].abs().max() < 1e-3
+
+
+def test_file_longer_than_a_block(tmp_path, monkeypatch):
+    path = write(tmp_path / "clip.wav")
+    whole = read_audio(path)
+    monkeypatch.setattr("petl_modules.audio.BLOCK", 999)
+    assert torch.equal(read_audio(path), whole)
+    assert check_audio([path]) == [0.5]
+
+
+def test_durations_keep_the_order(tmp_path):
+    lengths = [0.5, 0.125, 1.0, 0.25]
+    paths = [
+        write(tmp_path / f"{i}.wav", tone(length, 44100), 44100)
+        for i, length in enumerate(lengths)
+    ]
+    assert check_audio(paths) == pytest.approx(lengths, abs=1e-4)
+    assert check_audio([]) == []
+
+
+def test_all_bad_files_are_listed_in_order(tmp_path):
+    good = write(tmp_path / "good.wav")
+    bad = [tmp_path / f"{i:03d}.wav" for i in range(60)]
+    with pytest.raises(AudioError) as error:
+        check_audio([*bad, good])
+    first, *lines, remedy = str(error.value).splitlines()
+    assert first.startswith("60 of 61 audio files")
+    assert lines == [f"  {p}: No such file or directory" for p in bad[:50]] + [
+        "  ... and 10 more"
+    ]
+    assert "again" in remedy
+
+
+def test_progress_goes_to_stderr(tmp_path, capsys):
+    check_audio([write(tmp_path / "clip.wav")], "Checking these")
+    captured = capsys.readouterr()
+    assert captured.out == "" and "Checking these" in captured.err
+
+
+def test_short_list_is_not_cut():
+    assert listed(["a", "b"], limit=2) == "  a\n  b"
