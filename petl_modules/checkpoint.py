@@ -11,12 +11,13 @@ Authors
 
 import hashlib
 import json
-import os
 from importlib.metadata import version
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
+
+from petl_modules.files import write_bytes
 
 FORMAT = 1
 
@@ -78,9 +79,7 @@ def save_trained(model, path):
         "settings": model.settings(),
         "versions": versions(),
     }
-    temporary = f"{path}.{os.getpid()}.tmp"
-    save_file(state, temporary, {"petl": json.dumps(about)})
-    os.replace(temporary, path)
+    write_bytes(path, save(state, {"petl": json.dumps(about)}))
 
 
 def read_trained(path):

@@ -230,7 +230,9 @@ def _check_counts(settings):
     """Values that no recipe can do without."""
     for key in ("number_of_epochs", "batch_size"):
         if settings[key] < 1:
-            raise HparamsError(f"{key} is {settings[key]}: at least 1 is needed")
+            raise HparamsError(
+                f"{key} is {settings[key]}: at least 1 is needed"
+            )
     folds, n_folds = settings["folds"], settings["n_folds"]
     if not folds or len(set(folds)) < len(folds):
         raise HparamsError(f"folds {list(folds)}: name each once, at least one")

@@ -4,7 +4,6 @@ Authors
  * The PETL audio recipes team 2026
 """
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 from torchaudio.compliance.kaldi import fbank

@@ -9,24 +9,24 @@ import os
 from pathlib import Path
 
 
-def write_text(path, text):
-    """Replace a text file in one step.
+def write_bytes(path, content):
+    """Replace a file in one step.
 
-    The text goes to a temporary file beside the target, is flushed to the
+    The content goes to a temporary file beside the target, is flushed to the
     disk and then renamed over it.
 
     Arguments
     ---------
     path : str or pathlib.Path
         The file to write. Its folder is made where it is missing.
-    text : str
+    content : bytes
         The whole new content.
 
     Example
     -------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "deep" / "note.txt"
-    >>> write_text(path, "hello")
+    >>> write_bytes(path, b"hello")
     >>> path.read_text()
     'hello'
     """
@@ -34,8 +34,8 @@ def write_text(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with open(temporary, "wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -43,8 +43,21 @@ def write_text(path, text):
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path, text):
+    """Replace a text file in one step (see ``write_bytes``).
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The file to write.
+    text : str
+        The whole new content.
+    """
+    write_bytes(path, text.encode())
+
+
 def write_json(path, value):
-    """Replace a JSON file in one step (see ``write_text``).
+    """Replace a JSON file in one step (see ``write_bytes``).
 
     Arguments
     ---------

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from petl_modules.insertion import Insertion
+from petl_modules.insertion import Adapted, Insertion
 
 
 def draw_tokens(config, count):
@@ -149,8 +149,14 @@ class Prefix(nn.Module):
 
 
 def attach_prefix(attention, prefix):
-    """Hands a prefix to an attention module (see ``petl_modules.attention``)."""
-    attention.prefix = prefix
+    """Hands a prefix to an attention module (see ``petl_modules.attention``).
+
+    Other methods may have wrapped the module: the prefix goes to the core.
+    """
+    core = attention
+    while isinstance(core, Adapted):
+        core = core.base
+    core.prefix = prefix
     return attention
 
 

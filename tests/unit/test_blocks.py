@@ -1,0 +1,244 @@
+"""Blocks: initialisation, counts, masks, and the mixtures' naive loop."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from petl_modules.adapters import (
+    Bottleneck,
+    Conformer,
+    ConvPass,
+    bottleneck_size,
+)
+from petl_modules.moa import DenseMoA, SoftMoA
+
+D = 32
+EXPERTS = {
+    "bottleneck": partial(Bottleneck, reduction=4),
+    "convpass": partial(ConvPass, reduction=4),
+    "conformer": partial(Conformer, reduction=4, kernel_size=5),
+}
+BLOCKS = {
+    **EXPERTS,
+    "conformer-even": partial(Conformer, reduction=4, kernel_size=8),
+    "conformer-norm": partial(Conformer, reduction=4, input_norm=True),
+    **{
+        f"dense-{name}": partial(DenseMoA, expert=expert, experts=3)
+        for name, expert in EXPERTS.items()
+    },
+    **{
+        f"soft-{name}": partial(SoftMoA, expert=expert, experts=3, slots=2)
+        for name, expert in EXPERTS.items()
+    },
+    "soft-normalize": partial(
+        SoftMoA, expert=EXPERTS["bottleneck"], experts=3, normalize=True
+    ),
+}
+
+
+@pytest.fixture(params=BLOCKS)
+def block(request):
+    torch.manual_seed(0)
+    return BLOCKS[request.param](D)
+
+
+def randomise(module):
+    """Draws all parameters and statistics, so that nothing is silent."""
+    for value in module.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(torch.rand_like(value) + 0.1)
+    return module
+
+
+def test_silent_at_step_0(block):
+    out = block(torch.randn(2, 9, D))
+    assert out.shape == (2, 9, D)
+    assert not out.any()
+
+
+def test_every_parameter_learns_within_two_steps(block):
+    optimizer = torch.optim.SGD(block.parameters(), lr=1.0)
+    x, target = torch.randn(4, 9, D), torch.randn(4, 9, D)
+    moved = set()
+    for _ in range(2):
+        optimizer.zero_grad()
+        (block(x) * target).sum().backward()
+        optimizer.step()
+        moved |= {n for n, p in block.named_parameters() if p.grad.any()}
+    # A convolution's bias in front of BatchNorm changes nothing
+    still = {n for n, _ in block.named_parameters()} - moved
+    assert all(name.endswith("depthwise.bias") for name in still)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_a_clip_alone_equals_the_clip_padded(block, mode):
+    """In eval mode for all; statistics of a batch need the same batch."""
+    randomise(block).train(mode == "train")
+    for module in block.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    x = torch.randn(1, 6, D)
+    alone = block(x)
+    padded = torch.cat([x, 1e3 * torch.randn(1, 5, D)], 1)
+    valid = torch.arange(11).unsqueeze(0) < 6
+    together = block(padded, valid)[:, :6]
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_batch_norm_statistics_leave_padding_out():
+    padded, plain = (
+        Conformer(D, reduction=4, kernel_size=1).train() for _ in range(2)
+    )
+    plain.load_state_dict(padded.state_dict())
+    x, valid = torch.randn(2, 7, D), torch.tensor([[1] * 7, [1] * 3 + [0] * 4])
+    padded(x, valid.bool())
+    plain(x[valid.bool()].unsqueeze(0))
+    torch.testing.assert_close(
+        padded.batch_norm.running_var, plain.batch_norm.running_var
+    )
+
+
+def test_a_full_mask_changes_nothing(block):
+    randomise(block).eval()
+    x = torch.randn(2, 9, D)
+    valid = torch.ones(2, 9, dtype=torch.bool)
+    torch.testing.assert_close(block(x, valid), block(x))
+
+
+def naive_dense(block, x):
+    weights = block.router(x).softmax(-1)
+    parts = [e(x) * weights[..., i, None] for i, e in enumerate(block.experts)]
+    return torch.stack(parts).sum(0)
+
+
+def naive_soft(block, x):
+    """Clip by clip and slot by slot, from the formula."""
+    phi = block.phi
+    if block.scale is not None:
+        x = x / (x.norm(dim=-1, keepdim=True) + 1e-6)
+        phi = block.scale * phi / (phi.norm(dim=0, keepdim=True) + 1e-6)
+    outs = []
+    for clip in x:
+        logits = torch.einsum("td,dns->tns", clip, phi)
+        dispatch = logits.softmax(0)
+        combine = logits.flatten(1).softmax(1).view_as(logits)
+        out = torch.zeros_like(clip)
+        for n, expert in enumerate(block.experts):
+            slots = dispatch[:, n].T @ clip
+            out += combine[:, n] @ expert(slots.unsqueeze(0))[0]
+        outs.append(out)
+    return torch.stack(outs)
+
+
+@pytest.mark.parametrize("expert", EXPERTS)
+@pytest.mark.parametrize("n_experts", [1, 7])
+@pytest.mark.parametrize(
+    ("mixture", "naive"),
+    [
+        (DenseMoA, naive_dense),
+        (partial(SoftMoA, slots=1), naive_soft),
+        (partial(SoftMoA, slots=3), naive_soft),
+        (partial(SoftMoA, slots=2, normalize=True), naive_soft),
+    ],
+    ids=["dense", "soft-1", "soft-3", "soft-normalize"],
+)
+def test_mixtures_equal_the_naive_loop(mixture, naive, expert, n_experts):
+    torch.manual_seed(1)
+    block = mixture(D, expert=EXPERTS[expert], experts=n_experts).eval()
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    x = torch.randn(2, 9, D)
+    out, expected = block(x), naive(block, x)
+    assert (out - expected).abs().max() <= 1e-6 * expected.abs().max()
+    ours = torch.autograd.grad(out.square().sum(), block.parameters())
+    theirs = torch.autograd.grad(expected.square().sum(), block.parameters())
+    for a, b in zip(ours, theirs):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_dense_moa_holds_nothing_of_full_width_for_each_expert():
+    batch, time, d_model, experts = 2, 50, 128, 9
+    expert = partial(Bottleneck, reduction=16)
+    block = DenseMoA(d_model, expert=expert, experts=experts)
+    saved = []
+    x = torch.randn(batch, time, d_model, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: saved.append(tensor.numel()) or tensor, lambda t: t
+    ):
+        block(x)
+    assert sum(saved) < batch * time * d_model * experts
+
+
+def test_experts_are_drawn_independently():
+    block = SoftMoA(D, expert=EXPERTS["bottleneck"], experts=2)
+    first, second = block.experts
+    assert not torch.equal(first.down.weight, second.down.weight)
+
+
+def test_conformer_equals_its_formula():
+    torch.manual_seed(0)
+    block = Conformer(D, reduction=4, kernel_size=8, input_norm=True)
+    randomise(block).eval()
+    x = torch.randn(2, 9, D)
+    h = F.layer_norm(x, (D,), block.norm.weight, block.norm.bias)
+    h = F.conv1d(
+        h.mT, block.pointwise_in.weight[..., None], block.pointwise_in.bias
+    )
+    h = h[:, :8] * h[:, 8:].sigmoid()
+    h = F.pad(h, (3, 4))  # "same" for a kernel of 8
+    h = F.conv1d(h, block.depthwise.weight, block.depthwise.bias, groups=8)
+    h = block.batch_norm(h)
+    h = h * h.sigmoid()
+    h = F.conv1d(
+        h, block.pointwise_out.weight[..., None], block.pointwise_out.bias
+    )
+    torch.testing.assert_close(block(x), h.mT, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bottleneck", "convpass"])
+def test_init_std_wakes_the_up_projection(name):
+    block = EXPERTS[name](768, init_std=0.02)
+    assert block.up.weight.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+def count(block):
+    return sum(p.numel() for p in block.parameters())
+
+
+def test_counts_follow_the_formulas():
+    d, r, k, n, s = 768, 12, 31, 7, 2
+    bottleneck = 2 * d * r + r + d
+    convpass = bottleneck + 3 * r * r + r
+    conformer = 2 * d * r + 2 * r + k * r + r + 2 * r + r * d + d
+    assert count(Bottleneck(d, reduction=64)) == bottleneck
+    assert count(ConvPass(d, reduction=64)) == convpass
+    assert count(Conformer(d, reduction=64, kernel_size=k)) == conformer
+    normed = Conformer(d, reduction=64, kernel_size=k, input_norm=True)
+    assert count(normed) == conformer + 2 * d
+    expert = partial(Bottleneck, reduction=64)
+    dense = DenseMoA(d, expert=expert, experts=n)
+    assert count(dense) == n * bottleneck + d * n + n
+    for normalize in (False, True):
+        soft = SoftMoA(
+            d, expert=expert, experts=n, slots=s, normalize=normalize
+        )
+        assert count(soft) == n * bottleneck + d * n * s + normalize
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Bottleneck(64, reduction=65), "reduction 65"),
+        (lambda: bottleneck_size(64, 0), "reduction 0"),
+        (lambda: Conformer(64, kernel_size=0, reduction=8), "kernel_size 0"),
+        (lambda: DenseMoA(64, expert=Bottleneck, experts=0), "experts is 0"),
+        (lambda: SoftMoA(64, expert=Bottleneck, experts=0), "experts is 0"),
+        (lambda: SoftMoA(64, expert=Bottleneck, slots=0), "slots is 0"),
+    ],
+)
+def test_what_cannot_work_is_an_error(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()

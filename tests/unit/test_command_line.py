@@ -1,0 +1,344 @@
+"""The command line of a recipe.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import math
+from pathlib import Path
+
+import pytest
+from hyperpyyaml import load_hyperpyyaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from petl_modules.command_line import compose, read_value, split_arguments
+from petl_modules.hparams import HparamsError, dump_yaml
+
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
+
+BASE = """\
+seed: 10
+lr: 1.0e-3
+download: False
+folds: [1, 2]
+protocol: official
+experiment: !ref results/<seed>
+doubled: !ref <lr> * 2
+backbone: some/name
+backbone_name: x
+method: y
+max_grad_norm: .inf
+augment: !new:torch.nn.Identity
+"""
+SHORT = """\
+base: base.yaml
+experts: 7
+augment: !new:torch.nn.Linear
+    in_features: 1
+    out_features: !ref <experts>
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    """A recipe folder; the working directory is another one."""
+    folder = tmp_path / "recipe" / "hparams"
+    folder.mkdir(parents=True)
+    (folder / "base.yaml").write_text(BASE)
+    (folder / "short.yaml").write_text(SHORT)
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    return folder.parent
+
+
+def loaded(recipe, *words, file="hparams/short.yaml"):
+    text, _ = compose([file, *words], recipe)
+    return load_hyperpyyaml(text)
+
+
+def options(recipe, *words):
+    return compose(["hparams/short.yaml", *words], recipe)[1]
+
+
+@pytest.mark.parametrize(
+    "words, key, value",
+    [
+        (["--seed", "3"], "seed", 3),
+        (["--seed=3"], "seed", 3),
+        (["--seed", "-3"], "seed", -3),
+        (["--seed=-3"], "seed", -3),
+        (["--lr", "5e-3"], "lr", 5e-3),
+        (["--lr", "5.0e-3"], "lr", 5e-3),
+        (["--lr", "1"], "lr", 1),
+        (["--lr", "-1.5"], "lr", -1.5),
+        (["--lr", "5e-3"], "doubled", 1e-2),
+        (["--download", "True"], "download", True),
+        (["--download", "true"], "download", True),
+        (["--download=False"], "download", False),
+        (["--folds", "[1,3]"], "folds", [1, 3]),
+        (["--folds", "[1,", "3]"], "folds", [1, 3]),
+        (["--folds=[1, 3]"], "folds", [1, 3]),
+        (["--folds", "[]"], "folds", []),
+        (["--folds", "[2]", "--seed", "3"], "folds", [2]),
+        (["--protocol", "a=b"], "protocol", "a=b"),
+        (["--protocol=a=b"], "protocol", "a=b"),
+        (["--protocol", "a: b"], "protocol", "a: b"),
+        (["--protocol", "a # b"], "protocol", "a # b"),
+        (["--protocol", "[1"], "protocol", "[1"),
+        (["--protocol", "True"], "protocol", "True"),
+        (["--protocol", "12"], "protocol", "12"),
+        (["--protocol", "null"], "protocol", "null"),
+        (["--protocol", ""], "protocol", ""),
+        (["--protocol="], "protocol", ""),
+        (["--protocol=--x"], "protocol", "--x"),
+        (["--protocol", "!ref <seed>"], "protocol", 10),
+        (["--experiment", "out"], "experiment", "out"),
+        (["--experiment", "2024"], "experiment", "2024"),
+        (["--experiment", "a: b"], "experiment", "a: b"),
+        (["--experiment", "!ref a/<seed>"], "experiment", "a/10"),
+        (["--doubled", "3"], "doubled", 3),
+        (["--experts", "15"], "experts", 15),
+        (["--max_grad_norm", "5"], "max_grad_norm", 5),
+        (["--max_grad_norm", "0.5"], "max_grad_norm", 0.5),
+        ([], "max_grad_norm", math.inf),
+        ([], "experiment", "results/10"),
+        (["--seed", "3"], "experiment", "results/3"),
+    ],
+)
+def test_value(recipe, words, key, value):
+    assert loaded(recipe, *words)[key] == value
+
+
+def test_scalar_of_a_short_file_reaches_where_it_is_used(recipe):
+    assert loaded(recipe, "--experts", "15")["augment"].out_features == 15
+
+
+def test_tagged_value(recipe):
+    made = loaded(recipe, "--augment", "!new:torch.nn.ReLU")["augment"]
+    assert type(made).__name__ == "ReLU"
+
+
+@pytest.mark.parametrize(
+    "words, parts",
+    [
+        (["--experst", "15"], ["--experst", "'experts'"]),
+        (["--comp"], ["--comp", "'compile'"]),
+        (["--prec", "bf16"], ["--prec", "'precision'"]),
+        (["--devic=cpu"], ["--devic", "'device'"]),
+        (["--zzzzzz", "1"], ["--zzzzzz", "Keys of short.yaml", "experts"]),
+        (["--param_file", "x"], ["unknown key --param_file"]),
+        (["--tqdm_barcolor", "x"], ["unknown key --tqdm_barcolor"]),
+        (["--", "1"], ["unknown key --"]),
+        (["-seed", "3"], ["'-seed' is no option"]),
+        (["3"], ["'3' is no option"]),
+        (["--download", "no"], ["--download", "True or False", "'no'"]),
+        (["--download", "yes"], ["--download", "True or False", "'yes'"]),
+        (["--download", "1"], ["--download", "True or False", "'1'"]),
+        (["--download", "'True'"], ["--download", "True or False"]),
+        (["--download"], ["--download lacks its value"]),
+        (["--seed", "--lr", "1"], ["--seed lacks its value"]),
+        (["--seed", "ten"], ["--seed", "a whole number", "'ten'"]),
+        (["--seed", "1.5"], ["--seed", "a whole number"]),
+        (["--seed", "True"], ["--seed", "a whole number"]),
+        (["--seed", "[1]"], ["--seed", "a whole number"]),
+        (["--seed="], ["--seed", "a whole number"]),
+        (["--seed", "1", "2"], ["--seed", "a whole number", "'1 2'"]),
+        (["--seed", "[1"], ["--seed", "valid YAML"]),
+        (["--lr", "fast"], ["--lr", "a number"]),
+        (["--lr", "True"], ["--lr", "a number"]),
+        (["--folds", "1"], ["--folds", "a list, such as [1,3]"]),
+        (["--folds", "1,3"], ["--folds", "a list, such as [1,3]"]),
+        (["--folds", "1", "3"], ["--folds", "a list, such as [1,3]"]),
+        (["--protocol", "a", "b"], ["--protocol", "'b'", "quote"]),
+        (["--experiment", "a", "b"], ["--experiment", "'b'", "quote"]),
+        (["--seed", "1", "--seed", "2"], ["--seed stands twice"]),
+        (["--seed", "1", "--seed=1"], ["--seed stands twice"]),
+        (["--debug", "--debug"], ["--debug stands twice"]),
+        (["--max_grad_norm", "0"], ["max_grad_norm 0", "above 0"]),
+        (["--max_grad_norm", "-1"], ["max_grad_norm -1", ".inf"]),
+        (["--max_grad_norm", ".nan"], ["max_grad_norm", "above 0"]),
+        (["--max_grad_norm", "inf"], ["--max_grad_norm", "a number"]),
+        (["--debug", "no"], ["--debug", "True or False"]),
+        (["--base"], ["--base lacks its value"]),
+        (["--base", "bose.yaml"], ["'bose.yaml'", "'base.yaml'"]),
+        (["--base", "a.yaml", "b.yaml"], ["--base", "'b.yaml'"]),
+        (["--precision", "bf17"], ["--precision", "bf17", "bf16"]),
+        (["--device"], ["--device", "expected one argument"]),
+        (["--debug_batches", "many"], ["--debug_batches", "many"]),
+        (["--backbone", "!ref <seed>"], ["backbone", "10"]),
+    ],
+)
+def test_wrong_command_line(recipe, words, parts):
+    with pytest.raises(HparamsError) as error:
+        compose(["hparams/short.yaml", *words], recipe)
+    assert all(part in str(error.value) for part in parts)
+
+
+@pytest.mark.parametrize(
+    "words, parts",
+    [
+        ([], ["no recipe file", "usage: train.py HPARAMS.yaml"]),
+        (["--seed", "3"], ["no recipe file", "usage"]),
+        (["--help"], ["usage: train.py HPARAMS.yaml"]),
+        (["hparams/shart.yaml"], ["'hparams/shart.yaml'", "'short.yaml'"]),
+        (["shart.yaml"], ["'shart.yaml'"]),
+        (["hparams"], ["'hparams'"]),
+        (["hparams/invalid.yaml"], ["invalid.yaml", "valid YAML"]),
+        (["hparams/lone.yaml"], ["lone.yaml", "backbone", "base"]),
+        (["hparams/typo.yaml"], ["typo.yaml", "'sead'", "'seed'"]),
+    ],
+)
+def test_wrong_file(recipe, words, parts):
+    folder = recipe / "hparams"
+    (folder / "invalid.yaml").write_text("seed: [1")
+    (folder / "lone.yaml").write_text("seed: 1")
+    (folder / "typo.yaml").write_text("base: base.yaml\nsead: 1")
+    with pytest.raises(HparamsError) as error:
+        compose(words, recipe)
+    assert all(part in str(error.value) for part in parts)
+
+
+def test_file_of_the_recipe_folder(recipe):
+    assert loaded(recipe, file="hparams/short.yaml")["experts"] == 7
+
+
+def test_file_of_the_working_directory_comes_first(recipe):
+    Path("hparams").mkdir()
+    Path("hparams/short.yaml").write_text("base: base.yaml\nseed: 77")
+    assert loaded(recipe, file="hparams/short.yaml")["seed"] == 77
+
+
+def test_file_by_its_absolute_path(recipe, tmp_path):
+    own = tmp_path / "mine.yaml"
+    own.write_text("base: short.yaml\nseed: 77")
+    assert loaded(recipe, file=str(own))["experts"] == 7
+
+
+def test_another_base(recipe):
+    other = BASE.replace("protocol: official", "protocol: other")
+    (recipe / "hparams" / "other.yaml").write_text(other)
+    assert loaded(recipe, "--base", "other.yaml")["protocol"] == "other"
+
+
+def test_method_is_the_name_of_the_file(recipe):
+    assert loaded(recipe)["method"] == "short"
+
+
+def test_method_can_be_named(recipe):
+    assert loaded(recipe, "--method", "mine")["method"] == "mine"
+
+
+@pytest.mark.parametrize(
+    "source, name",
+    [
+        ("MIT/ast-finetuned-audioset", "ast-finetuned-audioset"),
+        ("tiny", "tiny"),
+        ("tiny/", "tiny"),
+        ("./tiny/../tiny", "tiny"),
+    ],
+)
+def test_backbone_name(recipe, source, name):
+    Path("tiny").mkdir()
+    assert loaded(recipe, "--backbone", source)["backbone_name"] == name
+
+
+def test_backbone_name_can_be_given(recipe):
+    made = loaded(recipe, "--backbone_name", "mine", "--backbone", "a/b")
+    assert made["backbone_name"] == "mine"
+
+
+def test_local_backbone_is_stored_with_its_whole_path(recipe):
+    Path("tiny").mkdir()
+    made = loaded(recipe, "--backbone", "tiny")
+    assert made["backbone"] == str(Path("tiny").resolve())
+
+
+def test_hub_name_is_left_alone(recipe):
+    assert loaded(recipe, "--backbone", "a/b")["backbone"] == "a/b"
+
+
+@pytest.mark.parametrize(
+    "words, name, value",
+    [
+        ([], "device", None),
+        (["--device", "cpu"], "device", "cpu"),
+        (["--device=cuda:1"], "device", "cuda:1"),
+        (["--debug"], "debug", True),
+        (["--debug", "True"], "debug", True),
+        (["--debug", "False"], "debug", False),
+        (["--debug=False"], "debug", False),
+        ([], "debug", False),
+        (["--debug_batches", "3"], "debug_batches", 3),
+        (["--precision", "bf16"], "precision", "bf16"),
+        (["--eval_precision=bf16"], "eval_precision", "bf16"),
+        (["--compile"], "compile", True),
+        (
+            ["--compile_module_keys", "a", "b"],
+            "compile_module_keys",
+            ["a", "b"],
+        ),
+        (["--grad_accumulation_factor", "4"], "grad_accumulation_factor", 4),
+        (["--noprogressbar", "--seed", "3"], "noprogressbar", True),
+    ],
+)
+def test_run_option(recipe, words, name, value):
+    assert options(recipe, *words)[name] == value
+
+
+def test_given_run_options_are_marked_so(recipe):
+    given = options(recipe, "--precision", "bf16", "--seed", "3")
+    assert given["overridden_args"] == {"precision"}
+
+
+def test_a_key_of_the_file_is_no_run_option(recipe):
+    """Both know max_grad_norm, whose default is 5 in SpeechBrain."""
+    given = options(recipe, "--max_grad_norm", "2")
+    assert "max_grad_norm" not in given["overridden_args"]
+
+
+words = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=30
+)
+
+
+@given(words.filter(lambda word: not word.startswith("--")))
+def test_split_keeps_a_word(word):
+    given = split_arguments(["a.yaml", "--key", word])
+    assert given == ("a.yaml", {"key": [word]})
+
+
+@given(words)
+def test_split_keeps_what_stands_behind_the_first_equals_sign(word):
+    given = split_arguments(["a.yaml", f"--key={word}"])
+    assert given == ("a.yaml", {"key": [word]})
+
+
+# '!' begins a tag; HyperPyYAML makes a tuple of '(...)'
+@given(words.filter(lambda word: not word.startswith(("!", "("))))
+def test_text_arrives_verbatim(word):
+    value = read_value("key", [word], "a default")
+    assert load_hyperpyyaml(dump_yaml({"key": value}))["key"] == word
+
+
+@given(st.integers())
+def test_whole_number_arrives(number):
+    value = read_value("key", [str(number)], 1)
+    assert load_hyperpyyaml(dump_yaml({"key": value}))["key"] == number
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_number_arrives(number):
+    value = read_value("key", [repr(number)], 1.0)
+    assert load_hyperpyyaml(dump_yaml({"key": value}))["key"] == number
+
+
+@given(st.lists(st.integers()))
+def test_list_arrives_word_by_word(numbers):
+    value = read_value("key", str(numbers).split(), [1])
+    assert load_hyperpyyaml(dump_yaml({"key": value}))["key"] == numbers
+
+
+def test_the_recipes_own_files_are_found(recipe):
+    text, _ = compose(["hparams/soft_moa.yaml", "--experts", "15"], RECIPE)
+    assert "experts: 15" in text

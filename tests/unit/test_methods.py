@@ -1,0 +1,400 @@
+"""Methods x checks, on the recipe's own YAML files."""
+
+import copy
+import pickle
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from torch import nn
+from transformers import ASTConfig, ASTModel
+
+from petl_modules.adapters import Bottleneck, Conformer, ConvPass
+from petl_modules.backbones import AST
+from petl_modules.hparams import dump_yaml, merge
+from petl_modules.insertion import Insert
+from petl_modules.lora import LoRA
+from petl_modules.moa import DenseMoA, SoftMoA
+from petl_modules.prompts import PrefixTuning, PromptTuning
+from petl_modules.tuned_model import TunedModel
+
+HPARAMS = Path(__file__).parents[2] / "recipes" / "ESC50" / "hparams"
+FILES = sorted(path.stem for path in HPARAMS.glob("*.yaml"))
+LABELS = [str(label) for label in range(50)]
+FRAMES = 500
+
+BOTTLENECK = partial(Bottleneck, reduction=16)
+# What the YAML files do not cover
+COMPOSED = {
+    "prompts + adapter": [
+        PromptTuning(tokens=5, deep=True),
+        Insert(at=["ffn"], block=BOTTLENECK),
+    ],
+    "all at once": [
+        Insert(at=["attention", "ffn"], block=BOTTLENECK),
+        Insert(at=["attention"], block=partial(ConvPass, reduction=16)),
+        LoRA(at=["query", "key", "value", "output"], rank=3, alpha=1.0),
+        PrefixTuning(tokens=4),
+        PromptTuning(tokens=3, deep=False),
+    ],
+    "convpass": [Insert(at=["ffn"], block=partial(ConvPass, reduction=16))],
+    "conformer experts": [
+        Insert(
+            at=["ffn"],
+            block=partial(
+                SoftMoA, expert=partial(Conformer, reduction=16), experts=2
+            ),
+        ),
+        Insert(
+            at=["attention"],
+            block=partial(
+                DenseMoA, expert=partial(Conformer, reduction=16), experts=2
+            ),
+        ),
+    ],
+}
+NOT_THE_IDENTITY = {
+    "prompt_shallow",
+    "prompt_deep",
+    "prefix",
+    "prompts + adapter",
+    "all at once",
+}
+
+
+def from_yaml(stem, backbone, **changes):
+    """The tuned model of a recipe file."""
+    tree = merge(HPARAMS / f"{stem}.yaml", None, [])
+    tree.update(backbone=backbone, labels=LABELS, **changes)
+    needed = {"tuned_model", "backbone", "frames", "positions", "labels"}
+    needed |= {"methods", "pooling", "train_backbone", "train_norms"}
+    needed |= tree.keys() & {"experts", "slots", "reduction", "rank", "alpha"}
+    needed |= tree.keys() & {"prompts", "prefix", "kernel_size"}
+    for key in tree.keys() - needed:
+        del tree[key]
+    return load_hyperpyyaml(dump_yaml(tree))["tuned_model"]
+
+
+def build(case, backbone):
+    torch.manual_seed(0)
+    if case in COMPOSED:
+        return TunedModel(AST(backbone, FRAMES), LABELS, COMPOSED[case])
+    if case == "lora + bitfit":
+        return from_yaml("lora", backbone, train_backbone="biases")
+    return from_yaml(case, backbone)
+
+
+CASES = [*FILES, *COMPOSED, "lora + bitfit"]
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    return request.param
+
+
+@pytest.fixture
+def model(case, tiny_ast):
+    return build(case, tiny_ast)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    torch.manual_seed(1)
+    return torch.randn(2, FRAMES, 128)
+
+
+def test_step_0_equals_the_frozen_model(case, model, inputs, tiny_ast):
+    """Against Hugging Face's own model, bit for bit."""
+    frozen = ASTModel.from_pretrained(tiny_ast, attn_implementation="sdpa")
+    cut = AST(tiny_ast, FRAMES).model.embeddings.position_embeddings
+    frozen.embeddings.position_embeddings = cut
+    with torch.no_grad():
+        hidden = frozen.eval()(inputs).last_hidden_state
+        expected = model.head(hidden.mean(1))
+        same = torch.equal(model.eval()(inputs), expected)
+    assert same == (case not in NOT_THE_IDENTITY)
+
+
+def train_steps(model, inputs, steps=2):
+    """A few steps; returns, by name, whether a gradient was ever not 0."""
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(trained.values(), lr=1e-2)
+    targets = torch.tensor([3, 7])
+    seen = dict.fromkeys(trained, False)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model.train()(inputs), targets)
+        loss.backward()
+        for name, parameter in trained.items():
+            assert parameter.grad is not None, name
+            seen[name] |= bool(parameter.grad.abs().max() > 1e-7)
+        optimizer.step()
+    return seen
+
+
+def test_every_declared_parameter_has_its_gradient(model, inputs):
+    still = [
+        name for name, moved in train_steps(model, inputs).items() if not moved
+    ]
+    for name in still:  # softmax and BatchNorm do not see these
+        assert name.endswith(("k_proj.bias", "depthwise.bias")), name
+
+
+def test_frozen_weights_stay(model, inputs):
+    frozen = {n: p for n, p in model.named_parameters() if not p.requires_grad}
+    before = {name: p.clone() for name, p in frozen.items()}
+    train_steps(model, inputs)
+    for name, parameter in frozen.items():
+        assert parameter.grad is None and torch.equal(parameter, before[name])
+
+
+def test_frozen_parts_are_in_eval_mode_while_training(case, model):
+    model.train()
+    blocks = {
+        id(module)
+        for path in model.inserted.values()
+        for module in model.get_submodule(path).modules()
+    }
+    for module in model.backbone.model.modules():
+        trained = id(module) in blocks or case == "full_finetuning"
+        assert module.training == trained
+    assert model.head.training
+    model.eval()
+    assert not any(module.training for module in model.modules())
+
+
+def test_backbone_dropout_is_off_while_training(tiny_ast, inputs):
+    model = from_yaml("bottleneck", tiny_ast)
+    for module in model.backbone.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.5
+    model.train()
+    assert torch.equal(model(inputs), model(inputs))
+
+
+@pytest.mark.parametrize(
+    "clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
+)
+def test_copies_are_independent(model, inputs, clone):
+    twin = clone(model)
+    expected = model.eval()(inputs)
+    assert torch.equal(twin.eval()(inputs), expected)
+    train_steps(twin, inputs)
+    assert torch.equal(model.eval()(inputs), expected)
+    assert not torch.equal(twin.eval()(inputs), expected)
+
+
+def test_bf16_autocast(model, inputs):
+    with torch.no_grad():
+        expected = model.eval()(inputs)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = model(inputs)
+    assert (out.float() - expected).abs().max() < 0.05 * expected.abs().max()
+    with torch.autocast("cpu", torch.bfloat16):
+        model.train()(inputs).float().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+def test_compiles_without_a_graph_break(tiny_ast, inputs):
+    model = from_yaml("soft_moa", tiny_ast).eval()
+    with torch.no_grad():
+        out = torch.compile(model, fullgraph=True, backend="aot_eager")(inputs)
+        torch.testing.assert_close(out, model(inputs), rtol=1e-4, atol=1e-5)
+
+
+# Placements and poolings against their formulas
+
+
+class Echo(nn.Module):
+    """A block with a known answer."""
+
+    def __init__(self, d_model):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.25))
+
+    def forward(self, x, valid=None):
+        return self.weight * x.flip(-1)
+
+
+@pytest.mark.parametrize("site", ["attention", "ffn"])
+@pytest.mark.parametrize(
+    ("placement", "residual", "formula"),
+    [
+        ("parallel", None, lambda base, block, x: base(x) + block(x)),
+        ("parallel", True, lambda base, block, x: base(x) + block(x) + x),
+        ("sequential", None, lambda base, block, x: base(x) + block(base(x))),
+        ("sequential", False, lambda base, block, x: block(base(x))),
+        ("before", None, lambda base, block, x: base(block(x)) + block(x)),
+        ("before", False, lambda base, block, x: base(block(x))),
+    ],
+)
+def test_placements(site, placement, residual, formula, tiny_ast, inputs):
+    insert = Insert(
+        at=[site], block=Echo, placement=placement, residual=residual
+    )
+    model = TunedModel(AST(tiny_ast, FRAMES), LABELS, [insert]).eval()
+    plain = AST(tiny_ast, FRAMES).eval()
+    block = Echo(128)
+    for layer in plain.model.layers:
+        part = layer.attention if site == "attention" else layer.mlp
+        original = part.forward
+
+        def adapted(x, *args, original=original, **kwargs):
+            if site == "ffn":
+                return formula(original, block, x)
+
+            def attend(y):
+                return original(y, *args, **kwargs)[0]
+
+            return formula(attend, block, x), None
+
+        part.forward = adapted
+    with torch.no_grad():
+        expected = plain(inputs)
+        out = model.backbone(inputs)
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "part"),
+    [
+        ("all", slice(None)),
+        ("cls", slice(1)),
+        ("prompts", slice(1, 5)),
+        ("speech", slice(5, None)),
+        ("prompts+speech", slice(1, None)),
+    ],
+)
+@pytest.mark.parametrize("deep", [False, True])
+def test_poolings_with_prompts(pooling, part, deep, tiny_ast, inputs):
+    methods = [PromptTuning(tokens=4, deep=deep)]
+    backbone = AST(tiny_ast, FRAMES)
+    model = TunedModel(backbone, LABELS, methods, pooling=pooling).eval()
+    hidden = backbone(inputs)
+    assert hidden.shape[1] == 1 + 4 + 8 * 31
+    expected = model.head(hidden[:, part].mean(1))
+    torch.testing.assert_close(model(inputs), expected)
+
+
+def test_speech_pooling_without_prompts_leaves_both_tokens_out(
+    tiny_ast, inputs
+):
+    model = TunedModel(AST(tiny_ast, FRAMES), LABELS, pooling="speech").eval()
+    expected = model.head(model.backbone(inputs)[:, 2:].mean(1))
+    torch.testing.assert_close(model(inputs), expected)
+
+
+# Exact counts at AST-base size: [A]'s numbers and ours, see docs/fidelity.md
+
+FINAL_NORM = 1536
+FEEDING = 12 * 1536  # one norm a layer
+PETL_PARAMETERS = {
+    "ast": FINAL_NORM,
+    "linear": FINAL_NORM,
+    "full_finetuning": 85_708_032,
+    "bitfit": 102_144,
+    "bottleneck": 248_976 + FINAL_NORM,
+    "houlsby": 497_952 + FINAL_NORM,
+    "conformer": 250_080 + FINAL_NORM,
+    "lora": 221_184 + FINAL_NORM,
+    "prompt_shallow": 300 * 768 + FINAL_NORM,
+    "prompt_deep": 230_400 + FINAL_NORM,
+    "prefix": 221_184 + FINAL_NORM,
+    "dense_moa": 903_756 + FEEDING + FINAL_NORM,
+    "soft_moa": 903_672 + FEEDING + FINAL_NORM,
+}
+
+
+@pytest.fixture(scope="module")
+def ast_base(tmp_path_factory):
+    """AST-base with the original's sizes and random weights."""
+    folder = tmp_path_factory.mktemp("ast-base")
+    torch.manual_seed(0)
+    model = ASTModel(ASTConfig())
+    nn.init.normal_(model.embeddings.position_embeddings, std=0.02)
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("stem", FILES)
+def test_counts_at_768(stem, ast_base, tmp_path):
+    model = from_yaml(stem, ast_base)
+    counts = model.count_parameters()
+    head = 768 * 50 + 50
+    assert counts["petl_parameters"] == PETL_PARAMETERS[stem]
+    assert counts["trainable_parameters"] == PETL_PARAMETERS[stem] + head
+    if stem in ("ast", "linear"):
+        assert counts["trainable_parameters"] == 39_986
+    if stem == "soft_moa":
+        from petl_modules.checkpoint import save_trained
+
+        save_trained(model, tmp_path / "model.safetensors")
+        assert counts["trainable_parameters"] == 962_090
+        size = (tmp_path / "model.safetensors").stat().st_size
+        assert 4 * 962_090 < size < 3.9e6
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"), [(400, 85_615_872), (100, 85_339_392)]
+)
+def test_full_fine_tuning_counts_by_length(frames, expected, ast_base):
+    model = from_yaml("full_finetuning", ast_base, frames=frames)
+    assert model.count_parameters()["petl_parameters"] == expected
+
+
+def test_conformer_for_speech_at_768(ast_base):
+    model = from_yaml("conformer", ast_base, kernel_size=31)
+    assert model.count_parameters()["petl_parameters"] == 252_288 + FINAL_NORM
+
+
+def test_lora_of_rank_12_at_768(ast_base):
+    model = from_yaml("lora", ast_base, rank=12)
+    assert model.count_parameters()["petl_parameters"] == 442_368 + FINAL_NORM
+
+
+def test_linear_with_10_classes_at_768(ast_base):
+    model = TunedModel(AST(ast_base, FRAMES), LABELS[:10])
+    assert model.count_parameters()["trainable_parameters"] == 9_226
+
+
+# What cannot work
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Insert(at=["atention"], block=BOTTLENECK), "no site 'atention' in audio-spectrogram-transformer; sites: attention, query"),
+        (lambda: Insert(at="ffn", block=BOTTLENECK), "takes a list of sites"),
+        (lambda: Insert(at=[], block=BOTTLENECK), "takes a list of sites"),
+        (lambda: Insert(at=["ffn"], block=BOTTLENECK, placement="beside"), "no placement 'beside'"),
+        (lambda: Insert(at=["ffn"], block=partial(Bottleneck, reduction=129)), "reduction 129"),
+        (lambda: LoRA(at=["ffn"]), "linear layers, and 'layers.0.ffn'"),
+        (lambda: LoRA(rank=0), "rank is 0"),
+        (lambda: PromptTuning(tokens=0, deep=True), "tokens is 0"),
+        (lambda: PrefixTuning(tokens=5), "tokens is 5"),
+        (lambda: PrefixTuning(tokens=0), "tokens is 0"),
+    ],
+)  # fmt: skip
+def test_bad_methods(make, words, tiny_ast):
+    with pytest.raises(ValueError, match=words):
+        TunedModel(AST(tiny_ast, FRAMES), LABELS, [make()])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"pooling": "mean"}, "pooling 'mean'"),
+        ({"pooling": "prompts"}, "takes prompts, and no method"),
+        ({"train_backbone": "bias"}, "train_backbone 'bias'"),
+        ({"labels": []}, "labels must be there"),
+        ({"labels": ["dog", "dog"]}, "each once"),
+        ({"methods": [PromptTuning(tokens=2, deep=d) for d in (True, False)]}, "twice"),
+    ],
+)  # fmt: skip
+def test_bad_settings(settings, words, tiny_ast):
+    settings = {"labels": LABELS, **settings}
+    with pytest.raises(ValueError, match=words):
+        TunedModel(AST(tiny_ast, FRAMES), **settings)
