@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 
 import torch
-from hyperpyyaml import load_hyperpyyaml
 
 from petl_modules.audio import read_audio
 from petl_modules.checkpoint import load_trained
-from petl_modules.hparams import dump_yaml, parse_yaml
+from petl_modules.hparams import make
 
 WEIGHTS = "model.safetensors"
 
@@ -77,9 +76,8 @@ class Classifier:
     def __init__(self, run, device="cpu"):
         self.folder = find_fold(run)
         file = self.folder / "hyperparams.yaml"
-        tree = parse_yaml(file.read_text(encoding="utf-8"), file)
-        needed = {key: tree[key] for key in ("features", "tuned_model")}
-        made = load_hyperpyyaml(dump_yaml(needed))
+        text = file.read_text(encoding="utf-8")
+        made = make(text, ["features", "tuned_model"])
         self.features = made["features"]
         self.model = made["tuned_model"].to(device).eval()
         self.device = device

@@ -100,7 +100,9 @@ class ESC50Brain(sb.Brain):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the stage and, after validation, saves a checkpoint."""
         if stage == sb.Stage.TRAIN:  # the other parts are not shared out
-            self.counts = ddp_all_reduce(self.counts, torch.distributed.ReduceOp.SUM)
+            self.counts = ddp_all_reduce(
+                self.counts, torch.distributed.ReduceOp.SUM
+            )
         loss, correct, size = self.counts.tolist()
         stats = {"loss": loss / size, "accuracy": correct / size}
         if stage == sb.Stage.TRAIN:

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hyperpyyaml import load_hyperpyyaml
 from torch import nn
 from transformers import ASTConfig, ASTModel
 
 from petl_modules.adapters import Bottleneck, Conformer, ConvPass
 from petl_modules.backbones import AST
-from petl_modules.hparams import dump_yaml, merge
+from petl_modules.hparams import dump_yaml, make, merge
 from petl_modules.insertion import Insert
 from petl_modules.lora import LoRA
 from petl_modules.moa import DenseMoA, SoftMoA
@@ -68,13 +67,7 @@ def from_yaml(stem, backbone, **changes):
     """The tuned model of a recipe file."""
     tree = merge(HPARAMS / f"{stem}.yaml", None, [])
     tree.update(backbone=backbone, labels=LABELS, **changes)
-    needed = {"tuned_model", "backbone", "frames", "positions", "labels"}
-    needed |= {"methods", "pooling", "train_backbone", "train_norms"}
-    needed |= tree.keys() & {"experts", "slots", "reduction", "rank", "alpha"}
-    needed |= tree.keys() & {"prompts", "prefix", "kernel_size"}
-    for key in tree.keys() - needed:
-        del tree[key]
-    return load_hyperpyyaml(dump_yaml(tree))["tuned_model"]
+    return make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
 
 
 def build(case, backbone):
