@@ -15,6 +15,8 @@ import soxr
 import torch
 from tqdm import tqdm
 
+from petl_modules.tables import listed
+
 BLOCK = 1 << 20  # frames decoded at a time
 UNKNOWN = 0x7FFFF000  # programs that write to a pipe give this size or more
 
@@ -111,33 +113,6 @@ def check_audio(paths, title="Checking audio"):
             "run the same command again."
         )
     return results
-
-
-def listed(lines, limit=50):
-    """Lay out problems one a line, cutting a long list.
-
-    Arguments
-    ---------
-    lines : list
-        One str for each problem.
-    limit : int
-        How many are shown.
-
-    Returns
-    -------
-    text : str
-        The indented lines.
-
-    Example
-    -------
-    >>> print(listed(["a.wav: empty", "b.wav: empty"], limit=1))
-      a.wav: empty
-      ... and 1 more
-    """
-    shown = lines[:limit]
-    if len(lines) > limit:
-        shown = shown + [f"... and {len(lines) - limit} more"]
-    return "\n".join(f"  {line}" for line in shown)
 
 
 def _duration_or_error(path):

@@ -6,7 +6,7 @@ Authors
 
 from pathlib import Path
 
-from speechbrain.utils.run_opts import RunOptions
+from speechbrain.utils.run_opts import HELP_TEXTS, RunOptions
 
 from petl_modules.hparams import (
     HparamsError,
@@ -15,8 +15,10 @@ from petl_modules.hparams import (
     merge,
     nearest,
     parse_yaml,
+    resolve,
 )
 
+RUN_OPTIONS = [*HELP_TEXTS, "jit_module_keys", "compile_module_keys"]
 USAGE = (
     "usage: train.py HPARAMS.yaml [--base BASE.yaml] [--print_hparams] "
     "[--any_key value ...] [SpeechBrain's run options]"
@@ -129,6 +131,11 @@ def run_options(file, options):
     Returns
     -------
     speechbrain.utils.run_opts.RunOptions
+
+    Raises
+    ------
+    HparamsError
+        If an option has more values than it takes.
     """
     words = [file]
     defaults = RunOptions().as_dict()
@@ -138,7 +145,48 @@ def run_options(file, options):
             words += [f"--{key}"] if value else []
         else:
             words += [f"--{key}", *given]
-    return RunOptions.from_command_line_args(words)[1]
+    _, found, rest = RunOptions.from_command_line_args(words)
+    if rest:
+        raise HparamsError(f"'{rest}' belongs to no option\n{USAGE}")
+    return found
+
+
+def override(tree, options, name):
+    """Puts the command line's values into a recipe, in place.
+
+    Arguments
+    ---------
+    tree : ruamel.yaml.CommentedMap
+        The merged recipe.
+    options : dict
+        From name to the words behind it.
+    name : str
+        The recipe file, for the errors.
+
+    Returns
+    -------
+    dict
+        Those options that are SpeechBrain's run options.
+
+    Raises
+    ------
+    HparamsError
+        If a key is unknown or a value has the wrong type.
+    """
+    defaults = resolve(dump_yaml(tree))
+    runs = {}
+    for key, given in options.items():
+        if key in tree:
+            tree[key] = read_value(key, given, defaults[key])
+        elif key in RUN_OPTIONS:
+            runs[key] = given
+        else:
+            raise HparamsError(
+                f"unknown key --{key}"
+                + nearest(key, [*tree, *RUN_OPTIONS])
+                + f" Keys of {name}: {', '.join(tree)}"
+            )
+    return runs
 
 
 def compose(arguments, recipe):
@@ -168,30 +216,27 @@ def compose(arguments, recipe):
     file, options = split_arguments(arguments)
     folders = [Path.cwd(), recipe]
     path = find_file(file, folders)
-    base = options.pop("base", None)
-    tree = merge(path, base and base[0], [*folders, recipe / "hparams"])
-    known_options = RunOptions().as_dict().keys() - {"overridden_args"}
-    runs = {}
-    for key, given in options.items():
-        if key in tree:
-            tree[key] = read_value(key, given, tree[key])
-        elif key in known_options:
-            runs[key] = given
-        else:
+    base = None
+    if "base" in options:
+        base = read_value("base", options.pop("base"), "ast.yaml")
+    tree = merge(path, base, [*folders, recipe / "hparams"])
+    for key in ("backbone", "max_grad_norm"):
+        if key not in tree:
             raise HparamsError(
-                f"unknown key --{key}"
-                + nearest(key, [*tree, *known_options])
-                + f" Keys of {path.name}: {', '.join(tree)}"
+                f"{path} has no key '{key}': does it lack its base, such as "
+                "'base: ast.yaml'?"
             )
-    if not tree["max_grad_norm"] > 0:
+    runs = override(tree, options, path.name)
+    if "method" not in options:
+        tree["method"] = path.stem
+    settings = resolve(dump_yaml(tree))
+    if not settings["max_grad_norm"] > 0:
         raise HparamsError(
-            f"max_grad_norm {tree['max_grad_norm']} must be above 0: "
+            f"max_grad_norm {settings['max_grad_norm']} must be above 0: "
             "SpeechBrain would turn all gradients round, or to zero. "
             "'.inf' clips nothing"
         )
-    if "method" not in options:
-        tree["method"] = path.stem
-    backbone = Path(tree["backbone"])
+    backbone = Path(settings["backbone"])
     if backbone.is_dir():
         tree["backbone"] = str(backbone.resolve())
     if "backbone_name" not in options:

@@ -1,12 +1,8 @@
 """From a manifest to the datasets of one fold.
 
-A manifest is a JSON file ``{id: {wav, duration, label, fold, ...}}``.
-
 Authors
  * The PETL audio recipes team 2026
 """
-
-import json
 
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
@@ -64,23 +60,6 @@ def split_by_fold(records, test_fold, n_folds, valid_offset):
                 f"{sorted({r['fold'] for r in records.values()})}"
             )
     return parts
-
-
-def read_manifest(path):
-    """Reads a manifest.
-
-    Arguments
-    ---------
-    path : str or pathlib.Path
-        The JSON file.
-
-    Returns
-    -------
-    dict
-        Records by id.
-    """
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
 
 
 def make_datasets(parts, data_folder, features, labels):

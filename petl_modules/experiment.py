@@ -22,10 +22,16 @@ from petl_modules import report
 from petl_modules.checkpoint import save_trained, versions
 from petl_modules.command_line import compose
 from petl_modules.files import write_json, write_text
-from petl_modules.hparams import HparamsError, dump_yaml, parse_yaml, resolve
+from petl_modules.hparams import (
+    HparamsError,
+    dump_yaml,
+    one_line_values,
+    parse_yaml,
+    resolve,
+)
 
 # Keys that may differ between two runs into one folder
-FREE_KEYS = {"folds", "fold", "labels", "download", "num_workers"}
+FREE_KEYS = {"folds", "download", "num_workers", "output_folder"}
 
 
 @contextlib.contextmanager
@@ -105,15 +111,16 @@ class Experiment:
                 f"output_folder {self.folder} cannot be written to "
                 f"({error.strerror}): name another with --output_folder"
             ) from error
-        if not self.file.exists():
-            write_text(self.file, self.text)
+        if not self.file.exists() or not any(self.folder.glob("fold*")):
+            write_text(self.file, self.text)  # nothing was trained here yet
             return
-        theirs = dict(resolve(self.file.read_text(encoding="utf-8")))
-        ours = self.settings
+        theirs = one_line_values(self.file.read_text(encoding="utf-8"))
+        ours = one_line_values(self.text)
         lines = [
-            f"  {key}: {_plain(theirs, key)} there, {_plain(ours, key)} now"
+            f"  {key}: {theirs.get(key, 'absent')} there, "
+            f"{ours.get(key, 'absent')} now"
             for key in {**theirs, **ours}
-            if key not in FREE_KEYS and _plain(theirs, key) != _plain(ours, key)
+            if key not in FREE_KEYS and theirs.get(key) != ours.get(key)
         ]
         if lines:
             raise HparamsError(
@@ -219,13 +226,6 @@ class Experiment:
         }
 
 
-def _plain(settings, key):
-    """A setting as text, tags included."""
-    if key not in settings:
-        return "absent"
-    return " ".join(dump_yaml({key: settings[key]}).split())[len(key) + 2 :]
-
-
 def _check_counts(settings):
     """Values that no recipe can do without."""
     for key in ("number_of_epochs", "batch_size"):
@@ -233,11 +233,11 @@ def _check_counts(settings):
             raise HparamsError(
                 f"{key} is {settings[key]}: at least 1 is needed"
             )
-    folds, n_folds = settings["folds"], settings["n_folds"]
-    if not folds or len(set(folds)) < len(folds):
-        raise HparamsError(f"folds {list(folds)}: name each once, at least one")
+    folds, n_folds = list(settings["folds"]), settings["n_folds"]
     for fold in folds:
-        if fold not in range(1, n_folds + 1):
+        if type(fold) is not int or not 1 <= fold <= n_folds:
             raise HparamsError(
                 f"there is no fold {fold}: folds go from 1 to {n_folds}"
             )
+    if not folds or len(set(folds)) < len(folds):
+        raise HparamsError(f"folds {folds}: name each once, at least one")

@@ -33,6 +33,7 @@ class FilterBank:
 
     Example
     -------
+    >>> import torch
     >>> FilterBank(frames=500)(torch.rand(80_000)).shape
     torch.Size([500, 128])
     """
@@ -87,6 +88,7 @@ class SpecAugment(nn.Module):
 
     Example
     -------
+    >>> import torch
     >>> SpecAugment(freq=24, time=80)(torch.rand(4, 500, 128)).shape
     torch.Size([4, 500, 128])
     """

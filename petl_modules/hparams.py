@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 import ruamel.yaml
-from hyperpyyaml import resolve_references
+from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.error import YAMLError
 
 
@@ -59,6 +59,59 @@ def resolve(text):
     return parse_yaml(resolve_references(text).getvalue(), "the recipe file")
 
 
+def one_line_values(text):
+    """What a recipe file says, key by key.
+
+    Arguments
+    ---------
+    text : str
+        The file's text.
+
+    Returns
+    -------
+    dict
+        From key to its value on one line, with tags, without comments.
+
+    Example
+    -------
+    >>> one_line_values("a: 1  # one\\nb: !name:c\\n    d: !ref <a>")
+    {'a': '1', 'b': '!name:c d: !ref <a>'}
+    """
+    values = {}
+    for key, node in (
+        ruamel.yaml.YAML(typ="safe", pure=True).compose(text).value
+    ):
+        stream = io.StringIO()
+        ruamel.yaml.YAML(typ="safe", pure=True).serialize(node, stream)
+        line = " ".join(stream.getvalue().split())
+        values[key.value] = line.removesuffix(" ...")
+    return values
+
+
+def make(text, keys):
+    """Makes the objects of some keys of a recipe file, and no others.
+
+    Arguments
+    ---------
+    text : str
+        The recipe file's text.
+    keys : list of str
+        Top-level keys.
+
+    Returns
+    -------
+    dict
+        The objects by key.
+
+    Example
+    -------
+    >>> make("{a: 0.5, b: !ref <a>, c: !new:no.such.Class {}}", ["a", "b"])
+    {'a': 0.5, 'b': 0.5}
+    """
+    tree = resolve(text)
+    return load_hyperpyyaml(dump_yaml({key: tree[key] for key in keys}))
+
+
 def find_file(name, folders):
     """The first file of that name.
 
@@ -96,7 +149,7 @@ def nearest(word, known):
     return f". Did you mean '{close[0]}'?" if close else "."
 
 
-def merge(path, base, folders):
+def merge(path, base, folders, shorter=()):
     """A recipe file on top of its base.
 
     Arguments
@@ -107,6 +160,8 @@ def merge(path, base, folders):
         A base to take instead of the file's own.
     folders : list of pathlib.Path
         Where bases are looked up, after the file's own folder.
+    shorter : tuple of pathlib.Path
+        The files that stand on this one.
 
     Returns
     -------
@@ -115,8 +170,8 @@ def merge(path, base, folders):
     Raises
     ------
     HparamsError
-        If a file is missing or no YAML mapping, or if it has a key that is
-        neither in the base nor used by a ``!ref``.
+        If a file is missing, no YAML mapping or its own base, or if it has
+        a key that is neither in the base nor used by a ``!ref``.
     """
     tree = parse_yaml(path.read_text(encoding="utf-8"), path)
     if not isinstance(tree, dict):
@@ -125,7 +180,12 @@ def merge(path, base, folders):
     if base is None and own is None:
         return tree
     found = find_file(base or own, [path.parent, *folders])
-    merged = merge(found, None, folders)
+    chain = (*shorter, path.resolve())
+    if found.resolve() in chain:
+        raise HparamsError(
+            f"{path}: with 'base: {found.name}' it is the base of itself"
+        )
+    merged = merge(found, None, folders, chain)
     known = list(merged)
     for key, value in tree.items():
         merged[key] = value

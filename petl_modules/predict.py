@@ -119,10 +119,12 @@ def main(arguments=None):
     parser.add_argument("--top", type=int, default=5, help="classes to print")
     parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args(arguments)
+    if chosen.top < 1:
+        parser.error(f"--top is {chosen.top}: at least 1 is needed")
     failed = False
     try:
         classifier = Classifier(chosen.run, chosen.device)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     print(f"model: {classifier.folder}")
     for path in chosen.files:

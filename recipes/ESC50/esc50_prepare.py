@@ -8,24 +8,20 @@ Authors
  * The PETL audio recipes team 2026
 """
 
-import csv
-import hashlib
-import io
-import json
 import os
 from collections import Counter
 from pathlib import Path, PureWindowsPath
 
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.audio import check_audio, listed
+from petl_modules.audio import check_audio
 from petl_modules.download import download as fetch
 from petl_modules.download import unpack
-from petl_modules.files import write_json
+from petl_modules.manifest import manifest_path, refusal, write_manifest
+from petl_modules.tables import header_problems, listed, read_rows
 
 logger = get_logger(__name__)
 
-FORMAT = 1  # of the manifest; another number makes old ones stale
 ESC50_URL = "https://github.com/karolpiczak/ESC-50/archive/master.zip"
 LABELS = tuple(
     """
@@ -116,12 +112,13 @@ def prepare_esc50(
             )
     clips = parse_clips(content, table)
     _check_counts(clips, table, allow_partial)
+    _warn_of_leaks(clips, table)
     paths = [folder / "audio" / clip["filename"] for clip in clips.values()]
-    key = _key([content.hex(), str(folder), bool(allow_partial)], paths)
-    manifest = Path(manifest_folder) / f"esc50-{key}.json"
+    facts = [content.hex(), str(folder), bool(allow_partial)]
+    manifest = manifest_path(manifest_folder, "esc50", facts, paths)
     if not manifest.exists():
         durations = check_audio(paths, "Checking ESC-50")
-        _write(manifest, clips, durations)
+        write_manifest(manifest, _records(clips, durations))
     return manifest, LABELS
 
 
@@ -151,15 +148,16 @@ def parse_clips(content, table):
     >>> parse_clips(rows, "esc50.csv")["1-a"]["label"]
     'dog'
     """
-    rows, problems = _rows(content)
+    rows, problems = read_rows(content)
     line, header = rows[0] if rows else (1, [])
     wrong = []
     if rows or not problems:
-        wrong = [(line, text) for text in _header_problems(header)]
+        texts = header_problems(header, COLUMNS, known=["src_file"])
+        wrong = [(line, text) for text in texts]
     if not problems and not wrong and len(rows) == 1:
         wrong = [(line, "no clips are listed below the header")]
     problems += wrong
-    clips, lines, folds = {}, {}, {}
+    clips, lines = {}, {}
     for line, fields in [] if wrong else rows[1:]:
         if len(fields) != len(header):
             text = f"{len(fields)} fields where the header has {len(header)}"
@@ -169,7 +167,10 @@ def parse_clips(content, table):
         row["id"] = PureWindowsPath(row["filename"]).stem
         row["src_file"] = row.get("src_file") or row["id"]
         problems += [(line, text) for text in _row_problems(row)]
-        problems += [(line, text) for text in _clashes(row, line, lines, folds)]
+        above = lines.setdefault(row["id"], line)
+        if above != line:
+            text = f"clip {row['id']!r} is listed in line {above} already"
+            problems.append((line, text))
         clips[row["id"]] = {
             "filename": row["filename"],
             "fold": FOLDS.get(row["fold"]),
@@ -183,39 +184,6 @@ def parse_clips(content, table):
             "Correct them, or fetch the dataset again."
         )
     return dict(sorted(clips.items()))
-
-
-def _rows(content):
-    """Split a CSV file into (line, fields) pairs and (line, problem) pairs."""
-    rows, problems, last = [], [], 0
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return [], [(content.count(b"\n", 0, error.start) + 1, str(error))]
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        for fields in reader:
-            if reader.line_num > last + 1:
-                problems.append(
-                    (last + 1, "a quoted field runs on into the next line")
-                )
-            elif fields:
-                rows.append((last + 1, [field.strip() for field in fields]))
-            last = reader.line_num
-    except csv.Error as error:
-        problems.append((last + 1, str(error)))
-    return rows, problems
-
-
-def _header_problems(header):
-    """List the columns that are missing or stand there twice."""
-    found = ", ".join(header) or "none"
-    for name in (*COLUMNS, "src_file"):
-        count = header.count(name)
-        if count > 1:
-            yield f"column {name!r} is there {count} times; found: {found}"
-        elif not count and name in COLUMNS:
-            yield f"column {name!r} is missing; found: {found}"
 
 
 def _row_problems(row):
@@ -236,18 +204,21 @@ def _row_problems(row):
         )
 
 
-def _clashes(row, line, lines, folds):
-    """Compare a row with those above it, and note it for those below."""
-    above = lines.setdefault(row["id"], line)
-    if above != line:
-        yield f"clip {row['id']!r} is listed in line {above} already"
-    if row["fold"] in FOLDS:
-        fold, above = folds.setdefault(row["src_file"], (row["fold"], line))
-        if fold != row["fold"]:
-            yield (
-                f"recording {row['src_file']!r} is in fold {row['fold']} here "
-                f"and in fold {fold} in line {above}: folds must not share one"
-            )
+def _warn_of_leaks(clips, table):
+    """Tell of recordings that stand in more than one fold."""
+    folds = {}
+    for clip in clips.values():
+        folds.setdefault(clip["recording"], set()).add(clip["fold"])
+    leaks = [
+        f"recording {recording!r} is in folds {sorted(found)}"
+        for recording, found in folds.items()
+        if len(found) > 1
+    ]
+    if leaks:
+        logger.warning(
+            f"{table}: clips of one recording stand in several folds, so "
+            f"test accuracies come out too high:\n{listed(leaks)}"
+        )
 
 
 def _check_counts(clips, table, allow_partial):
@@ -271,22 +242,9 @@ def _check_counts(clips, table, allow_partial):
         )
 
 
-def _key(facts, paths):
-    """Hash what the manifest depends on; absent files are told later."""
-    states = []
-    for path in paths:
-        try:
-            state = path.stat()
-            states.append([str(path), state.st_size, state.st_mtime_ns])
-        except OSError:
-            states.append([str(path)])
-    text = json.dumps([FORMAT, facts, states])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _write(manifest, clips, durations):
-    """Write the manifest in one step."""
-    entries = {
+def _records(clips, durations):
+    """The manifest's entries."""
+    return {
         name: {
             "wav": f"{{data_root}}/audio/{clip['filename']}",
             "duration": duration,
@@ -296,10 +254,6 @@ def _write(manifest, clips, durations):
         }
         for (name, clip), duration in zip(clips.items(), durations)
     }
-    try:
-        write_json(manifest, entries)
-    except OSError as error:
-        raise _refusal(manifest, error, "choose another folder") from error
 
 
 def _read(path):
@@ -309,13 +263,7 @@ def _read(path):
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise _refusal(path, error, "make it a readable file") from error
-
-
-def _refusal(path, error, remedy):
-    """Make a plain error of one from the operating system."""
-    kind = PermissionError if isinstance(error, PermissionError) else ValueError
-    return kind(f"{path}: {error.strerror or error}; {remedy}")
+        raise refusal(path, error, "make it a readable file") from error
 
 
 def _download(url, folder):

@@ -25,8 +25,9 @@ from speechbrain.utils.distributed import ddp_all_reduce, run_on_main
 
 from petl_modules.checkpoint import weights_sha256
 from petl_modules.checkpointer import best_then_earliest
-from petl_modules.data import make_datasets, read_manifest, split_by_fold
+from petl_modules.data import make_datasets, split_by_fold
 from petl_modules.experiment import Experiment, plain_errors
+from petl_modules.manifest import read_manifest
 
 
 class ESC50Brain(sb.Brain):

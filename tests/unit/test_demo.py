@@ -236,8 +236,8 @@ def test_job_trains_both_methods_and_compares(job, capfd):
             "--backbone": str(folder / "tiny-ast"),
             "--output_folder": str(folder / method),
             "--allow_partial": "True",
-            "--batch_size": "16",
-            "--number_of_epochs": str(demo.EPOCHS[method]),
+            "--batch_size": "8",
+            **{f"--{k}": str(v) for k, v in demo.RUNS[method].items()},
         }
     report = (folder / "comparison.md").read_text("utf-8")
     for text in (report, shown):

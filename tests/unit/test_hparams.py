@@ -145,7 +145,6 @@ def test_resolved_values(files):
         ("- 1\n- 2", ["short.yaml", "mapping"]),
         ("", ["short.yaml", "mapping"]),
         ("base: short.yaml", ["short.yaml", "itself"]),
-        ("base: [base.yaml]", ["short.yaml", "base"]),
     ],
 )
 def test_wrong_file(files, text, words):

@@ -1,0 +1,259 @@
+"""How the ESC50 recipe optimises, and how it goes on where it stopped.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import copy
+import gc
+import json
+import math
+import re
+import shutil
+import subprocess
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from speechbrain import Stage
+from speechbrain.dataio.batch import PaddedBatch
+
+SCALE = 1e6  # of the loss, so that any clipping would show
+SGD = """\
+base: bottleneck.yaml
+lr: 0.01
+opt_class: !name:torch.optim.SGD
+    lr: !ref <lr>
+"""
+
+
+@pytest.fixture
+def updated(esc50, words, tmp_path, monkeypatch):
+    """Makes one training step under a huge loss."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hparams").mkdir()
+    (tmp_path / "hparams" / "sgd.yaml").write_text(SGD)
+
+    class HugeLoss(esc50.ESC50Brain):
+        def compute_objectives(self, *args):
+            return SCALE * super().compute_objectives(*args)
+
+    def step(file, **changes):
+        labels = ["cat", "dog"]
+        experiment = esc50.Experiment(words(file, **changes), esc50.__file__)
+        hparams, _ = experiment.load(1, labels)
+        brain = HugeLoss(
+            modules=hparams["modules"],
+            opt_class=hparams["opt_class"],
+            hparams={**hparams, "augment": torch.nn.Identity()},
+            run_opts=experiment.run_opts,
+            checkpointer=hparams["checkpointer"],
+        )
+        brain.steps_per_epoch = 1
+        torch.manual_seed(0)
+        clips = [
+            {
+                "id": str(target),
+                "features": torch.randn(500, 128),
+                "target": torch.tensor([target]),
+            }
+            for target in (0, 1)
+        ]
+        batch = PaddedBatch(clips)
+        brain.on_fit_start()
+        brain.modules.train()
+        brain.on_stage_start(Stage.TRAIN, 1)
+        before = copy.deepcopy(brain.modules.model)
+        brain.fit_batch(batch)
+        return SimpleNamespace(
+            brain=brain, batch=batch, before=before, hparams=hparams
+        )
+
+    return step
+
+
+def trained(model):
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def expected_update(made):
+    """The parameters after a step of the plain optimiser, nothing clipped."""
+    model = made.before
+    logits = model(made.batch.features.data)
+    targets = made.batch.target.data.squeeze(1)
+    optimizer = made.hparams["opt_class"](trained(model))
+    (SCALE * torch.nn.functional.cross_entropy(logits, targets)).backward()
+    optimizer.step()
+    return trained(model)
+
+
+@pytest.mark.parametrize("file", ["sgd", "bottleneck", "lora"])
+def test_nothing_is_clipped(updated, file):
+    made = updated(file)
+    pairs = zip(trained(made.brain.modules.model), expected_update(made))
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs)
+
+
+def norm_of_update(made):
+    pairs = zip(trained(made.brain.modules.model), trained(made.before))
+    return torch.stack([(a - b).norm() for a, b in pairs]).norm().item()
+
+
+def test_an_unclipped_step_is_huge(updated):
+    assert norm_of_update(updated("sgd")) > 100
+
+
+def test_a_limit_can_be_asked_for(updated):
+    made = updated("sgd", max_grad_norm=2)
+    assert norm_of_update(made) == pytest.approx(2 * 0.01, rel=1e-3)
+
+
+def test_a_short_file_changes_the_optimizer(updated):
+    assert type(updated("sgd").brain.optimizer) is torch.optim.SGD
+
+
+METHODS = ["linear", "bitfit", "soft_moa", "prefix", "full_finetuning"]
+
+
+@pytest.mark.parametrize("file", METHODS)
+def test_optimizer_holds_what_is_trained(updated, file):
+    brain = updated(file).brain
+    held = [p for g in brain.optimizer.param_groups for p in g["params"]]
+    assert set(map(id, held)) == set(map(id, trained(brain.modules.model)))
+
+
+@pytest.mark.parametrize("file", METHODS)
+def test_optimizer_has_one_group(updated, file):
+    assert len(updated(file).brain.optimizer.param_groups) == 1
+
+
+def learning_rates(esc50, words, monkeypatch, **changes):
+    """The learning rate of each update, and the one behind the last."""
+    rates = []
+
+    class Watched(esc50.ESC50Brain):
+        def optimizers_step(self):
+            rates.append(self.optimizer.param_groups[0]["lr"])
+            super().optimizers_step()
+
+        def test(self, loader):
+            rates.append(self.optimizer.param_groups[0]["lr"])
+            return super().test(loader)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(esc50, "ESC50Brain", Watched)
+        esc50.main(words("linear", number_of_epochs=2, lr=0.5, **changes))
+    return rates
+
+
+@pytest.mark.parametrize("factor, updates", [(1, 8), (3, 2)])
+def test_rate_falls_as_a_cosine_over_all_updates(
+    esc50, words, tmp_path, monkeypatch, factor, updates
+):
+    rates = learning_rates(
+        esc50,
+        words,
+        monkeypatch,
+        output_folder=tmp_path,
+        grad_accumulation_factor=factor,
+    )
+    cosine = [
+        0.25 * (1 + math.cos(math.pi * step / updates))
+        for step in range(updates + 1)
+    ]
+    assert rates == pytest.approx(cosine)
+
+
+def test_debug_leaves_nothing(esc50, words, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.chdir(tmp_path)
+    esc50.main([*words("linear"), "--debug"])
+    gc.collect()
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")] == [
+        "temporary"
+    ]
+
+
+def test_debug_leaves_a_finished_run_alone(esc50, words, tmp_path):
+    line = words("linear", output_folder=tmp_path)
+    (tmp_path / "summary.json").write_text("mine")
+    esc50.main([*line, "--debug"])
+    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
+
+
+def epochs_logged(fold):
+    text = (fold / "train_log.txt").read_text()
+    return [int(n) for n in re.findall(r"^epoch: (\d+),", text, re.M)]
+
+
+@pytest.fixture(scope="module")
+def interrupted(esc50, words, start, tmp_path_factory):
+    """Killed behind its first checkpoint, then run again to its end."""
+    folder = tmp_path_factory.mktemp("interrupted") / "out"
+    line = words("soft_moa", output_folder=folder, number_of_epochs=5)
+    process = start("recipes/ESC50/train.py", *line)
+    deadline = time.monotonic() + 120
+    while not any(folder.glob("fold1/save/CKPT+*")):
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        pytest.fail(process.stderr.read())
+    process.kill()
+    process.communicate()
+    fold = folder / "fold1"
+    found = SimpleNamespace(
+        folder=folder,
+        finished=(fold / "result.json").exists(),
+        before=epochs_logged(fold),
+    )
+    whole = next(fold.glob("save/CKPT+*"))
+    half = whole.with_name("unfinished-CKPT+2099-01-01+00-00-00+00")
+    shutil.copytree(whole, half)
+    (half / "CKPT.yaml").write_text("unixtime: 9999999999\nepoch: 99")
+    esc50.main(line)
+    found.after = epochs_logged(fold)
+    found.result = json.loads((fold / "result.json").read_text())["fold"]
+    return found
+
+
+def test_it_was_interrupted(interrupted):
+    assert interrupted.before[0] == 1 and not interrupted.finished
+
+
+def test_interrupted_run_goes_on(interrupted):
+    assert interrupted.after.count(1) == 1
+
+
+def test_interrupted_run_keeps_its_log(interrupted):
+    done = len(interrupted.before)
+    assert interrupted.after[:done] == interrupted.before
+
+
+def test_interrupted_run_comes_to_its_end(interrupted):
+    assert set(interrupted.after) == {1, 2, 3, 4, 5}
+
+
+def test_interrupted_run_has_its_result(interrupted):
+    assert interrupted.result["epochs"] == 5
+
+
+def test_interrupted_run_removes_half_written_checkpoints(interrupted):
+    assert not any(interrupted.folder.rglob("unfinished-*"))
+
+
+def test_trained_fold_without_result_is_only_tested(
+    esc50, words, tmp_path, monkeypatch
+):
+    """Killed between the last epoch and the result."""
+    line = words("soft_moa", output_folder=tmp_path, number_of_epochs=2)
+    esc50.main(line)
+    file = tmp_path / "fold1" / "result.json"
+    before = json.loads(file.read_text())
+    file.unlink()
+    monkeypatch.setattr(esc50.ESC50Brain, "fit_batch", None)
+    esc50.main(line)
+    assert json.loads(file.read_text()) == before

@@ -1,0 +1,126 @@
+"""Saves that a kill cannot leave half done, and which one is selected.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import pytest
+import torch
+from speechbrain.utils.checkpoints import Checkpointer
+
+from petl_modules.checkpointer import AtomicCheckpointer, best_then_earliest
+
+
+@pytest.fixture
+def checkpointer(tmp_path):
+    layer = torch.nn.Linear(1, 1)
+    return AtomicCheckpointer(tmp_path / "save", {"layer": layer})
+
+
+def save_epochs(checkpointer, accuracies):
+    """Saves one checkpoint an epoch, as train.py does."""
+    for epoch, accuracy in enumerate(accuracies, start=1):
+        checkpointer.save_and_keep_only(
+            meta={"epoch": epoch, "valid_accuracy": accuracy},
+            importance_keys=[best_then_earliest],
+        )
+
+
+@pytest.mark.parametrize(
+    "accuracies, epoch",
+    [
+        ([0.5], 1),
+        ([0.1, 0.5, 0.3], 2),
+        ([0.1, 0.2, 0.3], 3),
+        ([0.3, 0.2, 0.1], 1),
+        ([0.5, 0.5, 0.5], 1),
+        ([0.1, 0.5, 0.3, 0.5], 2),
+        ([0.0, 0.0], 1),
+        ([0.5, 0.1] * 6, 1),
+    ],
+)
+def test_best_accuracy_is_selected_of_equals_the_earliest(
+    checkpointer, accuracies, epoch
+):
+    save_epochs(checkpointer, accuracies)
+    best = checkpointer.find_checkpoint(best_then_earliest)
+    assert best.meta["epoch"] == epoch
+
+
+@pytest.mark.parametrize(
+    "accuracies, epochs",
+    [([0.1, 0.5, 0.3, 0.2], {2, 4}), ([0.1, 0.2, 0.3], {3}), ([1, 1], {1, 2})],
+)
+def test_the_best_and_the_latest_are_kept(checkpointer, accuracies, epochs):
+    save_epochs(checkpointer, accuracies)
+    kept = checkpointer.list_checkpoints()
+    assert {checkpoint.meta["epoch"] for checkpoint in kept} == epochs
+
+
+def test_latest_is_the_default(checkpointer):
+    save_epochs(checkpointer, [0.1, 0.5, 0.3])
+    assert checkpointer.find_checkpoint().meta["epoch"] == 3
+
+
+def test_saved_paths_are_the_final_ones(checkpointer):
+    saved = checkpointer.save_checkpoint()
+    assert saved.path.is_dir() and saved.path.name.startswith("CKPT+")
+
+
+def test_saved_weights_come_back(checkpointer):
+    checkpointer.save_checkpoint()
+    layer = checkpointer.recoverables["layer"]
+    before = layer.weight.clone()
+    torch.nn.init.constant_(layer.weight, 5.0)
+    checkpointer.recover_if_possible()
+    assert torch.equal(layer.weight, before)
+
+
+class Killed(BaseException):
+    """Ends a save in its middle."""
+
+
+@pytest.fixture
+def killed(checkpointer):
+    """One whole checkpoint, and one that a kill left half written."""
+
+    def die(thing, path):
+        raise Killed
+
+    save_epochs(checkpointer, [0.5])
+    checkpointer.add_recoverable("other", torch.nn.Linear(1, 1), die)
+    with pytest.raises(Killed):
+        save_epochs(checkpointer, [0.5, 0.9])
+    return checkpointer
+
+
+def test_the_usual_checkpointer_takes_a_half_written_one(tmp_path):
+    """The reason for ours; if this fails, SpeechBrain has mended it."""
+
+    def die(thing, path):
+        raise Killed
+
+    usual = Checkpointer(tmp_path)
+    usual.add_recoverable("other", torch.nn.Linear(1, 1), die)
+    with pytest.raises(Killed):
+        usual.save_checkpoint(meta={"valid_accuracy": 0.9})
+    assert usual.find_checkpoint() is not None
+
+
+def test_half_written_checkpoint_is_there(killed):
+    assert any(killed.checkpoints_dir.glob("unfinished-*"))
+
+
+def test_half_written_checkpoint_is_not_listed(killed):
+    epochs = [c.meta["epoch"] for c in killed.list_checkpoints()]
+    assert epochs == [1]
+
+
+def test_half_written_checkpoint_is_removed_by_the_next_run(killed):
+    AtomicCheckpointer(killed.checkpoints_dir)
+    assert not any(killed.checkpoints_dir.glob("unfinished-*"))
+
+
+def test_whole_checkpoint_is_left_by_the_next_run(killed):
+    again = AtomicCheckpointer(killed.checkpoints_dir)
+    assert again.find_checkpoint().meta["valid_accuracy"] == 0.5
