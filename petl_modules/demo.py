@@ -106,11 +106,7 @@ def train(folder, method):
     """
     words = command(folder, method, **RUNS[method])
     print(f"\n$ {_shown(words)}", flush=True)
-    places = [str(ROOT), os.environ.get("PYTHONPATH")]
-    path = os.pathsep.join(filter(None, places))
-    run = subprocess.run(
-        words, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}
-    )
+    run = subprocess.run(words, cwd=ROOT)
     summary = folder / method / "summary.json"
     if run.returncode or not summary.is_file():
         raise SystemExit(

@@ -111,8 +111,9 @@ class Experiment:
                 f"output_folder {self.folder} cannot be written to "
                 f"({error.strerror}): name another with --output_folder"
             ) from error
-        if not self.file.exists() or not any(self.folder.glob("fold*")):
-            write_text(self.file, self.text)  # nothing was trained here yet
+        work = ("fold*/save/CKPT*", "fold*/result.json")
+        if not any(any(self.folder.glob(pattern)) for pattern in work):
+            write_text(self.file, self.text)
             return
         theirs = one_line_values(self.file.read_text(encoding="utf-8"))
         ours = one_line_values(self.text)
@@ -158,7 +159,13 @@ class Experiment:
         """
         overrides = {"fold": fold, "labels": list(labels)}
         with plain_errors(self.run_opts.debug):
-            return load_hyperpyyaml(self.text, overrides), overrides
+            try:
+                return load_hyperpyyaml(self.text, overrides), overrides
+            except (ImportError, TypeError) as error:
+                raise HparamsError(
+                    "the recipe file names something that is not there: "
+                    + " ".join(map(str, error.args))
+                ) from error
 
     def finish_fold(self, fold, result, predictions, model):
         """Writes what a fold leaves; its result last, as the mark of its end.
@@ -228,11 +235,14 @@ class Experiment:
 
 def _check_counts(settings):
     """Values that no recipe can do without."""
-    for key in ("number_of_epochs", "batch_size"):
-        if settings[key] < 1:
+    least = {"number_of_epochs": 1, "batch_size": 1, "num_workers": 0, "lr": 0}
+    for key, value in least.items():
+        if settings[key] < value:
             raise HparamsError(
-                f"{key} is {settings[key]}: at least 1 is needed"
+                f"{key} is {settings[key]}: at least {value} is needed"
             )
+    if not 0 <= settings["seed"] < 2**32:
+        raise HparamsError(f"seed {settings['seed']} is not in 0 .. 2**32 - 1")
     folds, n_folds = list(settings["folds"]), settings["n_folds"]
     for fold in folds:
         if type(fold) is not int or not 1 <= fold <= n_folds:

@@ -21,17 +21,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import speechbrain as sb
 import torch
 from esc50_prepare import prepare_esc50
-from speechbrain.utils.distributed import ddp_all_reduce, run_on_main
+from speechbrain.utils.distributed import run_on_main
 
 from petl_modules.checkpoint import weights_sha256
 from petl_modules.checkpointer import best_then_earliest
 from petl_modules.data import make_datasets, split_by_fold
 from petl_modules.experiment import Experiment, plain_errors
 from petl_modules.manifest import read_manifest
+from petl_modules.tally import Tally
 
 
 class ESC50Brain(sb.Brain):
-    """Trains a tuned model and counts what it gets right."""
+    """Trains what a tuned model lets train."""
 
     def compute_forward(self, batch, stage):
         """Returns the logits, ``[batch, classes]``."""
@@ -42,32 +43,11 @@ class ESC50Brain(sb.Brain):
         return self.modules.model(features)
 
     def compute_objectives(self, predictions, batch, stage):
-        """Returns the cross-entropy and adds to the stage's counts."""
+        """Returns the cross-entropy."""
         targets = batch.target.data.squeeze(1)
         loss = torch.nn.functional.cross_entropy(predictions, targets)
-        correct = (predictions.argmax(-1) == targets).sum()
-        size = torch.tensor(len(targets), device=loss.device)
-        counts = torch.stack([loss.detach() * size, correct, size])
-        self.counts = self.counts + counts.double()
-        if stage == sb.Stage.TEST:
-            self.predictions += self.describe(batch, predictions, targets)
+        self.tally.add(batch.id, predictions, targets, loss)
         return loss
-
-    def describe(self, batch, predictions, targets):
-        """Returns one row of ``predictions.csv`` a clip."""
-        labels = self.hparams.labels
-        values, indices = predictions.float().softmax(-1).max(-1)
-        return [
-            {
-                "id": clip,
-                "label": labels[target],
-                "predicted": labels[index],
-                "probability": round(value, 6),
-            }
-            for clip, target, index, value in zip(
-                batch.id, targets.tolist(), indices.tolist(), values.tolist()
-            )
-        ]
 
     def init_optimizers(self):
         """Optimises what is trained, with a schedule that steps per batch."""
@@ -75,6 +55,12 @@ class ESC50Brain(sb.Brain):
         self.optimizer = self.opt_class(parameters)
         self.optimizers_dict = {"opt_class": self.optimizer}
         updates = self.steps_per_epoch // self.grad_accumulation_factor
+        if not updates:
+            raise ValueError(
+                f"grad_accumulation_factor {self.grad_accumulation_factor} is "
+                f"larger than the {self.steps_per_epoch} batches of an epoch: "
+                "nothing would be trained"
+            )
         self.schedule = self.hparams.lr_schedule(
             self.optimizer, T_max=updates * self.hparams.number_of_epochs
         )
@@ -95,17 +81,11 @@ class ESC50Brain(sb.Brain):
 
     def on_stage_start(self, stage, epoch=None):
         """Starts counting."""
-        self.counts = torch.zeros(3, device=self.device).double()
-        self.predictions = []
+        self.tally = Tally(self.hparams.labels)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the stage and, after validation, saves a checkpoint."""
-        if stage == sb.Stage.TRAIN:  # the other parts are not shared out
-            self.counts = ddp_all_reduce(
-                self.counts, torch.distributed.ReduceOp.SUM
-            )
-        loss, correct, size = self.counts.tolist()
-        stats = {"loss": loss / size, "accuracy": correct / size}
+        stats = self.tally.result(shared_out=stage == sb.Stage.TRAIN)
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
         elif stage == sb.Stage.VALID:
@@ -118,7 +98,7 @@ class ESC50Brain(sb.Brain):
         else:
             self.test_stats = stats
             self.hparams.train_logger.log_stats(
-                {"tested": self.tested}, test_stats=stats
+                {"tested epoch": self.tested}, test_stats=stats
             )
 
     def save(self, epoch, stats):
@@ -145,13 +125,13 @@ class ESC50Brain(sb.Brain):
         """
         last = self.checkpointer.find_checkpoint()
         best = self.checkpointer.find_checkpoint(best_then_earliest)
-        self.tested = "last epoch"
+        self.tested = last.meta["epoch"]
         self.evaluate(loader)
         last_accuracy = self.test_stats["accuracy"]
         if best.path != last.path:
             self.checkpointer.load_checkpoint(best)
-        self.tested = f"epoch {best.meta['epoch']}, the best in validation"
-        self.evaluate(loader)
+            self.tested = best.meta["epoch"]
+            self.evaluate(loader)
         return {
             "epochs": last.meta["epoch"],
             "best_epoch": best.meta["epoch"],
@@ -203,7 +183,7 @@ def run_fold(experiment, fold, parts, labels):
     )
     result = {"fold": fold, **brain.test(test_loader)}
     experiment.finish_fold(
-        fold, result, brain.predictions, hparams["tuned_model"]
+        fold, result, brain.tally.predictions(), hparams["tuned_model"]
     )
 
 

@@ -77,6 +77,8 @@ def place(tmp_path, tiny_ast, monkeypatch):
         ("linear", {"number_of_epochs": 0}, ["number_of_epochs is 0"]),
         ("linear", {"batch_size": 0}, ["batch_size is 0"]),
         ("linear", {"batch_size": -1}, ["batch_size is -1"]),
+        ("linear", {"num_workers": -1}, ["num_workers is -1", "at least 0"]),
+        ("linear", {"lr": -1}, ["lr is -1", "at least 0"]),
         ("linear", {"max_grad_norm": -1}, ["max_grad_norm -1", ".inf"]),
         ("linear", {"positions": "centre"}, ["'centre'", "center_cut"]),
         ("linear", {"frames": 2000}, ["frames", "interpolate"]),
@@ -147,10 +149,12 @@ def test_zero_positions_can_be_asked_for(esc50, words, zeros, tmp_path):
     assert (tmp_path / "out" / "summary.json").exists()
 
 
-def test_failed_start_does_not_claim_the_folder(esc50, words, tmp_path):
-    with pytest.raises(SystemExit):
-        esc50.main(words("soft_moa", experts=0, output_folder=tmp_path))
-    esc50.main(words("soft_moa", experts=2, output_folder=tmp_path))
+@pytest.mark.parametrize("changes", [{"experts": 0}, {"device": "nowhere"}])
+def test_failed_start_claims_no_folder(esc50, words, tmp_path, changes):
+    with pytest.raises((SystemExit, RuntimeError)):
+        line = words("soft_moa", seed=11, output_folder=tmp_path, **changes)
+        esc50.main(line)
+    esc50.main(words("soft_moa", output_folder=tmp_path))
     assert (tmp_path / "summary.json").exists()
 
 

@@ -19,6 +19,8 @@ import torch
 from speechbrain import Stage
 from speechbrain.dataio.batch import PaddedBatch
 
+from petl_modules.checkpoint import read_trained
+
 SCALE = 1e6  # of the loss, so that any clipping would show
 SGD = """\
 base: bottleneck.yaml
@@ -163,6 +165,51 @@ def test_rate_falls_as_a_cosine_over_all_updates(
         for step in range(updates + 1)
     ]
     assert rates == pytest.approx(cosine)
+
+
+ACCURACIES = [((0.1, 0.9, 0.3), 2), ((0.5, 0.5, 0.5), 1), ((0.1, 0.2, 0.3), 3)]
+
+
+@pytest.fixture(scope="module", params=ACCURACIES, ids=lambda case: case[0])
+def selected(request, esc50, words, tmp_path_factory):
+    """A run whose validation accuracies are made up."""
+    accuracies, epoch = request.param
+    folder = tmp_path_factory.mktemp("selected")
+
+    class MadeUp(esc50.ESC50Brain):
+        def save(self, epoch, stats):
+            stats = {**stats, "accuracy": accuracies[epoch - 1]}
+            super().save(epoch, stats)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(esc50, "ESC50Brain", MadeUp)
+        esc50.main(words("linear", output_folder=folder, number_of_epochs=3))
+    fold = folder / "fold1"
+    result = json.loads((fold / "result.json").read_text())["fold"]
+    return SimpleNamespace(epoch=epoch, fold=fold, result=result)
+
+
+def test_best_epoch_in_validation_is_selected(selected):
+    assert selected.result["best_epoch"] == selected.epoch
+
+
+def test_stored_weights_are_those_of_the_selected_epoch(selected):
+    stored, _ = read_trained(selected.fold / "model.safetensors")
+    checkpoint = next(
+        path.parent
+        for path in selected.fold.glob("save/CKPT+*/CKPT.yaml")
+        if f"epoch: {selected.epoch}\n" in path.read_text()
+    )
+    saved, _ = read_trained(checkpoint / "model.ckpt")
+    assert all(torch.equal(stored[name], saved[name]) for name in saved)
+
+
+def test_last_epoch_is_tested_too(selected):
+    log = (selected.fold / "train_log.txt").read_text()
+    assert re.findall("^tested: ([a-z]+ [a-z0-9]+)", log, re.M) == [
+        "last epoch",
+        f"epoch {selected.epoch}",
+    ]
 
 
 def test_debug_leaves_nothing(esc50, words, tmp_path, monkeypatch):

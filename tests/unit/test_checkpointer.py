@@ -80,28 +80,29 @@ class Killed(BaseException):
     """Ends a save in its middle."""
 
 
-@pytest.fixture
-def killed(checkpointer):
-    """One whole checkpoint, and one that a kill left half written."""
+def add_deadly(checkpointer):
+    """Adds something whose saving is the end."""
 
     def die(thing, path):
         raise Killed
 
+    checkpointer.add_recoverable("deadly", object(), custom_save_hook=die)
+
+
+@pytest.fixture
+def killed(checkpointer):
+    """One whole checkpoint, and one that a kill left half written."""
     save_epochs(checkpointer, [0.5])
-    checkpointer.add_recoverable("other", torch.nn.Linear(1, 1), die)
+    add_deadly(checkpointer)
     with pytest.raises(Killed):
-        save_epochs(checkpointer, [0.5, 0.9])
+        save_epochs(checkpointer, [0.9])
     return checkpointer
 
 
 def test_the_usual_checkpointer_takes_a_half_written_one(tmp_path):
     """The reason for ours; if this fails, SpeechBrain has mended it."""
-
-    def die(thing, path):
-        raise Killed
-
     usual = Checkpointer(tmp_path)
-    usual.add_recoverable("other", torch.nn.Linear(1, 1), die)
+    add_deadly(usual)
     with pytest.raises(Killed):
         usual.save_checkpoint(meta={"valid_accuracy": 0.9})
     assert usual.find_checkpoint() is not None

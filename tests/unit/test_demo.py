@@ -23,7 +23,6 @@ FAKE_RECIPE = """\
 import json, pathlib, sys
 words = sys.argv[2:]
 options = dict(zip(words[::2], words[1::2]))
-import petl_modules
 folder = pathlib.Path(options["--output_folder"])
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "seen.json").write_text(json.dumps([sys.argv[1], options]))
