@@ -109,7 +109,7 @@ def measure(method, backbone, batch, frames, repeats):
     dict
     """
     labels = [str(label) for label in range(50)]
-    tree = merge(HPARAMS / f"{method}.yaml", None, [])
+    tree = merge(HPARAMS / f"{method}.yaml")
     tree.update(backbone=backbone, frames=frames, labels=labels)
     model = make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
     trained = [p for p in model.parameters() if p.requires_grad]

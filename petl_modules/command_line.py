@@ -205,7 +205,7 @@ def compose(arguments, recipe):
     tuple
         The merged text with references unresolved, and SpeechBrain's run
         options. The keys ``method`` (the file's stem) and ``backbone_name``
-        are filled in.
+        are filled in, and local folders made absolute.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def compose(arguments, recipe):
     if "base" in options:
         base = read_value("base", options.pop("base"), "ast.yaml")
     tree = merge(path, base, [*folders, recipe / "hparams"])
-    for key in ("backbone", "max_grad_norm"):
+    for key in ("backbone", "data_folder", "max_grad_norm"):
         if key not in tree:
             raise HparamsError(
                 f"{path} has no key '{key}': does it lack its base, such as "
@@ -236,9 +236,9 @@ def compose(arguments, recipe):
             "SpeechBrain would turn all gradients round, or to zero. "
             "'.inf' clips nothing"
         )
-    backbone = Path(settings["backbone"])
-    if backbone.is_dir():
-        tree["backbone"] = str(backbone.resolve())
+    for key in ("backbone", "data_folder"):
+        if Path(settings[key]).is_dir():
+            tree[key] = str(Path(settings[key]).resolve())
     if "backbone_name" not in options:
-        tree["backbone_name"] = backbone.resolve().name
+        tree["backbone_name"] = Path(settings["backbone"]).resolve().name
     return dump_yaml(tree), run_options(file, runs)

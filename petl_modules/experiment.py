@@ -11,9 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.distributed import (
     ddp_barrier,
+    ddp_broadcast,
     ddp_init_group,
     if_main_process,
 )
@@ -84,23 +86,27 @@ class Experiment:
                 sys.exit()
             self.settings = dict(resolve(self.text))
             _check_counts(self.settings)
+            torch.empty(0, device=self.run_opts.device)  # is there such a one?
             ddp_init_group(self.run_opts)
             if self.run_opts.debug and not self.run_opts.debug_persistently:
-                self._move_to_temporary_folder()
+                self._leave_no_trace()
             self.folder = Path(self.settings["output_folder"])
             self.file = self.folder / "hyperparams.yaml"
             if if_main_process():
-                self._claim_folder()
+                self._check_folder()
             ddp_barrier()
 
-    def _move_to_temporary_folder(self):
-        self.temporary = tempfile.TemporaryDirectory(prefix="petl-debug-")
+    def _leave_no_trace(self):
+        """Moves all outputs to a temporary folder."""
+        if if_main_process():
+            self.temporary = tempfile.TemporaryDirectory(prefix="petl-debug-")
+        folder = ddp_broadcast(if_main_process() and self.temporary.name)
         tree = parse_yaml(self.text, "the recipe file")
-        tree["output_folder"] = self.temporary.name
+        tree["output_folder"] = tree["manifest_folder"] = folder
         self.text = dump_yaml(tree)
         self.settings = dict(resolve(self.text))
 
-    def _claim_folder(self):
+    def _check_folder(self):
         """Makes the output folder, or finds that it is this recipe's."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -111,9 +117,7 @@ class Experiment:
                 f"output_folder {self.folder} cannot be written to "
                 f"({error.strerror}): name another with --output_folder"
             ) from error
-        work = ("fold*/save/CKPT*", "fold*/result.json")
-        if not any(any(self.folder.glob(pattern)) for pattern in work):
-            write_text(self.file, self.text)
+        if not self.file.exists():
             return
         theirs = one_line_values(self.file.read_text(encoding="utf-8"))
         ours = one_line_values(self.text)
@@ -160,12 +164,15 @@ class Experiment:
         overrides = {"fold": fold, "labels": list(labels)}
         with plain_errors(self.run_opts.debug):
             try:
-                return load_hyperpyyaml(self.text, overrides), overrides
+                hparams = load_hyperpyyaml(self.text, overrides)
             except (ImportError, TypeError) as error:
                 raise HparamsError(
                     "the recipe file names something that is not there: "
                     + " ".join(map(str, error.args))
                 ) from error
+            if if_main_process() and not self.file.exists():
+                write_text(self.file, self.text)  # the folder is taken now
+        return hparams, overrides
 
     def finish_fold(self, fold, result, predictions, model):
         """Writes what a fold leaves; its result last, as the mark of its end.

@@ -149,18 +149,27 @@ def nearest(word, known):
     return f". Did you mean '{close[0]}'?" if close else "."
 
 
-def merge(path, base, folders, shorter=()):
-    """A recipe file on top of its base.
+def read_mapping(path):
+    """A YAML file of keys and values."""
+    tree = parse_yaml(path.read_text(encoding="utf-8"), path)
+    if not isinstance(tree, dict):
+        raise HparamsError(f"{path} is no YAML mapping of keys to values")
+    return tree
+
+
+def merge(path, base=None, folders=(), above=()):
+    """A recipe file on top of its base, and that on its own.
 
     Arguments
     ---------
     path : pathlib.Path
         The file.
     base : str or None
-        A base to take instead of the file's own.
+        A complete recipe file to stand at the bottom, instead of the one
+        that the files name.
     folders : list of pathlib.Path
         Where bases are looked up, after the file's own folder.
-    shorter : tuple of pathlib.Path
+    above : tuple of pathlib.Path
         The files that stand on this one.
 
     Returns
@@ -173,22 +182,21 @@ def merge(path, base, folders, shorter=()):
         If a file is missing, no YAML mapping or its own base, or if it has
         a key that is neither in the base nor used by a ``!ref``.
     """
-    tree = parse_yaml(path.read_text(encoding="utf-8"), path)
-    if not isinstance(tree, dict):
-        raise HparamsError(f"{path} is no YAML mapping of keys to values")
+    tree = read_mapping(path)
     own = tree.pop("base", None)
-    if base is None and own is None:
+    folders_here = [path.parent, *folders]
+    if own is not None:
+        found = find_file(own, folders_here)
+    if base and (own is None or "base" not in read_mapping(found)):
+        found, base = find_file(base, folders_here), None
+    elif own is None:
         return tree
-    found = find_file(base or own, [path.parent, *folders])
-    chain = (*shorter, path.resolve())
-    if found.resolve() in chain:
-        raise HparamsError(
-            f"{path}: with 'base: {found.name}' it is the base of itself"
-        )
-    merged = merge(found, None, folders, chain)
+    above = (*above, path.resolve())
+    if found.resolve() in above:
+        raise HparamsError(f"{path}: by 'base' it stands on itself")
+    merged = merge(found, base, folders, above)
     known = list(merged)
-    for key, value in tree.items():
-        merged[key] = value
+    merged.update(tree)
     text = dump_yaml(merged)
     for key in tree:
         if key not in known and not re.search(rf"<{re.escape(key)}[>\[]", text):

@@ -124,6 +124,11 @@ class ESC50Brain(sb.Brain):
             The fold's entry in ``summary.json``, but for ``fold``.
         """
         last = self.checkpointer.find_checkpoint()
+        if last is None:
+            raise ValueError(
+                f"nothing is trained in {self.hparams.fold_folder} yet: run "
+                "without --test_only first"
+            )
         best = self.checkpointer.find_checkpoint(best_then_earliest)
         self.tested = last.meta["epoch"]
         self.evaluate(loader)

@@ -26,6 +26,7 @@ protocol: official
 experiment: !ref results/<seed>
 doubled: !ref <lr> * 2
 backbone: some/name
+data_folder: data/some
 backbone_name: x
 method: y
 max_grad_norm: .inf

@@ -111,10 +111,23 @@ def test_base_itself_is_no_key(files):
     assert "base" not in files("base: base.yaml\nlr: 2")
 
 
+MIDDLE = "base: base.yaml\nlr: 2\nmomentum: 3"
+
+
 def test_base_of_a_base(files):
-    middle = "base: base.yaml\nlr: 2\nmomentum: 3"
-    tree = files("base: middle.yaml\nlr: 4", middle=middle)
+    tree = files("base: middle.yaml\nlr: 4", middle=MIDDLE)
     assert (tree["lr"], tree["momentum"], tree["sizes"]) == (4, 3, [1, 2, 3])
+
+
+def test_another_base_stands_at_the_bottom(files):
+    other = "lr: 5\nmomentum: 6\nx: 7"
+    tree = files(
+        "base: middle.yaml\nlr: 4",
+        base="other.yaml",
+        middle=MIDDLE,
+        other=other,
+    )
+    assert dict(tree) == {"lr": 4, "momentum": 3, "x": 7}
 
 
 def test_another_base(files):
@@ -144,7 +157,7 @@ def test_resolved_values(files):
         ("lr: 1\nlr: 2", ["short.yaml", "lr"]),
         ("- 1\n- 2", ["short.yaml", "mapping"]),
         ("", ["short.yaml", "mapping"]),
-        ("base: short.yaml", ["short.yaml", "itself"]),
+        ("base: short.yaml", ["short.yaml", "on itself"]),
     ],
 )
 def test_wrong_file(files, text, words):
@@ -159,7 +172,7 @@ def test_wrong_file_in_the_base(files):
 
 
 def test_bases_in_a_circle(files):
-    with pytest.raises(HparamsError, match="itself"):
+    with pytest.raises(HparamsError, match="on itself"):
         files("base: middle.yaml", middle="base: short.yaml")
 
 

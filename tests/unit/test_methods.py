@@ -65,7 +65,7 @@ NOT_THE_IDENTITY = {
 
 def from_yaml(stem, backbone, **changes):
     """The tuned model of a recipe file."""
-    tree = merge(HPARAMS / f"{stem}.yaml", None, [])
+    tree = merge(HPARAMS / f"{stem}.yaml")
     tree.update(backbone=backbone, labels=LABELS, **changes)
     return make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
 
