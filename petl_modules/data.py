@@ -4,9 +4,10 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+from functools import partial
+
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.utils.data_pipeline import provides, takes
 
 from petl_modules.audio import read_audio
 
@@ -62,6 +63,33 @@ def split_by_fold(records, test_fold, n_folds, valid_offset):
     return parts
 
 
+def load_features(features, data_folder, wav):
+    """Features of one clip.
+
+    Arguments
+    ---------
+    features : callable
+        From samples ``[time]`` to features ``[frames, mel]``; its
+        ``sample_rate`` is what it takes.
+    data_folder : str
+        What stands for ``{data_root}`` in ``wav``.
+    wav : str
+        The audio file.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[frames, mel]``.
+    """
+    path = wav.replace("{data_root}", str(data_folder))
+    return features(read_audio(path, features.sample_rate))
+
+
+def encode_label(labels, label):
+    """A label's place among the labels, ``[1]``."""
+    return torch.tensor([labels.index(label)])
+
+
 def make_datasets(parts, data_folder, features, labels):
     """SpeechBrain datasets of features and targets.
 
@@ -72,10 +100,9 @@ def make_datasets(parts, data_folder, features, labels):
     parts : dict
         Records by id, by part (see ``split_by_fold``).
     data_folder : str
-        What stands for ``{data_root}`` in the records' paths.
+        See ``load_features``.
     features : callable
-        From samples ``[time]`` to features ``[frames, mel]``; its
-        ``sample_rate`` is what it takes.
+        See ``load_features``.
     labels : list of str
         Class names in the order of the logits.
 
@@ -85,24 +112,22 @@ def make_datasets(parts, data_folder, features, labels):
         A ``DynamicItemDataset`` a part, with ``id``, ``features`` and
         ``target`` (``[1]``, the class index).
     """
-    index = {label: i for i, label in enumerate(labels)}
-
-    @takes("wav")
-    @provides("features")
-    def audio_pipeline(wav):
-        path = wav.replace("{data_root}", str(data_folder))
-        return features(read_audio(path, features.sample_rate))
-
-    @takes("label")
-    @provides("target")
-    def label_pipeline(label):
-        return torch.tensor([index[label]])
-
+    # No closures: workers that are started afresh must be able to pickle it
+    pipeline = [
+        {
+            "func": partial(load_features, features, data_folder),
+            "takes": "wav",
+            "provides": "features",
+        },
+        {
+            "func": partial(encode_label, list(labels)),
+            "takes": "label",
+            "provides": "target",
+        },
+    ]
     return {
         part: DynamicItemDataset(
-            records,
-            dynamic_items=[audio_pipeline, label_pipeline],
-            output_keys=["id", "features", "target"],
+            records, pipeline, output_keys=["id", "features", "target"]
         )
         for part, records in parts.items()
     }
