@@ -1,7 +1,8 @@
 """Frozen Hugging Face encoders behind one interface.
 
-A backbone has ``model`` (the encoder), ``sites`` (where things are in it)
-and ``settings`` (what a checkpoint has to fit).
+A backbone has ``model`` (the encoder), ``sites`` (where things are in it),
+``settings`` (what a checkpoint has to fit) and ``valid`` (which tokens are
+real).
 
 ``python -m petl_modules.backbones tiny-ast DIR`` writes a small random
 encoder for trials and tests.
@@ -147,15 +148,15 @@ class AST(nn.Module):
         """Mask of real tokens: None, since AST pads with silence it sees."""
         return None
 
-    def forward(self, inputs, valid=None):
+    def forward(self, inputs, lengths=None):
         """Returns the hidden states behind the final norm.
 
         Arguments
         ---------
         inputs : torch.Tensor
             Normalised log-mel spectrograms ``[batch, frames, mel]``.
-        valid : None
-            For backbones that pad.
+        lengths : None
+            For backbones that mask what is padded.
 
         Returns
         -------

@@ -17,9 +17,12 @@ UNFINISHED = "unfinished-"
 
 
 def best_then_earliest(checkpoint):
-    """Importance: validation accuracy, of equals the earlier epoch."""
+    """Importance: validation accuracy, of equals the earlier epoch.
+
+    Checkpoints from within an epoch, which have neither, come last.
+    """
     meta = checkpoint.meta
-    return meta["valid_accuracy"], -meta["epoch"]
+    return meta.get("valid_accuracy", -1.0), -meta.get("epoch", 0)
 
 
 class AtomicCheckpointer(Checkpointer):

@@ -19,10 +19,25 @@ from petl_modules.hparams import (
 )
 
 RUN_OPTIONS = [*HELP_TEXTS, "jit_module_keys", "compile_module_keys"]
+REFUSED = {
+    "fold": "train.py sets it for each of --folds",
+    "labels": "the prepare script gives them",
+    "test_only": "a fold is tested when it is trained, and its predictions "
+    "are kept",
+    "optimizer_step_limit": "use --number_of_epochs, which the schedule knows",
+    "remove_vector_weight_decay": "weight decay is on everything trained",
+}
 USAGE = (
     "usage: train.py HPARAMS.yaml [--base BASE.yaml] [--print_hparams] "
     "[--any_key value ...] [SpeechBrain's run options]"
 )
+HELP = f"""{USAGE}
+
+HPARAMS.yaml     a file of hparams/; looked up here, then in the recipe's folder
+--print_hparams  show the merged recipe file with all of its keys, and stop
+--any_key value  change a key of it, such as --data_folder DIR --folds [1,3]
+--base           put another backbone's file at the bottom
+run options      --device, --precision, --compile, --debug, ..."""
 
 
 def split_arguments(arguments):
@@ -176,6 +191,10 @@ def override(tree, options, name):
     defaults = resolve(dump_yaml(tree))
     runs = {}
     for key, given in options.items():
+        if key in REFUSED:
+            raise HparamsError(
+                f"--{key} is not for this recipe: {REFUSED[key]}"
+            )
         if key in tree:
             tree[key] = read_value(key, given, defaults[key])
         elif key in RUN_OPTIONS:
@@ -205,7 +224,7 @@ def compose(arguments, recipe):
     tuple
         The merged text with references unresolved, and SpeechBrain's run
         options. The keys ``method`` (the file's stem) and ``backbone_name``
-        are filled in, and local folders made absolute.
+        are filled in, and paths of folders made absolute.
 
     Raises
     ------
@@ -236,9 +255,9 @@ def compose(arguments, recipe):
             "SpeechBrain would turn all gradients round, or to zero. "
             "'.inf' clips nothing"
         )
-    for key in ("backbone", "data_folder"):
-        if Path(settings[key]).is_dir():
-            tree[key] = str(Path(settings[key]).resolve())
+    tree["data_folder"] = str(Path(settings["data_folder"]).absolute())
+    if Path(settings["backbone"]).is_dir():
+        tree["backbone"] = str(Path(settings["backbone"]).resolve())
     if "backbone_name" not in options:
         tree["backbone_name"] = Path(settings["backbone"]).resolve().name
     return dump_yaml(tree), run_options(file, runs)

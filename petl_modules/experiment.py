@@ -22,7 +22,7 @@ from speechbrain.utils.distributed import (
 
 from petl_modules import report
 from petl_modules.checkpoint import save_trained, versions
-from petl_modules.command_line import compose
+from petl_modules.command_line import HELP, compose
 from petl_modules.files import write_json, write_text
 from petl_modules.hparams import (
     HparamsError,
@@ -33,7 +33,18 @@ from petl_modules.hparams import (
 )
 
 # Keys that may differ between two runs into one folder
-FREE_KEYS = {"folds", "download", "num_workers", "output_folder"}
+FREE_KEYS = {"folds", "download", "num_workers"}
+FREE_KEYS |= {"output_folder", "manifest_folder"}
+
+# The least value that a run can have
+LEAST = {
+    "number_of_epochs": 1,
+    "batch_size": 1,
+    "grad_accumulation_factor": 1,
+    "num_workers": 0,
+    "lr": 0,
+    "weight_decay": 0,
+}
 
 
 @contextlib.contextmanager
@@ -76,6 +87,9 @@ class Experiment:
     """
 
     def __init__(self, arguments, script):
+        if {"-h", "--help"} & set(arguments):
+            print(HELP)
+            sys.exit()
         show = "--print_hparams" in arguments
         arguments = [a for a in arguments if a != "--print_hparams"]
         recipe = Path(script).resolve().parent
@@ -85,22 +99,25 @@ class Experiment:
                 print(self.text)
                 sys.exit()
             self.settings = dict(resolve(self.text))
-            _check_counts(self.settings)
+            _check_values(self.settings)
             torch.empty(0, device=self.run_opts.device)  # is there such a one?
             ddp_init_group(self.run_opts)
-            if self.run_opts.debug and not self.run_opts.debug_persistently:
-                self._leave_no_trace()
+            if self.run_opts.debug:
+                self._move_aside()
             self.folder = Path(self.settings["output_folder"])
             self.file = self.folder / "hyperparams.yaml"
             if if_main_process():
                 self._check_folder()
             ddp_barrier()
 
-    def _leave_no_trace(self):
-        """Moves all outputs to a temporary folder."""
-        if if_main_process():
-            self.temporary = tempfile.TemporaryDirectory(prefix="petl-debug-")
-        folder = ddp_broadcast(if_main_process() and self.temporary.name)
+    def _move_aside(self):
+        """Keeps a debug run's outputs apart from those of real runs."""
+        folder = str(Path(self.settings["output_folder"]) / "debug")
+        if not self.run_opts.debug_persistently:
+            if if_main_process():
+                self.temporary = tempfile.TemporaryDirectory(prefix="debug-")
+                folder = self.temporary.name
+            folder = ddp_broadcast(folder)
         tree = parse_yaml(self.text, "the recipe file")
         tree["output_folder"] = tree["manifest_folder"] = folder
         self.text = dump_yaml(tree)
@@ -117,7 +134,9 @@ class Experiment:
                 f"output_folder {self.folder} cannot be written to "
                 f"({error.strerror}): name another with --output_folder"
             ) from error
-        if not self.file.exists():
+        work = ("fold*/save/CKPT+*", "fold*/result.json")
+        if not any(any(self.folder.glob(pattern)) for pattern in work):
+            write_text(self.file, self.text)  # nothing is trained here yet
             return
         theirs = one_line_values(self.file.read_text(encoding="utf-8"))
         ours = one_line_values(self.text)
@@ -167,11 +186,9 @@ class Experiment:
                 hparams = load_hyperpyyaml(self.text, overrides)
             except (ImportError, TypeError) as error:
                 raise HparamsError(
-                    "the recipe file names something that is not there: "
+                    "what the recipe file describes could not be made: "
                     + " ".join(map(str, error.args))
                 ) from error
-            if if_main_process() and not self.file.exists():
-                write_text(self.file, self.text)  # the folder is taken now
         return hparams, overrides
 
     def finish_fold(self, fold, result, predictions, model):
@@ -240,16 +257,20 @@ class Experiment:
         }
 
 
-def _check_counts(settings):
-    """Values that no recipe can do without."""
-    least = {"number_of_epochs": 1, "batch_size": 1, "num_workers": 0, "lr": 0}
-    for key, value in least.items():
+def _check_values(settings):
+    """Values that no run can have."""
+    for key, value in LEAST.items():
         if settings[key] < value:
             raise HparamsError(
                 f"{key} is {settings[key]}: at least {value} is needed"
             )
-    if not 0 <= settings["seed"] < 2**32:
-        raise HparamsError(f"seed {settings['seed']} is not in 0 .. 2**32 - 1")
+    precision, seed = settings["precision"], settings["seed"]
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise HparamsError(
+            f"precision '{precision}' is none of: fp32, bf16, fp16"
+        )
+    if not 0 <= seed < 2**32:
+        raise HparamsError(f"seed {seed} is not in 0 .. 2**32 - 1")
     folds, n_folds = list(settings["folds"]), settings["n_folds"]
     for fold in folds:
         if type(fold) is not int or not 1 <= fold <= n_folds:

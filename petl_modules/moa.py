@@ -49,7 +49,7 @@ def draw_experts(d_model, expert, experts):
 
 def batchable(experts):
     """Whether a closed form computes all of these experts at once."""
-    return hasattr(experts[0], "inner")
+    return callable(getattr(type(experts[0]), "inner", None))
 
 
 class DenseMoA(nn.Module):

@@ -39,13 +39,13 @@ def find_fold(run):
         If no trained model is there.
     """
     run = Path(run)
-    if (run / WEIGHTS).is_file():
+    if all((run / name).is_file() for name in (WEIGHTS, "hyperparams.yaml")):
         return run
     results = sorted(run.glob("fold*/result.json"))
     if not results:
         raise FileNotFoundError(
-            f"no trained model in {run}: expected {WEIGHTS} there, or "
-            "finished folds (fold1/result.json, ...)"
+            f"no trained model in {run}: expected {WEIGHTS} and "
+            "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
         )
 
     def valid_accuracy(file):

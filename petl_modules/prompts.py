@@ -16,11 +16,11 @@ from torch import nn
 from petl_modules.insertion import Adapted, Insertion
 
 
-def draw_tokens(config, count):
+def draw_tokens(config, count, total):
     """Uniformly drawn tokens, ``[count, hidden size]``.
 
     The bound is sqrt(6 / (3 patch^2 + d)), for encoders without patches
-    sqrt(6 / (count + 1) / d) (https://arxiv.org/abs/2211.02227).
+    sqrt(6 / (total + 1) / d) (https://arxiv.org/abs/2211.02227).
 
     Arguments
     ---------
@@ -28,6 +28,8 @@ def draw_tokens(config, count):
         The encoder's configuration.
     count : int
         How many tokens.
+    total : int
+        How many the method puts into a layer.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def draw_tokens(config, count):
     if hasattr(config, "patch_size"):
         bound = math.sqrt(6 / (3 * config.patch_size**2 + d_model))
     else:
-        bound = math.sqrt(6 / (count + 1) / d_model)
+        bound = math.sqrt(6 / (total + 1) / d_model)
     tokens = torch.empty(count, d_model)
     return nn.Parameter(tokens.uniform_(-bound, bound))
 
@@ -47,7 +49,7 @@ class Prompt(nn.Module):
 
     def __init__(self, config, tokens):
         super().__init__()
-        self.tokens = draw_tokens(config, tokens)
+        self.tokens = draw_tokens(config, tokens, tokens)
 
 
 class Prompted(nn.Module):
@@ -133,8 +135,8 @@ class Prefix(nn.Module):
 
     def __init__(self, config, tokens):
         super().__init__()
-        self.key = draw_tokens(config, tokens // 2)
-        self.value = draw_tokens(config, tokens // 2)
+        self.key = draw_tokens(config, tokens // 2, tokens)
+        self.value = draw_tokens(config, tokens // 2, tokens)
 
     def forward(self, key, value):
         """Returns key and value, ``[batch, heads, tokens / 2 + time, d_head]``."""
@@ -156,6 +158,8 @@ def attach_prefix(attention, prefix):
     core = attention
     while isinstance(core, Adapted):
         core = core.base
+    if hasattr(core, "prefix"):
+        raise ValueError("prefix tuning stands twice in 'methods'")
     core.prefix = prefix
     return attention
 

@@ -102,7 +102,8 @@ class Sites:
         Raises
         ------
         ValueError
-            If a name is none of this backbone's, or the list is empty.
+            If a name is none of this backbone's or stands twice, or if the
+            list is empty.
         """
         known = self.layout.in_layer
         if isinstance(names, str) or not names:
@@ -110,6 +111,8 @@ class Sites:
                 f"'at' takes a list of sites, not {names!r}; sites: "
                 f"{', '.join(known)}"
             )
+        if len(set(names)) < len(names):
+            raise ValueError(f"'at' names a site twice: {list(names)}")
         for name in names:
             if name not in known:
                 raise ValueError(

@@ -83,7 +83,7 @@ def header_problems(header, needed, known=()):
     ]
 
 
-def listed(lines, limit=50):
+def listed(lines, limit=1000):
     """Lay out problems one a line, cutting a long list.
 
     Arguments

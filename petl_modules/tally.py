@@ -53,7 +53,7 @@ class Tally:
         correct = (best.indices == targets).sum()
         size = targets.new_tensor(len(targets))
         sums = torch.stack([loss.detach() * size, correct, size])
-        self.sums = self.sums + sums.double()
+        self.sums = self.sums + sums.float()
         self.batches.append((clips, targets, best.indices, best.values))
 
     def result(self, shared_out=False):

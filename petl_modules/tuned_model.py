@@ -157,7 +157,7 @@ class TunedModel(nn.Module):
             valid = nn.functional.pad(valid, (self.prompts, 0), value=True)
         for adapted in self._adapted:
             adapted.valid = valid
-        hidden = self.backbone(inputs, valid)
+        hidden = self.backbone(inputs, lengths)
         return self.head(self._pool(hidden, valid))
 
     def _pool(self, hidden, valid):
@@ -242,14 +242,14 @@ def _count_prompts(methods, pooling):
 
 def _describe(thing):
     """A method, a block factory or a value as plain data."""
+    if thing is None or isinstance(thing, (str, int, float)):
+        return thing
+    if isinstance(thing, (list, tuple)):
+        return [_describe(value) for value in thing]
     if isinstance(thing, partial):
         values = {"class": thing.func.__name__, **thing.keywords}
-    elif isinstance(thing, type):
-        return {"class": thing.__name__}
-    elif type(thing).__module__.startswith("petl_modules"):
-        values = {"class": type(thing).__name__, **vars(thing)}
-    elif isinstance(thing, (list, tuple)):
-        return [_describe(value) for value in thing]
+    elif hasattr(thing, "__name__"):
+        values = {"class": thing.__name__}
     else:
-        return thing
+        values = {"class": type(thing).__name__, **vars(thing)}
     return {name: _describe(value) for name, value in values.items()}

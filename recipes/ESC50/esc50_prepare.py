@@ -72,7 +72,7 @@ def prepare_esc50(
     manifest_folder : str or pathlib.Path
         Where the manifest goes.
     allow_partial : bool
-        Take a subset of the clips: log the counts, do not check them.
+        Take a subset of the clips: print the counts, do not check them.
     download : bool
         Fetch the dataset where the folder is absent or empty.
     url : str
@@ -222,7 +222,7 @@ def _warn_of_leaks(clips, table):
 
 
 def _check_counts(clips, table, allow_partial):
-    """Compare the counts with the dataset's, or log them for a subset."""
+    """Compare the counts with the dataset's, or tell them for a subset."""
     labels = Counter(clip["label"] for clip in clips.values())
     folds = Counter(clip["fold"] for clip in clips.values())
     found = (
@@ -231,7 +231,7 @@ def _check_counts(clips, table, allow_partial):
         f"folds {', '.join(f'{k}: {n}' for k, n in sorted(folds.items()))}"
     )
     if allow_partial:
-        logger.info(f"ESC-50 subset: {found}")
+        print(f"A part of ESC-50: {found}")
     elif labels != dict.fromkeys(LABELS, 40) or folds != dict.fromkeys(
         FOLDS.values(), 400
     ):

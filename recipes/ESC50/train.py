@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import speechbrain as sb
 import torch
 from esc50_prepare import prepare_esc50
-from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.distributed import get_rank, run_on_main
 
 from petl_modules.checkpoint import weights_sha256
 from petl_modules.checkpointer import best_then_earliest
@@ -37,10 +37,10 @@ class ESC50Brain(sb.Brain):
     def compute_forward(self, batch, stage):
         """Returns the logits, ``[batch, classes]``."""
         batch = batch.to(self.device)
-        features = batch.features.data
+        features, lengths = batch.features
         if stage == sb.Stage.TRAIN:
             features = self.hparams.augment(features)
-        return self.modules.model(features)
+        return self.modules.model(features, lengths)
 
     def compute_objectives(self, predictions, batch, stage):
         """Returns the cross-entropy."""
@@ -71,8 +71,20 @@ class ESC50Brain(sb.Brain):
         """Goes on where an interrupted fold stopped."""
         super().on_fit_start()
         latest = self.checkpointer.find_checkpoint()
-        self.seconds_before = latest.meta["seconds"] if latest else 0.0
+        self.seconds_before = latest.meta.get("seconds", 0.0) if latest else 0.0
         self.started = time.monotonic()
+
+    def optimizers_step(self):
+        """Updates; stops where what should train gets no gradient."""
+        if self.optimizer_step == 0:
+            dead = [
+                name
+                for name, parameter in self.modules.named_parameters()
+                if parameter.requires_grad and parameter.grad is None
+            ]
+            if dead:
+                raise RuntimeError(f"no gradient reaches {', '.join(dead)}")
+        super().optimizers_step()
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
         """Moves the learning rate."""
@@ -80,7 +92,10 @@ class ESC50Brain(sb.Brain):
             self.schedule.step()
 
     def on_stage_start(self, stage, epoch=None):
-        """Starts counting."""
+        """Starts counting, and the epoch's own random draws."""
+        if stage == sb.Stage.TRAIN:
+            rank = get_rank() or 0
+            torch.manual_seed(self.hparams.seed + 1_000_003 * epoch + rank)
         self.tally = Tally(self.hparams.labels)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
@@ -124,11 +139,6 @@ class ESC50Brain(sb.Brain):
             The fold's entry in ``summary.json``, but for ``fold``.
         """
         last = self.checkpointer.find_checkpoint()
-        if last is None:
-            raise ValueError(
-                f"nothing is trained in {self.hparams.fold_folder} yet: run "
-                "without --test_only first"
-            )
         best = self.checkpointer.find_checkpoint(best_then_earliest)
         self.tested = last.meta["epoch"]
         self.evaluate(loader)
@@ -199,8 +209,7 @@ def main(arguments):
     with plain_errors(experiment.run_opts.debug):
         keys = ("data_folder", "manifest_folder", "allow_partial", "download")
         data = {key: settings[key] for key in keys}
-        run_on_main(prepare_esc50, kwargs=data)
-        manifest, labels = prepare_esc50(**data)
+        manifest, labels = run_on_main(prepare_esc50, kwargs=data)
         records = read_manifest(manifest)
         parts = {
             fold: split_by_fold(

@@ -231,7 +231,7 @@ def test_learning_rate_is_that_of_the_protocol(file):
         ("folds", [1, 2, 3, 4, 5]),
         ("positions", "center_cut"),
         ("allow_partial", False),
-        ("data_folder", "data/ESC-50-master"),
+        ("data_folder", str(Path("data", "ESC-50-master").absolute())),
         ("backbone", "MIT/ast-finetuned-audioset-10-10-0.4593"),
     ],
 )

@@ -111,6 +111,13 @@ def place(tmp_path, tiny_ast, monkeypatch):
         ("linear", {"output_folder": "file/x"}, ["cannot be written"]),
         ("linear", {"manifest_folder": "file"}, ["file", "another folder"]),
         ("linear", {"seed": -1}, ["seed", "-1"]),
+        ("linear", {"precision": "bf17"}, ["'bf17'", "bf16"]),
+        ("linear", {"weight_decay": -1}, ["weight_decay is -1"]),
+        ("linear", {"grad_accumulation_factor": 0}, ["_factor is 0"]),
+        ("linear", {"fold": 3}, ["--fold", "--folds"]),
+        ("linear", {"labels": "[a]"}, ["--labels", "prepare script"]),
+        ("linear", {"test_only": True}, ["--test_only", "not for"]),
+        ("lora", {"at": "[query,query]"}, ["a site twice"]),
     ],
 )
 def test_message(esc50, words, place, file, changes, parts):
@@ -149,9 +156,12 @@ def test_zero_positions_can_be_asked_for(esc50, words, zeros, tmp_path):
     assert (tmp_path / "out" / "summary.json").exists()
 
 
-@pytest.mark.parametrize("changes", [{"experts": 0}, {"device": "nowhere"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"experts": 0}, {"device": "nowhere"}, {"grad_accumulation_factor": 99}],
+)
 def test_failed_start_claims_no_folder(esc50, words, tmp_path, changes):
-    with pytest.raises((SystemExit, RuntimeError)):
+    with pytest.raises((SystemExit, ValueError)):
         line = words("soft_moa", seed=11, output_folder=tmp_path, **changes)
         esc50.main(line)
     esc50.main(words("soft_moa", output_folder=tmp_path))

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -115,7 +116,8 @@ def test_a_short_file_changes_the_optimizer(updated):
     assert type(updated("sgd").brain.optimizer) is torch.optim.SGD
 
 
-METHODS = ["linear", "bitfit", "soft_moa", "prefix", "full_finetuning"]
+HPARAMS = Path(__file__).parents[2] / "recipes" / "ESC50" / "hparams"
+METHODS = sorted(path.stem for path in HPARAMS.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", METHODS)
@@ -286,6 +288,16 @@ def test_interrupted_run_has_its_result(interrupted):
     assert interrupted.result["epochs"] == 5
 
 
+def test_interrupted_run_ends_as_one_that_was_not(
+    interrupted, esc50, words, tmp_path
+):
+    line = words("soft_moa", output_folder=tmp_path, number_of_epochs=5)
+    esc50.main(line)
+    whole = json.loads((tmp_path / "fold1" / "result.json").read_text())["fold"]
+    del whole["seconds"], interrupted.result["seconds"]
+    assert interrupted.result == whole
+
+
 def test_interrupted_run_removes_half_written_checkpoints(interrupted):
     assert not any(interrupted.folder.rglob("unfinished-*"))
 
@@ -302,3 +314,27 @@ def test_trained_fold_without_result_is_only_tested(
     monkeypatch.setattr(esc50.ESC50Brain, "fit_batch", None)
     esc50.main(line)
     assert json.loads(file.read_text()) == before
+
+
+def test_persistent_debug_run_stays_apart(esc50, words, tmp_path):
+    line = words("linear", number_of_epochs=3, output_folder=tmp_path)
+    esc50.main([*line, "--debug", "--debug_persistently"])
+    assert (tmp_path / "debug" / "summary.json").exists()
+    esc50.main(line)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [fold["epochs"] for fold in summary["folds"]] == [3]
+
+
+def test_checkpoints_within_an_epoch(esc50, words, tmp_path):
+    line = words("linear", number_of_epochs=2, output_folder=tmp_path)
+    esc50.main([*line, "--ckpt_interval_steps", "1"])
+    assert (tmp_path / "summary.json").exists()
+
+
+def test_what_gets_no_gradient_is_named(updated, monkeypatch):
+    def detached(model, inputs, lengths=None):
+        return model.head(model.backbone(inputs).mean(1).detach())
+
+    monkeypatch.setattr("petl_modules.tuned_model.TunedModel.forward", detached)
+    with pytest.raises(RuntimeError, match="no gradient reaches .*block.down"):
+        updated("bottleneck")

@@ -12,6 +12,7 @@ from transformers import ASTConfig, ASTModel
 
 from petl_modules.adapters import Bottleneck, Conformer, ConvPass
 from petl_modules.backbones import AST
+from petl_modules.checkpoint import load_trained, save_trained
 from petl_modules.hparams import dump_yaml, make, merge
 from petl_modules.insertion import Insert
 from petl_modules.lora import LoRA
@@ -179,6 +180,17 @@ def test_copies_are_independent(model, inputs, clone):
     assert not torch.equal(twin.eval()(inputs), expected)
 
 
+def test_saved_and_loaded_it_is_the_same(
+    case, model, inputs, tiny_ast, tmp_path
+):
+    train_steps(model, inputs)
+    save_trained(model, tmp_path / "model")
+    other = build(case, tiny_ast).eval()
+    load_trained(other, tmp_path / "model")
+    with torch.no_grad():
+        assert torch.equal(other(inputs), model.eval()(inputs))
+
+
 def test_bf16_autocast(model, inputs):
     with torch.no_grad():
         expected = model.eval()(inputs)
@@ -301,6 +313,21 @@ PETL_PARAMETERS = {
 }
 
 
+class Mine:
+    """A method that the project does not know."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def insertions(self, sites):
+        return []
+
+
+def test_a_method_of_ones_own_is_described(tiny_ast):
+    model = TunedModel(AST(tiny_ast, FRAMES), LABELS, [Mine(size=3)])
+    assert model.settings()["methods"] == [{"class": "Mine", "size": 3}]
+
+
 @pytest.fixture(scope="module")
 def ast_base(tmp_path_factory):
     """AST-base with the original's sizes and random weights."""
@@ -312,6 +339,7 @@ def ast_base(tmp_path_factory):
     return str(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", FILES)
 def test_counts_at_768(stem, ast_base, tmp_path):
     model = from_yaml(stem, ast_base)
@@ -322,8 +350,6 @@ def test_counts_at_768(stem, ast_base, tmp_path):
     if stem in ("ast", "linear"):
         assert counts["trainable_parameters"] == 39_986
     if stem == "soft_moa":
-        from petl_modules.checkpoint import save_trained
-
         save_trained(model, tmp_path / "model.safetensors")
         assert counts["trainable_parameters"] == 962_090
         size = (tmp_path / "model.safetensors").stat().st_size
@@ -361,6 +387,7 @@ def test_linear_with_10_classes_at_768(ast_base):
     [
         (lambda: Insert(at=["atention"], block=BOTTLENECK), "no site 'atention' in audio-spectrogram-transformer; sites: attention, query"),
         (lambda: Insert(at="ffn", block=BOTTLENECK), "takes a list of sites"),
+        (lambda: Insert(at=["ffn", "ffn"], block=BOTTLENECK), "a site twice"),
         (lambda: Insert(at=[], block=BOTTLENECK), "takes a list of sites"),
         (lambda: Insert(at=["ffn"], block=BOTTLENECK, placement="beside"), "no placement 'beside'"),
         (lambda: Insert(at=["ffn"], block=partial(Bottleneck, reduction=129)), "reduction 129"),
@@ -384,7 +411,8 @@ def test_bad_methods(make, words, tiny_ast):
         ({"train_backbone": "bias"}, "train_backbone 'bias'"),
         ({"labels": []}, "labels must be there"),
         ({"labels": ["dog", "dog"]}, "each once"),
-        ({"methods": [PromptTuning(tokens=2, deep=d) for d in (True, False)]}, "twice"),
+        ({"methods": [PromptTuning(tokens=2, deep=d) for d in (True, False)]}, "prompt tuning stands twice"),
+        ({"methods": [PrefixTuning(tokens=n) for n in (2, 4)]}, "prefix tuning stands twice"),
     ],
 )  # fmt: skip
 def test_bad_settings(settings, words, tiny_ast):
