@@ -23,28 +23,9 @@ from speechbrain.utils.distributed import (
 from petl_modules import report
 from petl_modules.checkpoint import save_trained, versions
 from petl_modules.command_line import HELP, compose
-from petl_modules.files import write_json, write_text
-from petl_modules.hparams import (
-    HparamsError,
-    dump_yaml,
-    one_line_values,
-    parse_yaml,
-    resolve,
-)
-
-# Keys that may differ between two runs into one folder
-FREE_KEYS = {"folds", "download", "num_workers"}
-FREE_KEYS |= {"output_folder", "manifest_folder"}
-
-# The least value that a run can have
-LEAST = {
-    "number_of_epochs": 1,
-    "batch_size": 1,
-    "grad_accumulation_factor": 1,
-    "num_workers": 0,
-    "lr": 0,
-    "weight_decay": 0,
-}
+from petl_modules.files import write_json
+from petl_modules.hparams import HparamsError, dump_yaml, parse_yaml, resolve
+from petl_modules.settings import check_values, claim_folder
 
 
 @contextlib.contextmanager
@@ -99,7 +80,7 @@ class Experiment:
                 print(self.text)
                 sys.exit()
             self.settings = dict(resolve(self.text))
-            _check_values(self.settings)
+            check_values(self.settings)
             torch.empty(0, device=self.run_opts.device)  # is there such a one?
             ddp_init_group(self.run_opts)
             if self.run_opts.debug:
@@ -107,7 +88,7 @@ class Experiment:
             self.folder = Path(self.settings["output_folder"])
             self.file = self.folder / "hyperparams.yaml"
             if if_main_process():
-                self._check_folder()
+                claim_folder(self.file, self.text)
             ddp_barrier()
 
     def _move_aside(self):
@@ -122,36 +103,6 @@ class Experiment:
         tree["output_folder"] = tree["manifest_folder"] = folder
         self.text = dump_yaml(tree)
         self.settings = dict(resolve(self.text))
-
-    def _check_folder(self):
-        """Makes the output folder, or finds that it is this recipe's."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / ".write_test").touch()
-            (self.folder / ".write_test").unlink()
-        except OSError as error:
-            raise HparamsError(
-                f"output_folder {self.folder} cannot be written to "
-                f"({error.strerror}): name another with --output_folder"
-            ) from error
-        work = ("fold*/save/CKPT+*", "fold*/result.json")
-        if not any(any(self.folder.glob(pattern)) for pattern in work):
-            write_text(self.file, self.text)  # nothing is trained here yet
-            return
-        theirs = one_line_values(self.file.read_text(encoding="utf-8"))
-        ours = one_line_values(self.text)
-        lines = [
-            f"  {key}: {theirs.get(key, 'absent')} there, "
-            f"{ours.get(key, 'absent')} now"
-            for key in {**theirs, **ours}
-            if key not in FREE_KEYS and theirs.get(key) != ours.get(key)
-        ]
-        if lines:
-            raise HparamsError(
-                f"{self.folder} holds a run with other settings:\n"
-                + "\n".join(lines)
-                + "\nName another --output_folder, or move that one away"
-            )
 
     def fold_folder(self, fold):
         """Where a fold's files go."""
@@ -255,27 +206,3 @@ class Experiment:
             **counts,
             "versions": versions(),
         }
-
-
-def _check_values(settings):
-    """Values that no run can have."""
-    for key, value in LEAST.items():
-        if settings[key] < value:
-            raise HparamsError(
-                f"{key} is {settings[key]}: at least {value} is needed"
-            )
-    precision, seed = settings["precision"], settings["seed"]
-    if precision not in ("fp32", "bf16", "fp16"):
-        raise HparamsError(
-            f"precision '{precision}' is none of: fp32, bf16, fp16"
-        )
-    if not 0 <= seed < 2**32:
-        raise HparamsError(f"seed {seed} is not in 0 .. 2**32 - 1")
-    folds, n_folds = list(settings["folds"]), settings["n_folds"]
-    for fold in folds:
-        if type(fold) is not int or not 1 <= fold <= n_folds:
-            raise HparamsError(
-                f"there is no fold {fold}: folds go from 1 to {n_folds}"
-            )
-    if not folds or len(set(folds)) < len(folds):
-        raise HparamsError(f"folds {folds}: name each once, at least one")

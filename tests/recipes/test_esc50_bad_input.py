@@ -215,7 +215,13 @@ def test_folder_of_other_settings_is_left_alone(esc50, words, finished):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"num_workers": 1}, {"folds": [1, 2]}, {"download": True}],
+    [
+        {},
+        {"num_workers": 1},
+        {"folds": [1, 2]},
+        {"download": True},
+        {"lr": "0.005"},
+    ],
 )
 def test_what_may_differ(esc50, words, finished, changes):
     line = words("soft_moa", output_folder=finished, **changes)

@@ -1,0 +1,113 @@
+"""What a run's settings must be, by themselves and beside an earlier run's.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+from petl_modules.files import write_text
+from petl_modules.hparams import HparamsError, one_line_values
+
+# Keys that may differ between two runs into one folder
+FREE_KEYS = {"folds", "download", "num_workers"}
+FREE_KEYS |= {"output_folder", "manifest_folder"}
+
+# The least value that a run can have
+LEAST = {
+    "number_of_epochs": 1,
+    "batch_size": 1,
+    "grad_accumulation_factor": 1,
+    "num_workers": 0,
+    "lr": 0,
+    "weight_decay": 0,
+}
+
+
+def check_values(settings):
+    """Refuses values that no run can have.
+
+    Arguments
+    ---------
+    settings : dict
+        The recipe file's keys with references put in.
+
+    Raises
+    ------
+    HparamsError
+        Names the key and what it takes.
+    """
+    for key, value in LEAST.items():
+        if settings[key] < value:
+            raise HparamsError(
+                f"{key} is {settings[key]}: at least {value} is needed"
+            )
+    precision, seed = settings["precision"], settings["seed"]
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise HparamsError(
+            f"precision '{precision}' is none of: fp32, bf16, fp16"
+        )
+    if not 0 <= seed < 2**32:
+        raise HparamsError(f"seed {seed} is not in 0 .. 2**32 - 1")
+    folds, n_folds = list(settings["folds"]), settings["n_folds"]
+    for fold in folds:
+        if type(fold) is not int or not 1 <= fold <= n_folds:
+            raise HparamsError(
+                f"there is no fold {fold}: folds go from 1 to {n_folds}"
+            )
+    if not folds or len(set(folds)) < len(folds):
+        raise HparamsError(f"folds {folds}: name each once, at least one")
+
+
+def claim_folder(file, text):
+    """Makes a run's folder, or finds that it is this very run's.
+
+    A folder is taken once something is trained in it.
+
+    Arguments
+    ---------
+    file : pathlib.Path
+        The merged recipe file in the folder. It is written.
+    text : str
+        Its content.
+
+    Raises
+    ------
+    HparamsError
+        If the folder cannot be written to, or holds a run with other
+        settings; names those that differ.
+    """
+    folder = file.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".write_test").touch()
+        (folder / ".write_test").unlink()
+    except OSError as error:
+        raise HparamsError(
+            f"output_folder {folder} cannot be written to "
+            f"({error.strerror}): name another with --output_folder"
+        ) from error
+    work = ("fold*/save/CKPT+*", "fold*/result.json")
+    if not any(any(folder.glob(pattern)) for pattern in work):
+        write_text(file, text)  # nothing is trained here yet
+        return
+    theirs = one_line_values(file.read_text(encoding="utf-8"))
+    ours = one_line_values(text)
+    lines = [
+        f"  {key}: {theirs.get(key, 'absent')} there, "
+        f"{ours.get(key, 'absent')} now"
+        for key in {**theirs, **ours}
+        if key not in FREE_KEYS and not _same(theirs.get(key), ours.get(key))
+    ]
+    if lines:
+        raise HparamsError(
+            f"{folder} holds a run with other settings:\n"
+            + "\n".join(lines)
+            + "\nName another --output_folder, or move that one away"
+        )
+
+
+def _same(one, other):
+    """Whether two values are the same text, or the same number."""
+    try:
+        return float(one) == float(other)
+    except (TypeError, ValueError):
+        return one == other
