@@ -83,12 +83,12 @@ def load_encoder(model_class, source):
 
 
 def fingerprint(model):
-    """SHA-256 of all weights, to recognise the encoder by."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.contiguous().numpy())
-    return digest.hexdigest()
+    """SHA-256 of all weights, whatever their names, to know an encoder by."""
+    digests = sorted(
+        hashlib.sha256(value.contiguous().numpy()).digest()
+        for value in model.state_dict().values()
+    )
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 class AST(nn.Module):
@@ -130,6 +130,8 @@ class AST(nn.Module):
             )
         self.settings = {
             "kind": config.model_type,
+            "d_model": config.hidden_size,
+            "layers": config.num_hidden_layers,
             "weights": fingerprint(self.model),
             "frames": frames,
             "positions": positions,
