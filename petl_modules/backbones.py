@@ -49,29 +49,32 @@ def load_encoder(model_class, source):
     """
     wanted = model_class.config_class.model_type
     transformers_logging.disable_progress_bar()
+    if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
+        raise ValueError(f"backbone '{source}' has no config.json")
     try:
         found = AutoConfig.from_pretrained(source).model_type
-        if found != wanted:
-            raise ValueError(
-                f"backbone '{source}' is a '{found}'; this recipe file takes "
-                f"a '{wanted}'"
+        if found == wanted:
+            model, report = model_class.from_pretrained(
+                source,
+                attn_implementation=ATTENTION,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
-        model, report = model_class.from_pretrained(
-            source,
-            attn_implementation=ATTENTION,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except ValueError:
-        raise
     except Exception as error:  # each loading library raises its own
+        local = Path(source).is_dir()
         raise ValueError(
-            f"backbone '{source}' could not be loaded: it must be a name on "
-            "the Hugging Face hub (with a connection) or a local folder with "
-            "config.json and model.safetensors. 'python -m "
-            "petl_modules.backbones tiny-ast DIR' writes a small one for "
-            f"trials. The reason given: {str(error).splitlines()[0]}"
+            f"backbone '{source}' could not be loaded: "
+            + ("" if local else "there is no such folder, and from the hub: ")
+            + f"{str(error).splitlines()[0]}\nIt must be a local folder with "
+            "config.json and model.safetensors, or a name on the Hugging Face "
+            "hub (with a connection). 'python -m petl_modules.backbones "
+            "tiny-ast DIR' writes a small one for trials"
         ) from error
+    if found != wanted:
+        raise ValueError(
+            f"backbone '{source}' is a '{found}'; this recipe file takes a "
+            f"'{wanted}'"
+        )
     missing = sorted(report["missing_keys"])
     if missing:
         raise ValueError(

@@ -109,6 +109,8 @@ def read_value(key, given, default):
     if not given:
         raise HparamsError(f"--{key} lacks its value")
     text = " ".join(given)
+    if isinstance(default, list) and not text.startswith("["):
+        text = f"[{', '.join(text.replace(',', ' ').split())}]"
     if isinstance(default, str) and not text.startswith("!"):
         if len(given) > 1:
             raise HparamsError(
@@ -200,10 +202,11 @@ def override(tree, options, name):
         elif key in RUN_OPTIONS:
             runs[key] = given
         else:
+            keys = [k for k in tree if k[:2] != "__" and k not in REFUSED]
             raise HparamsError(
                 f"unknown key --{key}"
-                + nearest(key, [*tree, *RUN_OPTIONS])
-                + f" Keys of {name}: {', '.join(tree)}"
+                + nearest(key, [*keys, *RUN_OPTIONS])
+                + f" --print_hparams shows those of {name}"
             )
     return runs
 
@@ -234,7 +237,7 @@ def compose(arguments, recipe):
     """
     file, options = split_arguments(arguments)
     folders = [Path.cwd(), recipe]
-    path = find_file(file, folders)
+    path = find_file(file, [*folders, recipe / "hparams"])
     base = None
     if "base" in options:
         base = read_value("base", options.pop("base"), "ast.yaml")
@@ -260,4 +263,7 @@ def compose(arguments, recipe):
         tree["backbone"] = str(Path(settings["backbone"]).resolve())
     if "backbone_name" not in options:
         tree["backbone_name"] = Path(settings["backbone"]).resolve().name
+    tree.yaml_set_start_comment(
+        f"{path.name}, put together with its base and the command line\n\n"
+    )
     return dump_yaml(tree), run_options(file, runs)

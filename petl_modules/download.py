@@ -74,8 +74,13 @@ def download(url, archive):
         kept = part.stat().st_size if part.exists() else 0
         raise DownloadError(
             f"{url} could not be fetched: {error}. Check the address and the "
-            f"connection, then run the same command again to resume from the "
-            f"{kept} bytes kept in {part} (from zero if the server cannot)."
+            "connection, then run the same command again"
+            + (
+                f" to resume from the {kept} bytes kept in {part} (from zero "
+                "if the server cannot)."
+                if kept
+                else ", or fetch it by other means."
+            )
         ) from error
 
 

@@ -6,12 +6,12 @@ Authors
 
 import contextlib
 import json
+import os
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-import torch
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.distributed import (
     ddp_barrier,
@@ -19,18 +19,24 @@ from speechbrain.utils.distributed import (
     ddp_init_group,
     if_main_process,
 )
+from speechbrain.utils.logger import get_logger
 
 from petl_modules import report
 from petl_modules.checkpoint import save_trained, versions
 from petl_modules.command_line import HELP, compose
+from petl_modules.download import DownloadError
 from petl_modules.files import write_json
 from petl_modules.hparams import HparamsError, dump_yaml, parse_yaml, resolve
-from petl_modules.settings import check_values, claim_folder
+from petl_modules.settings import check_device, check_values, claim_folder
+
+logger = get_logger(__name__)
 
 
 @contextlib.contextmanager
 def plain_errors(debug=False):
-    """Ends the program with the message alone where a user's input is wrong.
+    """Ends the program with one message where a user can mend what is wrong.
+
+    The traceback goes to the run's ``log.txt``.
 
     Arguments
     ---------
@@ -39,10 +45,13 @@ def plain_errors(debug=False):
     """
     try:
         yield
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, DownloadError) as error:
         if debug:
             raise
+        logger.debug("ended by an error", exc_info=True)
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from the last epoch")
 
 
 class Experiment:
@@ -74,22 +83,24 @@ class Experiment:
         show = "--print_hparams" in arguments
         arguments = [a for a in arguments if a != "--print_hparams"]
         recipe = Path(script).resolve().parent
-        with plain_errors("--debug" in arguments):
-            self.text, self.run_opts = compose(arguments, recipe)
-            if show:
-                print(self.text)
-                sys.exit()
-            self.settings = dict(resolve(self.text))
-            check_values(self.settings)
-            torch.empty(0, device=self.run_opts.device)  # is there such a one?
-            ddp_init_group(self.run_opts)
-            if self.run_opts.debug:
-                self._move_aside()
-            self.folder = Path(self.settings["output_folder"])
-            self.file = self.folder / "hyperparams.yaml"
-            if if_main_process():
-                claim_folder(self.file, self.text)
-            ddp_barrier()
+        # SpeechBrain writes down the packages of the first pip on the path
+        own = str(Path(sys.executable).parent)
+        os.environ["PATH"] = os.pathsep.join([own, os.environ.get("PATH", "")])
+        self.text, self.run_opts = compose(arguments, recipe)
+        if show:
+            print(self.text)
+            sys.exit()
+        self.settings = dict(resolve(self.text))
+        check_values(self.settings)
+        check_device(self.run_opts.device)
+        ddp_init_group(self.run_opts)
+        if self.run_opts.debug:
+            self._move_aside()
+        self.folder = Path(self.settings["output_folder"])
+        self.file = self.folder / "hyperparams.yaml"
+        if if_main_process():
+            claim_folder(self.file, self.text)
+        ddp_barrier()
 
     def _move_aside(self):
         """Keeps a debug run's outputs apart from those of real runs."""
@@ -109,12 +120,14 @@ class Experiment:
         return self.folder / f"fold{fold}"
 
     def unfinished_folds(self):
-        """The folds asked for that have no result yet."""
-        return [
-            fold
-            for fold in self.settings["folds"]
-            if not (self.fold_folder(fold) / "result.json").exists()
-        ]
+        """The folds asked for that have no result yet; tells of the others."""
+        unfinished = []
+        for fold in self.settings["folds"]:
+            if (self.fold_folder(fold) / "result.json").exists():
+                print(f"fold {fold} is finished already and is kept")
+            else:
+                unfinished.append(fold)
+        return unfinished
 
     def load(self, fold, labels):
         """Makes the objects of the recipe file, fresh for one fold.
@@ -132,15 +145,13 @@ class Experiment:
             The hyperparameters, and the overrides they were loaded with.
         """
         overrides = {"fold": fold, "labels": list(labels)}
-        with plain_errors(self.run_opts.debug):
-            try:
-                hparams = load_hyperpyyaml(self.text, overrides)
-            except (ImportError, TypeError) as error:
-                raise HparamsError(
-                    "what the recipe file describes could not be made: "
-                    + " ".join(map(str, error.args))
-                ) from error
-        return hparams, overrides
+        try:
+            return load_hyperpyyaml(self.text, overrides), overrides
+        except (ImportError, TypeError) as error:
+            raise HparamsError(
+                "what the recipe file describes could not be made: "
+                + " ".join(map(str, error.args))
+            ) from error
 
     def finish_fold(self, fold, result, predictions, model):
         """Writes what a fold leaves; its result last, as the mark of its end.
@@ -192,14 +203,20 @@ class Experiment:
         report.write_confusion(self.folder, predictions, labels)
         write_json(self.folder / "summary.json", summary)
         print(report.table(summary, self.settings["n_folds"]))
-        print(f"\nsummary and confusion matrix: {self.folder}")
+        if self.run_opts.debug and not self.run_opts.debug_persistently:
+            print("\na debug run: nothing of it is kept")
+        else:
+            print(f"\nsummary and confusion matrix: {self.folder}")
 
     def _summary(self, results):
         accuracies = [r["fold"]["test_accuracy"] for r in results]
         counts = {k: v for k, v in results[0].items() if k != "fold"}
         named = ("dataset", "protocol", "backbone", "method", "seed")
+        about = {key: self.settings[key] for key in named}
+        if self.settings["allow_partial"]:
+            about["protocol"] += "; on a part of the data (allow_partial)"
         return {
-            **{key: self.settings[key] for key in named},
+            **about,
             "folds": [result["fold"] for result in results],
             "accuracy_mean": statistics.fmean(accuracies),
             "accuracy_std": statistics.pstdev(accuracies),

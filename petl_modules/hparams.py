@@ -135,7 +135,7 @@ def find_file(name, folders):
         if (folder / name).is_file():
             return folder / name
     places = {(folder / name).parent for folder in folders}
-    there = sorted({p.name for d in places for p in d.glob("*.yaml")})
+    there = sorted({p.name for d in places for p in d.glob("[!.]*.yaml")})
     raise HparamsError(
         f"no file '{name}' in: {', '.join(str(d) for d in folders)}"
         + nearest(Path(name).name, there)

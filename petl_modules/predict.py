@@ -15,7 +15,7 @@ import torch
 
 from petl_modules.audio import read_audio
 from petl_modules.checkpoint import load_trained
-from petl_modules.hparams import make
+from petl_modules.hparams import dump_yaml, make, parse_yaml
 
 WEIGHTS = "model.safetensors"
 
@@ -41,6 +41,8 @@ def find_fold(run):
     run = Path(run)
     if all((run / name).is_file() for name in (WEIGHTS, "hyperparams.yaml")):
         return run
+    if not run.is_dir():
+        raise FileNotFoundError(f"there is no folder {run}")
     results = sorted(run.glob("fold*/result.json"))
     if not results:
         raise FileNotFoundError(
@@ -64,6 +66,8 @@ class Classifier:
         runs that you trust.
     device : str
         Where the model runs.
+    backbone : str or None
+        Where the backbone is, if not where it was in training.
 
     Raises
     ------
@@ -73,11 +77,13 @@ class Classifier:
         If the backbone cannot be loaded or the weights do not fit it.
     """
 
-    def __init__(self, run, device="cpu"):
+    def __init__(self, run, device="cpu", backbone=None):
         self.folder = find_fold(run)
         file = self.folder / "hyperparams.yaml"
-        text = file.read_text(encoding="utf-8")
-        made = make(text, ["features", "tuned_model"])
+        tree = parse_yaml(file.read_text(encoding="utf-8"), file)
+        if backbone is not None:
+            tree["tuned_model"]["backbone"]["source"] = str(backbone)
+        made = make(dump_yaml(tree), ["features", "tuned_model"])
         self.features = made["features"]
         self.model = made["tuned_model"].to(device).eval()
         self.device = device
@@ -118,12 +124,13 @@ def main(arguments=None):
     parser.add_argument("files", nargs="+", help="audio files")
     parser.add_argument("--top", type=int, default=5, help="classes to print")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backbone", help="where it is now, if it was moved")
     chosen = parser.parse_args(arguments)
     if chosen.top < 1:
         parser.error(f"--top is {chosen.top}: at least 1 is needed")
     failed = False
     try:
-        classifier = Classifier(chosen.run, chosen.device)
+        classifier = Classifier(chosen.run, chosen.device, chosen.backbone)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     print(f"model: {classifier.folder}")

@@ -6,6 +6,7 @@ Authors
 
 import csv
 import io
+import logging
 
 import numpy as np
 
@@ -128,6 +129,8 @@ def draw_confusion(path, counts, labels):
     labels : list of str
         Names of rows and columns.
     """
+    # It tells each font it looks at, and the run's log takes everything
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     from matplotlib.figure import Figure  # slow to import, needed only here
 
     size = max(4, 1.5 + 0.25 * len(labels))

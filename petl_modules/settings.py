@@ -4,6 +4,8 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+import torch
+
 from petl_modules.files import write_text
 from petl_modules.hparams import HparamsError, one_line_values
 
@@ -55,6 +57,28 @@ def check_values(settings):
             )
     if not folds or len(set(folds)) < len(folds):
         raise HparamsError(f"folds {folds}: name each once, at least one")
+
+
+def check_device(device):
+    """Refuses a device that is not there.
+
+    Arguments
+    ---------
+    device : str or None
+        As ``--device`` names it. None: SpeechBrain chooses.
+
+    Raises
+    ------
+    HparamsError
+        With torch's reason.
+    """
+    try:
+        torch.empty(0, device=device)
+    except RuntimeError as error:
+        raise HparamsError(
+            f"--device {device} cannot be used here; leave the option out, or "
+            f"take cpu. The reason given: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def claim_folder(file, text):

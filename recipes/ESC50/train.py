@@ -8,6 +8,7 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+import math
 import os
 import sys
 import time
@@ -94,6 +95,7 @@ class ESC50Brain(sb.Brain):
     def on_stage_start(self, stage, epoch=None):
         """Starts counting, and the epoch's own random draws."""
         if stage == sb.Stage.TRAIN:
+            self.first_lr = self.optimizer.param_groups[0]["lr"]
             rank = get_rank() or 0
             torch.manual_seed(self.hparams.seed + 1_000_003 * epoch + rank)
         self.tally = Tally(self.hparams.labels)
@@ -101,20 +103,23 @@ class ESC50Brain(sb.Brain):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the stage and, after validation, saves a checkpoint."""
         stats = self.tally.result(shared_out=stage == sb.Stage.TRAIN)
+        if not math.isfinite(stats["loss"]):
+            raise ValueError(
+                f"the {stage.name.lower()} loss is {stats['loss']}: nothing "
+                "more is trained. Try a smaller lr, or --precision fp32"
+            )
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
         elif stage == sb.Stage.VALID:
             self.hparams.train_logger.log_stats(
-                {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
+                {"epoch": epoch, "lr": self.first_lr},
                 train_stats=self.train_stats,
                 valid_stats=stats,
             )
             self.save(epoch, stats)
         else:
             self.test_stats = stats
-            self.hparams.train_logger.log_stats(
-                {"tested epoch": self.tested}, test_stats=stats
-            )
+            self.hparams.train_logger.log_stats(self.tested, test_stats=stats)
 
     def save(self, epoch, stats):
         """Saves; keeps the latest checkpoint and the best one."""
@@ -140,12 +145,12 @@ class ESC50Brain(sb.Brain):
         """
         last = self.checkpointer.find_checkpoint()
         best = self.checkpointer.find_checkpoint(best_then_earliest)
-        self.tested = last.meta["epoch"]
+        self.tested = {"epoch": last.meta["epoch"], "selected": best == last}
         self.evaluate(loader)
         last_accuracy = self.test_stats["accuracy"]
-        if best.path != last.path:
+        if best != last:
             self.checkpointer.load_checkpoint(best)
-            self.tested = best.meta["epoch"]
+            self.tested = {"epoch": best.meta["epoch"], "selected": True}
             self.evaluate(loader)
         return {
             "epochs": last.meta["epoch"],
@@ -204,12 +209,13 @@ def run_fold(experiment, fold, parts, labels):
 
 def main(arguments):
     """Runs all folds that are not finished, then sums up."""
-    experiment = Experiment(arguments, __file__)
-    settings = experiment.settings
-    with plain_errors(experiment.run_opts.debug):
+    with plain_errors("--debug" in arguments):
+        experiment = Experiment(arguments, __file__)
+        settings = experiment.settings
         keys = ("data_folder", "manifest_folder", "allow_partial", "download")
-        data = {key: settings[key] for key in keys}
-        manifest, labels = run_on_main(prepare_esc50, kwargs=data)
+        manifest, labels = run_on_main(
+            prepare_esc50, kwargs={key: settings[key] for key in keys}
+        )
         records = read_manifest(manifest)
         parts = {
             fold: split_by_fold(
@@ -217,9 +223,9 @@ def main(arguments):
             )
             for fold in settings["folds"]
         }
-    for fold in experiment.unfinished_folds():
-        run_fold(experiment, fold, parts[fold], labels)
-    experiment.summarise(labels)
+        for fold in experiment.unfinished_folds():
+            run_fold(experiment, fold, parts[fold], labels)
+        experiment.summarise(labels)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import statistics
 from pathlib import Path
 from types import SimpleNamespace
@@ -271,6 +272,18 @@ def test_classifier_predicts_as_the_run_did(runs, corpus):
     audio = Path(corpus) / "audio"
     guesses = [classifier(audio / f"{r['id']}.wav", top=1)[0][0] for r in rows]
     assert guesses == [row["predicted"] for row in rows]
+
+
+def test_classifier_with_its_backbone_moved(runs, corpus, tiny_ast, tmp_path):
+    moved = shutil.copytree(tiny_ast, tmp_path / "moved")
+    clip = next(Path(corpus, "audio").glob("1-*.wav"))
+    fold = runs.folder / "fold1"
+    here = Classifier(fold, backbone=moved)(clip)
+    assert here == Classifier(fold)(clip)
+
+
+def test_environment_is_that_of_the_interpreter(runs):
+    assert "torch==" in (runs.folder / "fold1" / "env.log").read_text()
 
 
 def test_predict_prints_classes(runs, corpus, capsys):

@@ -208,8 +208,9 @@ def test_stored_weights_are_those_of_the_selected_epoch(selected):
 
 def test_last_epoch_is_tested_too(selected):
     log = (selected.fold / "train_log.txt").read_text()
-    tested = [int(epoch) for epoch in re.findall(r"tested epoch: (\d+)", log)]
-    assert tested == [3] + [selected.epoch] * (selected.epoch != 3)
+    tested = re.findall(r"epoch: (\d+), selected: (\w+) - test loss", log)
+    last = [("3", "False")] if selected.epoch != 3 else []
+    assert tested == [*last, (str(selected.epoch), "True")]
 
 
 def test_debug_leaves_nothing(esc50, words, tmp_path, monkeypatch):
@@ -232,7 +233,7 @@ def test_debug_leaves_a_finished_run_alone(esc50, words, tmp_path):
 
 def epochs_logged(fold):
     text = (fold / "train_log.txt").read_text()
-    return [int(n) for n in re.findall(r"^epoch: (\d+),", text, re.M)]
+    return [int(n) for n in re.findall(r"^epoch: (\d+), lr", text, re.M)]
 
 
 @pytest.fixture(scope="module")
@@ -338,3 +339,21 @@ def test_what_gets_no_gradient_is_named(updated, monkeypatch):
     monkeypatch.setattr("petl_modules.tuned_model.TunedModel.forward", detached)
     with pytest.raises(RuntimeError, match="no gradient reaches .*block.down"):
         updated("bottleneck")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(esc50, words, tmp_path):
+    line = words("lora", number_of_epochs=2, lr="1e30", output_folder=tmp_path)
+    with pytest.raises(SystemExit, match="train loss is nan"):
+        esc50.main(line)
+    assert not any(tmp_path.rglob("result.json"))
+
+
+def test_interruption_by_hand_is_told_in_a_line(
+    esc50, words, tmp_path, monkeypatch
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(esc50.ESC50Brain, "fit_batch", interrupt)
+    with pytest.raises(SystemExit, match="the same command goes on"):
+        esc50.main(words("linear", output_folder=tmp_path))
