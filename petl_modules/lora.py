@@ -15,7 +15,7 @@ from petl_modules.insertion import Adapted, Insertion
 
 
 class LowRank(nn.Module):
-    """``alpha / rank * B(A(x))``, without biases.
+    """``B(alpha / rank * A(x))``, without biases.
 
     Arguments
     ---------
@@ -45,7 +45,7 @@ class LowRank(nn.Module):
 
     def forward(self, x, valid=None):
         """Returns the branch: ``[..., d_in]`` to ``[..., d_out]``."""
-        return self.scale * self.b(self.a(x))
+        return self.b(self.scale * self.a(x))
 
 
 class LoRA:

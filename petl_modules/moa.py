@@ -117,10 +117,15 @@ class DenseMoA(nn.Module):
         )
         hidden = self.experts[0].inner(hidden, self.experts, valid)
         hidden = hidden.unflatten(-1, (len(up), -1)) * weights.unsqueeze(-1)
-        out = F.linear(
-            hidden.flatten(-2), torch.cat([layer.weight for layer in up], 1)
+        # The weighted biases come with the same product
+        return F.linear(
+            torch.cat([hidden.flatten(-2), weights], -1),
+            torch.cat(
+                [layer.weight for layer in up]
+                + [layer.bias.unsqueeze(1) for layer in up],
+                dim=1,
+            ),
         )
-        return out + weights @ torch.stack([layer.bias for layer in up])
 
 
 class SoftMoA(nn.Module):
