@@ -20,6 +20,7 @@ from safetensors.torch import save
 from petl_modules.files import write_bytes
 
 FORMAT = 1
+WEIGHTS = "model.safetensors"  # of a fold, in its folder
 
 
 class CheckpointError(ValueError):

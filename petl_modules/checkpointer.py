@@ -50,6 +50,10 @@ class AtomicCheckpointer(Checkpointer):
         final = super()._new_checkpoint_dirpath()
         return final.with_name(UNFINISHED + final.name)
 
+    def _custom_checkpoint_dirpath(self, name):
+        final = super()._custom_checkpoint_dirpath(name)
+        return final.with_name(UNFINISHED + final.name)
+
     def save_checkpoint(self, *args, verbosity=logging.INFO, **kwargs):
         """As SpeechBrain's, and renames at the end."""
         saved = super().save_checkpoint(
@@ -57,7 +61,7 @@ class AtomicCheckpointer(Checkpointer):
         )
         if saved is None:  # not the main process
             return None
-        final = saved.path.with_name(saved.path.name[len(UNFINISHED) :])
+        final = saved.path.with_name(saved.path.name.removeprefix(UNFINISHED))
         saved.path.rename(final)
         logger.log(verbosity, f"Saved a checkpoint in {final}")
         return saved._replace(path=final)

@@ -6,6 +6,7 @@ Authors
 
 import contextlib
 import json
+import logging
 import os
 import statistics
 import sys
@@ -19,24 +20,25 @@ from speechbrain.utils.distributed import (
     ddp_init_group,
     if_main_process,
 )
-from speechbrain.utils.logger import get_logger
 
 from petl_modules import report
-from petl_modules.checkpoint import save_trained, versions
+from petl_modules.checkpoint import WEIGHTS, save_trained, versions
 from petl_modules.command_line import HELP, compose
 from petl_modules.download import DownloadError
 from petl_modules.files import write_json
 from petl_modules.hparams import HparamsError, dump_yaml, parse_yaml, resolve
 from petl_modules.settings import check_device, check_values, claim_folder
 
-logger = get_logger(__name__)
+# SpeechBrain's own loggers leave debug messages out, and this one goes to a
+# run's log.txt alone
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def plain_errors(debug=False):
     """Ends the program with one message where a user can mend what is wrong.
 
-    The traceback goes to the run's ``log.txt``.
+    Once a fold has begun, the traceback goes to its ``log.txt``.
 
     Arguments
     ---------
@@ -170,7 +172,7 @@ class Experiment:
         """
         if if_main_process():
             folder = self.fold_folder(fold)
-            save_trained(model, folder / "model.safetensors")
+            save_trained(model, folder / WEIGHTS)
             report.write_csv(folder / "predictions.csv", predictions)
             counts = model.count_parameters()
             write_json(folder / "result.json", {"fold": result, **counts})

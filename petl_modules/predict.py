@@ -14,10 +14,8 @@ from pathlib import Path
 import torch
 
 from petl_modules.audio import read_audio
-from petl_modules.checkpoint import load_trained
+from petl_modules.checkpoint import WEIGHTS, load_trained
 from petl_modules.hparams import dump_yaml, make, parse_yaml
-
-WEIGHTS = "model.safetensors"
 
 
 def find_fold(run):

@@ -10,8 +10,13 @@ from petl_modules.files import write_text
 from petl_modules.hparams import HparamsError, one_line_values
 
 # Keys that may differ between two runs into one folder
-FREE_KEYS = {"folds", "download", "num_workers"}
-FREE_KEYS |= {"output_folder", "manifest_folder"}
+FREE_KEYS = {
+    "folds",
+    "download",
+    "num_workers",
+    "output_folder",
+    "manifest_folder",
+}
 
 # The least value that a run can have
 LEAST = {

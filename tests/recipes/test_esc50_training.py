@@ -346,6 +346,8 @@ def test_a_loss_that_is_not_finite_ends_the_run(esc50, words, tmp_path):
     with pytest.raises(SystemExit, match="train loss is nan"):
         esc50.main(line)
     assert not any(tmp_path.rglob("result.json"))
+    log = (tmp_path / "fold1" / "log.txt").read_text()
+    assert "Traceback" in log and "on_stage_end" in log
 
 
 def test_interruption_by_hand_is_told_in_a_line(
