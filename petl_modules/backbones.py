@@ -22,6 +22,7 @@ from transformers import ASTConfig, ASTModel, AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from petl_modules.attention import ATTENTION
+from petl_modules.files import build_folder, is_taken
 from petl_modules.positions import fit_positions
 from petl_modules.sites import Sites
 
@@ -185,7 +186,7 @@ class AST(nn.Module):
 
 
 def write_tiny_ast(folder, seed=0):
-    """Writes a small random AST in Hugging Face format.
+    """Writes a small random AST in Hugging Face format, whole or not at all.
 
     Positions, tokens and biases are drawn too, so that tests see them, and
     the position grid is that of 1024 frames, as the original's.
@@ -203,7 +204,7 @@ def write_tiny_ast(folder, seed=0):
         If the folder holds something already.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_taken(folder):
         raise FileExistsError(
             f"{folder} is there already and not empty: name a new folder"
         )
@@ -221,7 +222,7 @@ def write_tiny_ast(folder, seed=0):
         for name, weight in model.named_parameters():
             norm_weight = name.endswith("weight") and weight.dim() == 1
             nn.init.normal_(weight, mean=float(norm_weight), std=0.05)
-    model.save_pretrained(folder)
+    build_folder(folder, model.save_pretrained)
 
 
 def main(arguments=None):

@@ -64,4 +64,5 @@ class AtomicCheckpointer(Checkpointer):
         final = saved.path.with_name(saved.path.name.removeprefix(UNFINISHED))
         saved.path.rename(final)
         logger.log(verbosity, f"Saved a checkpoint in {final}")
-        return saved._replace(path=final)
+        files = {n: final / p.name for n, p in saved.paramfiles.items()}
+        return saved._replace(path=final, paramfiles=files)

@@ -16,8 +16,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from petl_modules.demo_corpus import build_folder, is_taken, write_corpus
-from petl_modules.files import write_text
+from petl_modules.backbones import write_tiny_ast
+from petl_modules.demo_corpus import write_corpus
+from petl_modules.files import is_taken, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = Path("recipes", "ESC50", "train.py")
@@ -39,17 +40,16 @@ def write_backbone(folder):
     Arguments
     ---------
     folder : pathlib.Path
-        Where the Hugging Face files go. It appears whole or not at all.
+        Where the Hugging Face files go.
     """
-    from petl_modules.backbones import write_tiny_ast
-
-    if not (folder / "config.json").is_file():
-        if is_taken(folder):
-            raise FileExistsError(
-                f"{folder} holds no backbone (it has no config.json) and is "
-                "not overwritten; remove the folder or choose another one"
-            )
-        build_folder(folder, write_tiny_ast)
+    if (folder / "config.json").is_file():
+        return
+    if is_taken(folder):
+        raise FileExistsError(
+            f"{folder} holds no backbone (it has no config.json) and is "
+            "not overwritten; remove the folder or choose another one"
+        )
+    write_tiny_ast(folder)
 
 
 def command(folder, method, **options):

@@ -7,14 +7,12 @@ Authors
 import csv
 import io
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from petl_modules.files import write_json, write_text
+from petl_modules.files import build_folder, is_taken, write_json, write_text
 from petl_modules.synthesis import CLASSES, RATE, SAMPLES, VERSION, synthesize
 
 COLUMNS = "filename,fold,target,category,esc10,src_file,take".split(",")
@@ -58,44 +56,6 @@ def write_corpus(folder, seed=0, takes=3):
     else:
         build_folder(folder, lambda whole: _write(whole, made))
     return folder
-
-
-def is_taken(folder):
-    """Whether a path is anything but free or an empty folder.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        The path.
-
-    Returns
-    -------
-    taken : bool
-        False where ``build_folder`` may put a folder.
-    """
-    return folder.exists() and not (
-        folder.is_dir() and not any(folder.iterdir())
-    )
-
-
-def build_folder(folder, build):
-    """Make a folder that is there as a whole or not at all.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        The folder, which is not there yet or empty.
-    build : callable
-        Gets a path beside ``folder`` and makes a folder there, which is then
-        renamed.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=folder.parent, prefix=f".{folder.name}."
-    ) as scratch:
-        whole = Path(scratch) / folder.name
-        build(whole)
-        os.replace(whole, folder)
 
 
 def _write(folder, made):

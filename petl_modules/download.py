@@ -18,6 +18,8 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
+from petl_modules.files import is_taken
+
 TIMEOUT = 60  # seconds without a byte
 CHUNK = 1 << 16
 DAMAGED = (
@@ -117,7 +119,7 @@ def unpack(archive, folder):
     folder = Path(folder).resolve()
     work = folder.with_name(f".{folder.name}.unpacking")
     try:
-        if folder.exists() and (folder.is_file() or any(folder.iterdir())):
+        if is_taken(folder):
             raise DownloadError(
                 f"{folder} exists and is not empty: {archive} is not unpacked "
                 "over it. Move it away or choose another folder."

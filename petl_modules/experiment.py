@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 def plain_errors(debug=False):
     """Ends the program with one message where a user can mend what is wrong.
 
-    Once a fold has begun, the traceback goes to its ``log.txt``.
-
     Arguments
     ---------
     debug : bool
@@ -50,10 +48,19 @@ def plain_errors(debug=False):
     except (ValueError, OSError, DownloadError) as error:
         if debug:
             raise
-        logger.debug("ended by an error", exc_info=True)
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from the last epoch")
+
+
+@contextlib.contextmanager
+def traceback_in_log():
+    """Keeps the traceback of an error in the log of the run."""
+    try:
+        yield
+    except Exception:
+        logger.debug("ended by an error", exc_info=True)
+        raise
 
 
 class Experiment:

@@ -1,4 +1,4 @@
-"""Writing files so that a kill leaves the old content or the new, never half.
+"""Writing files and folders so that a kill never leaves half of one.
 
 Authors
  * The PETL audio recipes team 2026
@@ -6,6 +6,7 @@ Authors
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -67,3 +68,39 @@ def write_json(path, value):
         Anything the ``json`` module takes. Keys keep their order.
     """
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def is_taken(folder):
+    """Whether a path is anything but free or an empty folder.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The path.
+
+    Returns
+    -------
+    taken : bool
+        False where ``build_folder`` may put a folder.
+    """
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
+def build_folder(folder, build):
+    """Make a folder that is there as a whole or not at all.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The folder, which is not there yet or empty.
+    build : callable
+        Gets a path beside ``folder`` and makes a folder there, which is then
+        renamed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=f".{folder.name}."
+    ) as scratch:
+        whole = Path(scratch) / folder.name
+        build(whole)
+        os.replace(whole, folder)

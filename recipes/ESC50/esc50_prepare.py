@@ -17,6 +17,7 @@ from speechbrain.utils.logger import get_logger
 from petl_modules.audio import check_audio
 from petl_modules.download import download as fetch
 from petl_modules.download import unpack
+from petl_modules.files import is_taken
 from petl_modules.manifest import manifest_path, refusal, write_manifest
 from petl_modules.tables import header_problems, listed, read_rows
 
@@ -268,7 +269,7 @@ def _read(path):
 
 def _download(url, folder):
     """Fetch the archive and unpack it to the data folder."""
-    if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
+    if is_taken(folder):
         raise ValueError(
             f"{folder} holds something, but no meta/esc50.csv, and nothing is "
             "downloaded over it. Give --data_folder a new or empty folder."

@@ -27,7 +27,11 @@ from speechbrain.utils.distributed import get_rank, run_on_main
 from petl_modules.checkpoint import weights_sha256
 from petl_modules.checkpointer import best_then_earliest
 from petl_modules.data import make_datasets, split_by_fold
-from petl_modules.experiment import Experiment, plain_errors
+from petl_modules.experiment import (
+    Experiment,
+    plain_errors,
+    traceback_in_log,
+)
 from petl_modules.manifest import read_manifest
 from petl_modules.tally import Tally
 
@@ -170,6 +174,7 @@ class ESC50Brain(sb.Brain):
         """Tests the weights that are loaded; ``test`` chooses them."""
 
 
+@traceback_in_log()
 def run_fold(experiment, fold, parts, labels):
     """Trains and tests one fold from where it stands."""
     hparams, overrides = experiment.load(fold, labels)

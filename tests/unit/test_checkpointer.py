@@ -62,9 +62,11 @@ def test_latest_is_the_default(checkpointer):
     assert checkpointer.find_checkpoint().meta["epoch"] == 3
 
 
-def test_saved_paths_are_the_final_ones(checkpointer):
-    saved = checkpointer.save_checkpoint()
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_saved_paths_are_the_final_ones(checkpointer, name):
+    saved = checkpointer.save_checkpoint(name=name)
     assert saved.path.is_dir() and saved.path.name.startswith("CKPT+")
+    assert all(path.is_file() for path in saved.paramfiles.values())
 
 
 def test_saved_weights_come_back(checkpointer):
