@@ -8,20 +8,22 @@ Authors
  * The PETL audio recipes team 2026
 """
 
-import os
-from collections import Counter
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 
-from speechbrain.utils.logger import get_logger
-
-from petl_modules.audio import check_audio
 from petl_modules.download import download as fetch
 from petl_modules.download import unpack
 from petl_modules.files import is_taken
-from petl_modules.manifest import manifest_path, refusal, write_manifest
-from petl_modules.tables import header_problems, listed, read_rows
-
-logger = get_logger(__name__)
+from petl_modules.preparation import (
+    absolute,
+    check_counts,
+    count,
+    finish,
+    path_problem,
+    read_list,
+    read_table,
+    refuse,
+    warn_of_leaks,
+)
 
 ESC50_URL = "https://github.com/karolpiczak/ESC-50/archive/master.zip"
 LABELS = tuple(
@@ -98,28 +100,36 @@ def prepare_esc50(
     DownloadError
         The archive could not be fetched or unpacked.
     """
-    folder = Path(os.path.abspath(data_folder))
+    folder = absolute(data_folder)
     table = folder / "meta" / "esc50.csv"
-    content = _read(table)
+    content = read_list(table)
     if content is None:
         if not download:
             raise FileNotFoundError(ABSENT.format(csv=table, folder=folder))
         _download(url, folder)
-        content = _read(table)
+        content = read_list(table)
         if content is None:
             raise ValueError(
                 f"{table}: not in the archive from {url}. Delete {folder} and "
                 "give the address of ESC-50 itself."
             )
-    clips = parse_clips(content, table)
-    _check_counts(clips, table, allow_partial)
-    _warn_of_leaks(clips, table)
-    paths = [folder / "audio" / clip["filename"] for clip in clips.values()]
-    facts = [content.hex(), str(folder), bool(allow_partial)]
-    manifest = manifest_path(manifest_folder, "esc50", facts, paths)
-    if not manifest.exists():
-        durations = check_audio(paths, "Checking ESC-50")
-        write_manifest(manifest, _records(clips, durations))
+    records = parse_clips(content, table)
+    check_counts(
+        "ESC-50",
+        {
+            "clips": len(records),
+            "classes": count(records, "label"),
+            "folds": count(records, "fold"),
+        },
+        {
+            "clips": 2000,
+            "classes": dict.fromkeys(sorted(LABELS), 40),
+            "folds": dict.fromkeys(FOLDS.values(), 400),
+        },
+        allow_partial,
+    )
+    warn_of_leaks(records, "recording", "fold")
+    manifest = finish("ESC50", folder, manifest_folder, records, allow_partial)
     return manifest, LABELS
 
 
@@ -135,8 +145,8 @@ def parse_clips(content, table):
 
     Returns
     -------
-    clips : dict
-        ``{id: {filename, fold, label, recording}}``, sorted by id.
+    records : dict
+        ``{id: {wav, label, fold, recording}}``.
 
     Raises
     ------
@@ -149,51 +159,29 @@ def parse_clips(content, table):
     >>> parse_clips(rows, "esc50.csv")["1-a"]["label"]
     'dog'
     """
-    rows, problems = read_rows(content)
-    line, header = rows[0] if rows else (1, [])
-    wrong = []
-    if rows or not problems:
-        texts = header_problems(header, COLUMNS, known=["src_file"])
-        wrong = [(line, text) for text in texts]
-    if not problems and not wrong and len(rows) == 1:
-        wrong = [(line, "no clips are listed below the header")]
-    problems += wrong
-    clips, lines = {}, {}
-    for line, fields in [] if wrong else rows[1:]:
-        if len(fields) != len(header):
-            text = f"{len(fields)} fields where the header has {len(header)}"
-            problems.append((line, text))
-            continue
-        row = dict(zip(header, fields))
-        row["id"] = PureWindowsPath(row["filename"]).stem
-        row["src_file"] = row.get("src_file") or row["id"]
+    rows, problems = read_table(content, COLUMNS, known=["src_file"])
+    records, lines = {}, {}
+    for line, row in rows:
+        clip = PureWindowsPath(row["filename"]).stem
         problems += [(line, text) for text in _row_problems(row)]
-        above = lines.setdefault(row["id"], line)
+        above = lines.setdefault(clip, line)
         if above != line:
-            text = f"clip {row['id']!r} is listed in line {above} already"
+            text = f"clip {clip!r} is listed in line {above} already"
             problems.append((line, text))
-        clips[row["id"]] = {
-            "filename": row["filename"],
-            "fold": FOLDS.get(row["fold"]),
+        records[clip] = {
+            "wav": f"audio/{row['filename']}",
             "label": row["category"],
-            "recording": row["src_file"],
+            "fold": FOLDS.get(row["fold"]),
+            "recording": row.get("src_file") or clip,
         }
-    if problems:
-        texts = [f"{table}:{line}: {text}" for line, text in sorted(problems)]
-        raise ValueError(
-            f"Problems in the list of clips ({len(texts)}):\n{listed(texts)}\n"
-            "Correct them, or fetch the dataset again."
-        )
-    return dict(sorted(clips.items()))
+    refuse([(table, line, text) for line, text in sorted(problems)])
+    return records
 
 
 def _row_problems(row):
     """Say what is wrong with a row by itself."""
-    path = PureWindowsPath(row["filename"])  # knows both kinds of slash
-    if path.drive or path.root or ".." in path.parts:
-        yield f"filename {row['filename']!r} leaves the audio folder"
-    elif not path.stem or not row["filename"].isprintable():
-        yield f"filename {row['filename']!r} is no file name"
+    if problem := path_problem(row["filename"]):
+        yield f"filename {problem}"
     if row["fold"] not in FOLDS:
         yield f"fold {row['fold']!r} is not an integer from 1 to 5"
     if row["target"] not in NAMES:
@@ -203,68 +191,6 @@ def _row_problems(row):
             f"category {row['category']!r} is not the name of target "
             f"{row['target']}, {NAMES[row['target']]!r}"
         )
-
-
-def _warn_of_leaks(clips, table):
-    """Tell of recordings that stand in more than one fold."""
-    folds = {}
-    for clip in clips.values():
-        folds.setdefault(clip["recording"], set()).add(clip["fold"])
-    leaks = [
-        f"recording {recording!r} is in folds {sorted(found)}"
-        for recording, found in folds.items()
-        if len(found) > 1
-    ]
-    if leaks:
-        logger.warning(
-            f"{table}: clips of one recording stand in several folds, so "
-            f"test accuracies come out too high:\n{listed(leaks)}"
-        )
-
-
-def _check_counts(clips, table, allow_partial):
-    """Compare the counts with the dataset's, or tell them for a subset."""
-    labels = Counter(clip["label"] for clip in clips.values())
-    folds = Counter(clip["fold"] for clip in clips.values())
-    found = (
-        f"{len(clips)} clips; {len(labels)} classes of "
-        f"{min(labels.values())} to {max(labels.values())}; "
-        f"folds {', '.join(f'{k}: {n}' for k, n in sorted(folds.items()))}"
-    )
-    if allow_partial:
-        print(f"A part of ESC-50: {found}")
-    elif labels != dict.fromkeys(LABELS, 40) or folds != dict.fromkeys(
-        FOLDS.values(), 400
-    ):
-        raise ValueError(
-            f"{table} lists {found}. ESC-50 has 2000 clips; 50 classes of 40; "
-            "folds of 400. Fetch it again, or give --allow_partial True to "
-            "use a subset."
-        )
-
-
-def _records(clips, durations):
-    """The manifest's entries."""
-    return {
-        name: {
-            "wav": f"{{data_root}}/audio/{clip['filename']}",
-            "duration": duration,
-            "label": clip["label"],
-            "fold": clip["fold"],
-            "recording": clip["recording"],
-        }
-        for (name, clip), duration in zip(clips.items(), durations)
-    }
-
-
-def _read(path):
-    """Give a file's bytes, or None where there is no such file."""
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise refusal(path, error, "make it a readable file") from error
 
 
 def _download(url, folder):

@@ -18,6 +18,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from petl_modules import preparation
 from petl_modules.audio import AudioError
 from petl_modules.download import DownloadError
 
@@ -106,11 +107,11 @@ def test_short_list_with_a_byte_order_mark(esc50):
     )
     clips = esc50.parse_clips(text.encode(), "x.csv")
     assert [(name, clip["fold"]) for name, clip in clips.items()] == [
-        ("a", 1),
         ("b", 3),
+        ("a", 1),
     ]
     assert clips["b"] == {
-        "filename": "b.wav",
+        "wav": "audio/b.wav",
         "fold": 3,
         "label": "frog",
         "recording": "b",
@@ -150,7 +151,7 @@ def test_another_folder_makes_another_manifest(esc50, data, tmp_path):
 
 def test_audio_is_not_read_again(esc50, data, tmp_path, monkeypatch):
     first, _ = esc50.prepare_esc50(data, tmp_path / "out", True)
-    monkeypatch.setattr(esc50, "check_audio", None)
+    monkeypatch.setattr(preparation, "check_audio", None)
     monkeypatch.chdir(tmp_path)
     again, _ = esc50.prepare_esc50("data", "out", True)
     assert again.resolve() == first
@@ -217,7 +218,7 @@ def test_a_recording_in_two_folds_is_told(esc50, data, tmp_path, caplog):
     moved = ROWS[1].replace(",1,", ",3,", 1)
     table.write_text("\n".join([HEADER, ROWS[0], moved]))
     esc50.prepare_esc50(data, tmp_path / "out", True)
-    assert "recording '17' is in folds [1, 3]" in caplog.text
+    assert "recording '17' is in folds 1, 3" in caplog.text
 
 
 def test_list_in_another_encoding(esc50):
@@ -265,9 +266,9 @@ def test_no_row_is_lost(parse, rows):
     except ValueError as error:
         assert type(error) is ValueError and "x.csv:" in str(error)
     else:
-        assert [c["filename"] for c in clips.values()] == sorted(
-            (row[0] for row in rows), key=lambda name: Path(name).stem
-        )
+        assert [c["wav"] for c in clips.values()] == [
+            f"audio/{row[0]}" for row in rows
+        ]
 
 
 TEXT = st.text(alphabet=st.sampled_from("a1,\"'\r\n\0 \ufeff\u2028.wav/\\"))
@@ -297,14 +298,17 @@ def test_partial_must_be_asked_for(esc50, data, tmp_path):
     with pytest.raises(ValueError) as error:
         esc50.prepare_esc50(data, tmp_path / "out")
     text = str(error.value)
-    assert "3 clips; 2 classes of 1 to 2; folds 1: 2, 2: 1" in text
+    assert (
+        "Found: 3 clips; 50 classes of 0 to 2; folds 1: 2, 2: 1, 3: 0" in text
+    )
+    assert "Expected: 2000 clips; 50 classes of 40 to 40" in text
     assert "--allow_partial True" in text
 
 
 def test_partial_tells_the_counts(esc50, data, tmp_path, capsys):
     esc50.prepare_esc50(data, tmp_path / "out", True)
     said = capsys.readouterr().out
-    assert "A part of ESC-50: 3 clips; 2 classes of 1 to 2" in said
+    assert "A part of ESC-50: 3 clips; classes dog: 2, hand_saw: 1" in said
 
 
 def full_list(labels):
@@ -322,7 +326,7 @@ def test_full_counts(esc50, data, tmp_path, monkeypatch):
     table = data / "meta" / "esc50.csv"
     table.write_text("\n".join([HEADER, *rows]))
     monkeypatch.setattr(
-        esc50, "check_audio", lambda paths, _: [5.0] * len(paths)
+        preparation, "check_audio", lambda paths, _: [5.0] * len(paths)
     )
     path, _ = esc50.prepare_esc50(data, tmp_path / "out")
     assert len(json.loads(path.read_text())) == 2000
