@@ -4,8 +4,8 @@ A backbone has ``model`` (the encoder), ``sites`` (where things are in it),
 ``settings`` (what a checkpoint has to fit) and ``valid`` (which tokens are
 real).
 
-``python -m petl_modules.backbones tiny-ast DIR`` writes a small random
-encoder for trials and tests.
+``python -m petl_modules.backbones tiny-ast DIR`` and ``tiny-wav2vec2 DIR`` write
+small random encoders for trials and tests.
 
 Authors
  * The PETL audio recipes team 2026
@@ -18,24 +18,33 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import ASTConfig, ASTModel, AutoConfig
+from transformers import ASTConfig, AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 from petl_modules.attention import ATTENTION
-from petl_modules.files import build_folder, is_taken
 from petl_modules.positions import fit_positions
 from petl_modules.sites import Sites
+from petl_modules.tiny_backbones import (
+    NORMS,
+    write_tiny_ast,
+    write_tiny_wav2vec2,
+)
+
+# The command that writes a small one, by kind
+TINY = {ASTConfig.model_type: "tiny-ast", "wav2vec2": "tiny-wav2vec2"}
 
 
-def load_encoder(model_class, source):
+def load_encoder(kinds, source, **changes):
     """An encoder with all of its weights, in float32.
 
     Arguments
     ---------
-    model_class : type
-        The Hugging Face class, e.g. ``transformers.ASTModel``.
+    kinds : tuple of str
+        The ``model_type`` that its configuration may have.
     source : str
         Hub name, or a local folder in Hugging Face format.
+    **changes : object
+        Values of the configuration to change.
 
     Returns
     -------
@@ -48,18 +57,18 @@ def load_encoder(model_class, source):
         If nothing can be loaded from there, if it is an encoder of another
         kind, or if a weight is missing or has another shape.
     """
-    wanted = model_class.config_class.model_type
     transformers_logging.disable_progress_bar()
     if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
         raise ValueError(f"backbone '{source}' has no config.json")
     try:
         found = AutoConfig.from_pretrained(source).model_type
-        if found == wanted:
-            model, report = model_class.from_pretrained(
+        if found in kinds:
+            model, report = AutoModel.from_pretrained(
                 source,
                 attn_implementation=ATTENTION,
                 dtype=torch.float32,
                 output_loading_info=True,
+                **changes,
             )
     except Exception as error:  # each loading library raises its own
         local = Path(source).is_dir()
@@ -69,12 +78,13 @@ def load_encoder(model_class, source):
             + f"{str(error).splitlines()[0]}\nIt must be a local folder with "
             "config.json and model.safetensors, or a name on the Hugging Face "
             "hub (with a connection). 'python -m petl_modules.backbones "
-            "tiny-ast DIR' writes a small one for trials"
+            f"{TINY[kinds[0]]} DIR' writes a small one for trials"
         ) from error
-    if found != wanted:
+    if found not in kinds:
         raise ValueError(
-            f"backbone '{source}' is a '{found}'; this recipe file takes a "
-            f"'{wanted}'"
+            f"backbone '{source}' is a '{found}'; this recipe file takes "
+            + " or ".join(f"'{kind}'" for kind in kinds)
+            + ". '--base' chooses the file for another kind"
         )
     missing = sorted(report["missing_keys"])
     if missing:
@@ -126,7 +136,7 @@ class AST(nn.Module):
 
     def __init__(self, source, frames, positions="center_cut"):
         super().__init__()
-        self.model = load_encoder(ASTModel, source)
+        self.model = load_encoder((ASTConfig.model_type,), source)
         config, embeddings = self.model.config, self.model.embeddings
         if frames < config.patch_size:
             raise ValueError(
@@ -185,61 +195,145 @@ class AST(nn.Module):
         return self.model(inputs).last_hidden_state
 
 
-def write_tiny_ast(folder, seed=0):
-    """Writes a small random AST in Hugging Face format, whole or not at all.
+class Wav2Vec2(nn.Module):
+    """wav2vec 2.0, https://arxiv.org/abs/2006.11477, or HuBERT.
 
-    Positions, tokens and biases are drawn too, so that tests see them, and
-    the position grid is that of 1024 frames, as the original's.
+    Its own masking and layer dropping are off. Encoders whose convolutions
+    are normalised by groups (``feat_extract_norm: group``, as in base and
+    base-960h) were trained on zero padding without an attention mask, and so
+    they are run: a clip's output depends a little on how far it is padded.
+    The others get a mask, and a padded clip equals the clip alone.
 
     Arguments
     ---------
-    folder : str or pathlib.Path
-        A new folder.
-    seed : int
-        Seed of the weights.
+    source : str
+        Hub name or local folder.
 
     Raises
     ------
-    FileExistsError
-        If the folder holds something already.
+    ValueError
+        See ``load_encoder``.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "tiny-wav2vec2"
+    >>> write_tiny_wav2vec2(folder)
+    >>> backbone = Wav2Vec2(str(folder))
+    >>> backbone(torch.rand(2, 16_000)).shape
+    torch.Size([2, 49, 64])
     """
-    folder = Path(folder)
-    if is_taken(folder):
-        raise FileExistsError(
-            f"{folder} is there already and not empty: name a new folder"
+
+    def __init__(self, source):
+        super().__init__()
+        self.model = load_encoder(
+            ("wav2vec2", "hubert"),
+            source,
+            layerdrop=0.0,
+            apply_spec_augment=False,
+            mask_time_prob=0.0,
+            mask_feature_prob=0.0,
         )
-    config = ASTConfig(
-        hidden_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=256,
-        frequency_stride=16,
-        time_stride=16,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = ASTModel(config)
-        for name, weight in model.named_parameters():
-            norm_weight = name.endswith("weight") and weight.dim() == 1
-            nn.init.normal_(weight, mean=float(norm_weight), std=0.05)
-    build_folder(folder, model.save_pretrained)
+        config = self.model.config
+        self.settings = {
+            "kind": config.model_type,
+            "d_model": config.hidden_size,
+            "layers": config.num_hidden_layers,
+            "weights": fingerprint(self.model),
+        }
+        self.sites = Sites(self.model)
+
+    def frames(self, samples):
+        """How many frames the convolutions make of so many samples."""
+        config = self.model.config
+        for kernel, stride in zip(config.conv_kernel, config.conv_stride):
+            samples = (samples - kernel) // stride + 1
+        return samples
+
+    def valid(self, inputs, lengths=None):
+        """Mask of real frames.
+
+        Arguments
+        ---------
+        inputs : torch.Tensor
+            Waveforms ``[batch, samples]``.
+        lengths : torch.Tensor or None
+            Relative lengths, ``[batch]``. None: nothing is padded.
+
+        Returns
+        -------
+        torch.Tensor or None
+            ``[batch, frames]`` bool; of each clip at least one frame.
+        """
+        if lengths is None:
+            return None
+        real = self.frames(_absolute(lengths, inputs)).clamp(min=1)
+        return _mask(real, self.frames(inputs.shape[1]))
+
+    def forward(self, inputs, lengths=None):
+        """Returns the last hidden states, ``[batch, frames, d_model]``.
+
+        Arguments
+        ---------
+        inputs : torch.Tensor
+            Waveforms ``[batch, samples]``, padded with zeros.
+        lengths : torch.Tensor or None
+            Relative lengths, ``[batch]``. None: nothing is padded.
+
+        Returns
+        -------
+        torch.Tensor
+            Prompts, where there are any, stand in front of the frames.
+
+        Raises
+        ------
+        ValueError
+            If the waveforms are too short for one frame.
+        """
+        if inputs.dim() != 2 or self.frames(inputs.shape[1]) < 1:
+            raise ValueError(
+                f"waveforms are {tuple(inputs.shape)} (batch, samples): too "
+                "short for one frame, or of another shape"
+            )
+        mask = None
+        if (
+            lengths is not None
+            and self.model.config.feat_extract_norm == "layer"
+        ):
+            mask = _mask(_absolute(lengths, inputs), inputs.shape[1])
+        return self.model(inputs, attention_mask=mask).last_hidden_state
+
+
+def _absolute(lengths, inputs):
+    """Lengths in samples from relative ones."""
+    return (lengths * inputs.shape[1]).round().long()
+
+
+def _mask(lengths, total):
+    """``[batch, total]``, True for the first ``lengths`` places."""
+    return torch.arange(total, device=lengths.device) < lengths.unsqueeze(1)
 
 
 def main(arguments=None):
-    """The command line: ``tiny-ast DIR [--seed N]``."""
+    """The command line: ``tiny-ast DIR`` and ``tiny-wav2vec2 DIR``."""
     parser = argparse.ArgumentParser(prog="python -m petl_modules.backbones")
     kinds = parser.add_subparsers(dest="kind", required=True)
-    tiny = kinds.add_parser(
-        "tiny-ast", help="write a small random AST for trials and tests"
-    )
-    tiny.add_argument("folder", metavar="DIR", help="a new folder")
-    tiny.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args(arguments)
+    for kind in TINY.values():
+        tiny = kinds.add_parser(
+            kind, help="write a small random one for trials and tests"
+        )
+        tiny.add_argument("folder", metavar="DIR", help="a new folder")
+        tiny.add_argument("--seed", type=int, default=0)
+        if kind == "tiny-wav2vec2":
+            tiny.add_argument("--norm", choices=NORMS, default=NORMS[0])
+    chosen = vars(parser.parse_args(arguments))
+    kind, folder = chosen.pop("kind"), chosen.pop("folder")
+    write = write_tiny_ast if kind == "tiny-ast" else write_tiny_wav2vec2
     try:
-        write_tiny_ast(chosen.folder, chosen.seed)
+        write(folder, **chosen)
     except OSError as error:
         sys.exit(f"error: {error}")
-    print(f"a small random AST is in {chosen.folder}")
+    print(f"a small random encoder is in {folder}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Authors
  * The PETL audio recipes team 2026
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,62 @@ class Layout:
     tokens_before_prompts: int
 
 
+AST = Layout(
+    layers="layers",
+    in_layer={
+        "attention": "attention",
+        "query": "attention.q_proj",
+        "key": "attention.k_proj",
+        "value": "attention.v_proj",
+        "output": "attention.o_proj",
+        "attention_norm": "layernorm_before",
+        "ffn": "mlp",
+        "ffn_norm": "layernorm_after",
+    },
+    outside={"embeddings": "embeddings", "final_norm": "layernorm"},
+    leading_tokens=2,  # CLS and distillation
+    tokens_before_prompts=1,  # CLS
+)
+# Normalises behind the sublayers, so the norm in front of the attention is
+# the one at the end of the layer before
+WAV2VEC2 = Layout(
+    layers="encoder.layers",
+    in_layer={
+        "attention": "attention",
+        "query": "attention.q_proj",
+        "key": "attention.k_proj",
+        "value": "attention.v_proj",
+        "output": "attention.out_proj",
+        "ffn": "feed_forward",
+        "ffn_norm": "layer_norm",
+        "output_norm": "final_layer_norm",
+    },
+    outside={
+        "features": "feature_extractor",
+        "projection": "feature_projection",
+        "positions": "encoder.pos_conv_embed",
+        "final_norm": "encoder.layer_norm",
+    },
+    leading_tokens=0,
+    tokens_before_prompts=0,
+)
+_inside = {k: v for k, v in WAV2VEC2.in_layer.items() if "norm" not in k}
+_norms = {"attention_norm": "layer_norm", "ffn_norm": "final_layer_norm"}
+WAV2VEC2_PRE_NORM = replace(WAV2VEC2, in_layer={**_inside, **_norms})
+
 LAYOUTS = {
-    "audio-spectrogram-transformer": Layout(
-        layers="layers",
-        in_layer={
-            "attention": "attention",
-            "query": "attention.q_proj",
-            "key": "attention.k_proj",
-            "value": "attention.v_proj",
-            "output": "attention.o_proj",
-            "attention_norm": "layernorm_before",
-            "ffn": "mlp",
-            "ffn_norm": "layernorm_after",
-        },
-        outside={"embeddings": "embeddings", "final_norm": "layernorm"},
-        leading_tokens=2,  # CLS and distillation
-        tokens_before_prompts=1,  # CLS
-    ),
+    "audio-spectrogram-transformer": AST,
+    "wav2vec2": WAV2VEC2,
+    "wav2vec2 (pre-norm)": WAV2VEC2_PRE_NORM,
+    "hubert": WAV2VEC2,
+    "hubert (pre-norm)": WAV2VEC2_PRE_NORM,
 }
+
+
+def kind_of(config):
+    """The key in ``LAYOUTS`` for an encoder's configuration."""
+    pre_norm = getattr(config, "do_stable_layer_norm", False)
+    return config.model_type + (" (pre-norm)" if pre_norm else "")
 
 
 class Sites:
@@ -65,7 +103,7 @@ class Sites:
     Arguments
     ---------
     model : transformers.PreTrainedModel
-        The encoder. ``model.config.model_type`` selects the table entry.
+        The encoder. Its configuration selects the table entry.
 
     Raises
     ------
@@ -74,7 +112,7 @@ class Sites:
     """
 
     def __init__(self, model):
-        kind = model.config.model_type
+        kind = kind_of(model.config)
         if kind not in LAYOUTS:
             raise ValueError(
                 f"no sites are known for backbones of the kind '{kind}'; "

@@ -18,7 +18,7 @@ from petl_modules.insertion import Adapted
 from petl_modules.prompts import PromptTuning
 
 POOLINGS = ("all", "cls", "prompts", "speech", "prompts+speech")
-TRAIN_BACKBONE = ("none", "biases", "all")
+TRAIN_BACKBONE = ("none", "biases", "all", "last_<n>")
 
 
 @register_checkpoint_hooks
@@ -43,7 +43,8 @@ class TunedModel(nn.Module):
     train_backbone : str
         Which weights of the backbone train along: ``none``, ``biases`` (of
         the linear layers and norms in the encoder layers, and of the final
-        norm; BitFit, https://arxiv.org/abs/2106.10199) or ``all``.
+        norm; BitFit, https://arxiv.org/abs/2106.10199), ``all``, or
+        ``last_<n>``: those of the last n layers.
     train_norms : bool
         Whether the norms that feed inserted blocks, and the final norm,
         train along.
@@ -52,7 +53,7 @@ class TunedModel(nn.Module):
     ------
     ValueError
         If an argument has none of these values, if there are no labels or
-        one twice, or if the pooling takes prompts and there are none.
+        one twice, or if the pooling takes tokens that are not there.
     """
 
     def __init__(
@@ -67,7 +68,6 @@ class TunedModel(nn.Module):
     ):
         super().__init__()
         _check_choice("pooling", pooling, POOLINGS)
-        _check_choice("train_backbone", train_backbone, TRAIN_BACKBONE)
         if not labels or len(set(labels)) < len(labels):
             raise ValueError(f"labels must be there, each once: {labels}")
         self.backbone = backbone
@@ -77,6 +77,15 @@ class TunedModel(nn.Module):
         self.train_backbone = train_backbone
         self.train_norms = train_norms
         self.prompts = _count_prompts(self.methods, pooling)
+        if pooling == "cls" and not backbone.sites.layout.leading_tokens:
+            raise ValueError(
+                f"pooling 'cls': a {backbone.sites.kind} has no CLS token; "
+                "pool 'speech' or 'all'"
+            )
+        # Layers of the backbone that are trained whole
+        self.trained_layers = _trained_layers(
+            train_backbone, backbone.sites.n_layers
+        )
         names = backbone.sites.parameter_names()
         names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
         self._freeze()
@@ -95,6 +104,8 @@ class TunedModel(nn.Module):
     def _freeze(self):
         sites, train = self.backbone.sites, self.train_backbone
         self.backbone.requires_grad_(train == "all")
+        for layer in self.trained_layers:
+            sites.module(layer).requires_grad_()
         if train == "biases":
             layers = [
                 sites.module(f"layers.{i}") for i in range(sites.n_layers)
@@ -135,6 +146,8 @@ class TunedModel(nn.Module):
             self.backbone.eval()
             for path in self.inserted.values():
                 self.get_submodule(path).train()
+            for layer in self.trained_layers:
+                self.backbone.sites.module(layer).train()
         return self
 
     def forward(self, inputs, lengths=None):
@@ -226,6 +239,21 @@ def _check_choice(name, value, choices):
         raise ValueError(
             f"{name} '{value}' is none of: {', '.join(map(str, choices))}"
         )
+
+
+def _trained_layers(train_backbone, n_layers):
+    """Sites of the layers that ``last_<n>`` names; none for other choices."""
+    _, last, count = train_backbone.partition("last_")
+    if not last:
+        _check_choice("train_backbone", train_backbone, TRAIN_BACKBONE)
+        return []
+    if not count.isdecimal() or not 1 <= int(count) <= n_layers:
+        raise ValueError(
+            f"train_backbone '{train_backbone}': the backbone has "
+            f"{n_layers} layers, so n of last_<n> goes from 1 to {n_layers}"
+        )
+    first = n_layers - int(count)
+    return [f"layers.{i}" for i in range(first, n_layers)]
 
 
 def _count_prompts(methods, pooling):

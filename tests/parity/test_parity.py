@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import ASTConfig, ASTModel
+from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
 from petl_modules import moa
 from petl_modules.adapters import Bottleneck, Conformer, ConvPass
-from petl_modules.backbones import AST
+from petl_modules.backbones import AST, Wav2Vec2
 from petl_modules.checkpoint import trained_state
 from petl_modules.insertion import Insert
 from petl_modules.lora import LoRA
@@ -38,9 +38,9 @@ LORA_SITES = {"Wq": "query", "Wk": "key", "Wv": "value", "Wo": "output"}
 # From a released name to ours; {site} is the only site of the method
 NAMES = [
     (r"^classification_head\.", "head."),
-    (r"^encoder\.layer\.(\d+)\.adapter_module_FFN\.", r"0.layers.\1.ffn."),
-    (r"^encoder\.layer\.(\d+)\.adapter_module_MHSA\.", r"0.layers.\1.attention."),
-    (r"^encoder\.layer\.(\d+)\.adapter_module\.", r"0.layers.\1.{site}."),
+    (r"^encoder\.layers?\.(\d+)\.adapter_module_FFN\.", r"0.layers.\1.ffn."),
+    (r"^encoder\.layers?\.(\d+)\.adapter_module_MHSA\.", r"0.layers.\1.attention."),
+    (r"^encoder\.layers?\.(\d+)\.adapter_module\.", r"0.layers.\1.{site}."),
     (r"^encoder\.layer\.(\d+)\.(moa|router)_ffn\.", r"0.layers.\1.ffn.\2."),
     (r"^encoder\.layer\.(\d+)\.(moa|router)_mhsa\.", r"0.layers.\1.attention.\2."),
     (r"^encoder\.layer\.(\d+)\.(moa|router)\.", r"0.layers.\1.{site}.\2."),
@@ -55,6 +55,7 @@ NAMES = [
     (r"\.pwise_conv2\.", ".pointwise_out."),
     (r"\.dwise_conv\.", ".depthwise."),
     (r"\.bnorm\.", ".batch_norm."),
+    (r"\.lnorm\.", ".norm."),
     (r"^encoder\.layer\.(\d+)\.attention\.attention\.(key|value)_tokens$", r"0.layers.\1.attention.\2"),
     (r"^encoder\.layer\.(\d+)\.attention\.\w+\.lora_(down|up)_(.)\.", r"0.layers.\1.\3.\2."),
     (r"\.Q\.", ".query."),
@@ -97,11 +98,15 @@ def build_block(method, given):
         sizes |= {"slots": given["num_slots"], "normalize": given["normalize"]}
         return {"block": partial(SoftMoA, **sizes)}
     if given["adapter_block"] == "conformer":
-        kernel = given["kernel_size"]
-        block = partial(Conformer, reduction=reduction, kernel_size=kernel)
+        block = partial(
+            Conformer,
+            reduction=reduction,
+            kernel_size=given["kernel_size"],
+            input_norm=method == "wav2vec2_adapter",
+        )
     else:
         block = partial(Bottleneck, reduction=reduction)
-    if method == "adapter":
+    if method.endswith("adapter"):
         where = {"placement": given["seq_or_par"], "residual": given["apply_residual"]}  # fmt: skip
     else:
         where = {
@@ -113,11 +118,11 @@ def build_block(method, given):
     return {"block": block, **where}
 
 
-def translate(released, site):
+def translate(released, site, on_ast):
     """Released tensors under our names and in our shapes."""
     ours = {}
     for name, value in released.items():
-        if ".lnorm." in name:  # computed and dropped by the released code
+        if ".lnorm." in name and on_ast:  # computed and dropped there
             continue
         if name == "deep_prompt_embeddings":
             layers = {f"0.layers.{i}.tokens": v for i, v in enumerate(value, 1)}
@@ -153,28 +158,39 @@ def imitate_adding_twice(model):
         )
 
 
+def write_backbone(folder, state, on_ast):
+    """The backbone of a case as a local folder."""
+    if on_ast:
+        source = ASTModel(ASTConfig(**INDEX["ast_config"]))
+    else:
+        config = Wav2Vec2Config(**INDEX["wav2vec2_config"], mask_time_prob=0.0)
+        source = Wav2Vec2Model(config)
+    source.load_state_dict(state)
+    source.save_pretrained(folder)
+
+
 @pytest.mark.parametrize("case", INDEX["cases"], ids=lambda case: case["file"])
 def test_logits_equal_the_released_modules(case, tmp_path, monkeypatch):
     method, given = case["method"], case["settings"]
-    if method.startswith("wav2vec2"):
-        pytest.skip("no wav2vec 2.0 backbone yet")
+    on_ast = not method.startswith("wav2vec2")
     tensors = load_file(FOLDER / case["file"])
     parts = {"backbone": {}, "petl": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")
         if rest:
             parts[part][rest] = value
-    source = ASTModel(ASTConfig(**INDEX["ast_config"]))
-    source.load_state_dict(parts["backbone"])
-    source.save_pretrained(tmp_path)
+    write_backbone(tmp_path, parts["backbone"], on_ast)
+    if on_ast:
+        backbone = AST(str(tmp_path), frames=tensors["input"].shape[1])
+    else:
+        backbone = Wav2Vec2(str(tmp_path))
 
     ours, site, pooling = build_method(method, given)
     labels = [str(label) for label in range(INDEX["num_classes"])]
-    frames = tensors["input"].shape[1]
-    model = TunedModel(
-        AST(str(tmp_path), frames), labels, [ours], pooling=pooling
-    ).eval()
-    state = translate(parts["petl"], site)
+    norms = {} if on_ast else {"train_norms": False}
+    model = TunedModel(backbone, labels, [ours], pooling=pooling, **norms)
+    model.eval()
+    state = translate(parts["petl"], site, on_ast)
     imitate_dropped_convolution(state)
     own = trained_state(model)
     assert state.keys() == {
