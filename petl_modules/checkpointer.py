@@ -16,15 +16,6 @@ logger = get_logger(__name__)
 UNFINISHED = "unfinished-"
 
 
-def best_then_earliest(checkpoint):
-    """Importance: validation accuracy, of equals the earlier epoch.
-
-    Checkpoints from within an epoch, which have neither, come last.
-    """
-    meta = checkpoint.meta
-    return meta.get("valid_accuracy", -1.0), -meta.get("epoch", 0)
-
-
 class AtomicCheckpointer(Checkpointer):
     """Writes a checkpoint under another name and renames it when complete.
 

@@ -12,61 +12,14 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from petl_modules.audio import read_audio
 
 
-def split_by_fold(records, test_fold, n_folds, valid_offset):
-    """Training, validation and test part for one test fold.
-
-    Arguments
-    ---------
-    records : dict
-        The manifest, each record with its ``fold`` from 1 to ``n_folds``.
-    test_fold : int
-        The fold that is tested on.
-    n_folds : int
-        How many folds there are.
-    valid_offset : int
-        The validation fold lies so many folds from the test fold,
-        cyclically.
-
-    Returns
-    -------
-    dict
-        ``train``, ``valid`` and ``test``: records by id.
-
-    Raises
-    ------
-    ValueError
-        If a part would be empty.
-
-    Example
-    -------
-    >>> records = {f"clip{fold}": {"fold": fold} for fold in range(1, 6)}
-    >>> parts = split_by_fold(records, test_fold=1, n_folds=5, valid_offset=-1)
-    >>> {part: list(clips) for part, clips in parts.items()}
-    {'train': ['clip2', 'clip3', 'clip4'], 'valid': ['clip5'], 'test': ['clip1']}
-    """
-    valid_fold = (test_fold - 1 + valid_offset) % n_folds + 1
-    names = {test_fold: "test", valid_fold: "valid"}
-    parts = {"train": {}, "valid": {}, "test": {}}
-    for clip, record in records.items():
-        parts[names.get(record["fold"], "train")][clip] = record
-    for part, clips in parts.items():
-        if not clips:
-            raise ValueError(
-                f"with test fold {test_fold} (validation fold {valid_fold}) "
-                f"no clip is left for the {part} part; folds with clips: "
-                f"{sorted({r['fold'] for r in records.values()})}"
-            )
-    return parts
-
-
 def load_features(features, data_folder, wav):
     """Features of one clip.
 
     Arguments
     ---------
     features : callable
-        From samples ``[time]`` to features ``[frames, mel]``; its
-        ``sample_rate`` is what it takes.
+        From samples ``[time]`` to what the backbone takes, ``[time, ...]``;
+        its ``sample_rate`` is what it wants.
     data_folder : str
         What stands for ``{data_root}`` in ``wav``.
     wav : str
@@ -75,7 +28,7 @@ def load_features(features, data_folder, wav):
     Returns
     -------
     torch.Tensor
-        ``[frames, mel]``.
+        ``[time, ...]``.
     """
     path = wav.replace("{data_root}", str(data_folder))
     return features(read_audio(path, features.sample_rate))
@@ -94,7 +47,7 @@ def make_datasets(parts, data_folder, features, labels):
     Arguments
     ---------
     parts : dict
-        Records by id, by part (see ``split_by_fold``).
+        Records by id, by part (see ``petl_modules.splits.Fold``).
     data_folder : str
         See ``load_features``.
     features : callable

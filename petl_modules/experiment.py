@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import os
-import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -25,9 +24,16 @@ from petl_modules import report
 from petl_modules.checkpoint import WEIGHTS, save_trained, versions
 from petl_modules.command_line import HELP, compose
 from petl_modules.download import DownloadError
-from petl_modules.files import write_json
-from petl_modules.hparams import HparamsError, dump_yaml, parse_yaml, resolve
+from petl_modules.files import write_json, write_text
+from petl_modules.hparams import (
+    HparamsError,
+    dump_yaml,
+    make,
+    parse_yaml,
+    resolve,
+)
 from petl_modules.settings import check_device, check_values, claim_folder
+from petl_modules.splits import folder_name
 
 # SpeechBrain's own loggers leave debug messages out, and this one goes to a
 # run's log.txt alone
@@ -124,16 +130,20 @@ class Experiment:
         self.text = dump_yaml(tree)
         self.settings = dict(resolve(self.text))
 
+    def make_plan(self, records):
+        """Makes the folds of this run, see ``petl_modules.splits.plan``."""
+        return make(self.text, ["plan"])["plan"](records)
+
     def fold_folder(self, fold):
         """Where a fold's files go."""
-        return self.folder / f"fold{fold}"
+        return self.folder / fold.name
 
-    def unfinished_folds(self):
-        """The folds asked for that have no result yet; tells of the others."""
+    def unfinished(self, plan):
+        """The folds of the plan that have no result yet; tells of others."""
         unfinished = []
-        for fold in self.settings["folds"]:
+        for fold in plan.folds:
             if (self.fold_folder(fold) / "result.json").exists():
-                print(f"fold {fold} is finished already and is kept")
+                print(f"{fold.name} is finished already and is kept")
             else:
                 unfinished.append(fold)
         return unfinished
@@ -141,10 +151,12 @@ class Experiment:
     def load(self, fold, labels):
         """Makes the objects of the recipe file, fresh for one fold.
 
+        The list of clips of a few-shot draw is saved.
+
         Arguments
         ---------
-        fold : int
-            The test fold.
+        fold : petl_modules.splits.Fold
+            The fold.
         labels : list of str
             Class names in the order of the logits.
 
@@ -153,7 +165,10 @@ class Experiment:
         tuple of dict
             The hyperparameters, and the overrides they were loaded with.
         """
-        overrides = {"fold": fold, "labels": list(labels)}
+        if self.settings["few_shot"] and if_main_process():
+            clips = "".join(f"{clip}\n" for clip in fold.parts["train"])
+            write_text(self.fold_folder(fold) / "train_clips.txt", clips)
+        overrides = {"fold": fold.name, "labels": list(labels)}
         try:
             return load_hyperpyyaml(self.text, overrides), overrides
         except (ImportError, TypeError) as error:
@@ -167,10 +182,10 @@ class Experiment:
 
         Arguments
         ---------
-        fold : int
-            The test fold.
+        fold : petl_modules.splits.Fold
+            The fold.
         result : dict
-            The fold's entry in ``summary.json``.
+            The fold's entry in ``summary.json``, but for its number.
         predictions : list of dict
             ``id``, ``label``, ``predicted``, ``probability`` of each test
             clip.
@@ -182,10 +197,14 @@ class Experiment:
             save_trained(model, folder / WEIGHTS)
             report.write_csv(folder / "predictions.csv", predictions)
             counts = model.count_parameters()
-            write_json(folder / "result.json", {"fold": result, **counts})
+            number = {"fold": fold.number}
+            if self.settings["few_shot"]:
+                number["draw"] = fold.draw
+            result = {"fold": {**number, **result}, **counts}
+            write_json(folder / "result.json", result)
         ddp_barrier()
 
-    def summarise(self, labels):
+    def summarise(self, plan, labels):
         """Writes the summary, the confusion matrix and prints the table.
 
         All finished folds of the folder count, which are at least those
@@ -193,42 +212,46 @@ class Experiment:
 
         Arguments
         ---------
+        plan : petl_modules.splits.Plan
+            The folds, and the protocol they follow.
         labels : list of str
             Class names in the order of the logits.
         """
         if not if_main_process():
             return
-        folds = range(1, self.settings["n_folds"] + 1)
-        files = [self.fold_folder(f) / "result.json" for f in folds]
-        results = [json.loads(f.read_text()) for f in files if f.exists()]
-        summary = self._summary(results)
+        files = self.folder.glob("fold*/result.json")
+        results = [json.loads(file.read_text()) for file in files]
+        results.sort(
+            key=lambda r: (r["fold"].get("draw", 1), r["fold"]["fold"])
+        )
+        summary = self._summary(results, plan.protocol)
+        names = [
+            folder_name(fold["fold"], fold.get("draw", 1))
+            for fold in summary["folds"]
+        ]
         predictions = [
             row
-            for result in summary["folds"]
-            for row in report.read_csv(
-                self.fold_folder(result["fold"]) / "predictions.csv"
-            )
+            for name in names
+            for row in report.read_csv(self.folder / name / "predictions.csv")
         ]
         report.write_confusion(self.folder, predictions, labels)
         write_json(self.folder / "summary.json", summary)
-        print(report.table(summary, self.settings["n_folds"]))
+        print(report.table(summary, plan.n_folds))
         if self.run_opts.debug and not self.run_opts.debug_persistently:
             print("\na debug run: nothing of it is kept")
         else:
             print(f"\nsummary and confusion matrix: {self.folder}")
 
-    def _summary(self, results):
-        accuracies = [r["fold"]["test_accuracy"] for r in results]
-        counts = {k: v for k, v in results[0].items() if k != "fold"}
-        named = ("dataset", "protocol", "backbone", "method", "seed")
-        about = {key: self.settings[key] for key in named}
-        if self.settings["allow_partial"]:
-            about["protocol"] += "; on a part of the data (allow_partial)"
+    def _summary(self, results, protocol):
+        if self.settings.get("allow_partial"):
+            protocol += "; on a part of the data (allow_partial)"
+        named = ("backbone", "method", "seed")
         return {
-            **about,
+            "dataset": self.settings["dataset"],
+            "protocol": protocol,
+            **{key: self.settings[key] for key in named},
             "folds": [result["fold"] for result in results],
-            "accuracy_mean": statistics.fmean(accuracies),
-            "accuracy_std": statistics.pstdev(accuracies),
-            **counts,
+            **report.means(result["fold"] for result in results),
+            **{k: v for k, v in results[0].items() if k != "fold"},
             "versions": versions(),
         }

@@ -1,9 +1,10 @@
-"""Filter bank of AST, and SpecAugment.
+"""What backbones take: filter bank or waveform; SpecAugment.
 
 Authors
  * The PETL audio recipes team 2026
 """
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 from torchaudio.compliance.kaldi import fbank
@@ -71,6 +72,47 @@ class FilterBank:
         )[: self.frames]
         mel = F.pad(mel, (0, 0, 0, self.frames - len(mel)))
         return (mel - self.mean) / (2 * self.std)
+
+
+class Waveform:
+    """Samples of one clip, as wav2vec 2.0 takes them.
+
+    ``(x - mean) / sqrt(variance + 1e-7)`` over the clip, before anything is
+    padded to it (https://arxiv.org/abs/2006.11477, section 4.2).
+
+    Arguments
+    ---------
+    seconds : float
+        Longer clips are cut.
+    normalize : bool
+        Whether mean and variance are made 0 and 1, as for the checkpoints
+        whose ``preprocessor_config.json`` says ``do_normalize``.
+    sample_rate : int
+        Sampling rate in Hz.
+    shortest : int
+        Clips of fewer samples, which give no frame, are padded with silence.
+
+    Example
+    -------
+    >>> Waveform(seconds=1.0)(torch.rand(20_000)).shape
+    torch.Size([16000])
+    """
+
+    def __init__(
+        self, seconds, normalize=True, sample_rate=16_000, shortest=400
+    ):
+        self.longest = round(seconds * sample_rate)
+        self.normalize = normalize
+        self.sample_rate = sample_rate
+        self.shortest = shortest
+
+    def __call__(self, samples):
+        """Returns ``[time]`` for samples ``[time]`` in -1 .. 1."""
+        samples = samples[: self.longest]
+        if self.normalize:
+            variance, mean = torch.var_mean(samples, correction=0)
+            samples = (samples - mean) / (variance + 1e-7).sqrt()
+        return F.pad(samples, (0, max(0, self.shortest - len(samples))))
 
 
 class SpecAugment(nn.Module):

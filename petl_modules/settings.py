@@ -12,6 +12,7 @@ from petl_modules.hparams import HparamsError, one_line_values
 # Keys that may differ between two runs into one folder
 FREE_KEYS = {
     "folds",
+    "few_shot_draws",
     "download",
     "num_workers",
     "output_folder",
@@ -54,14 +55,6 @@ def check_values(settings):
         )
     if not 0 <= seed < 2**32:
         raise HparamsError(f"seed {seed} is not in 0 .. 2**32 - 1")
-    folds, n_folds = list(settings["folds"]), settings["n_folds"]
-    for fold in folds:
-        if type(fold) is not int or not 1 <= fold <= n_folds:
-            raise HparamsError(
-                f"there is no fold {fold}: folds go from 1 to {n_folds}"
-            )
-    if not folds or len(set(folds)) < len(folds):
-        raise HparamsError(f"folds {folds}: name each once, at least one")
 
 
 def check_device(device):

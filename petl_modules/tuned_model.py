@@ -234,6 +234,28 @@ class TunedModel(nn.Module):
         load_trained(self, path)
 
 
+def require_gradients(module):
+    """Stops where what should train gets no gradient.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        After its first backward pass.
+
+    Raises
+    ------
+    RuntimeError
+        Names the trained parameters without a gradient.
+    """
+    dead = [
+        name
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]
+    if dead:
+        raise RuntimeError(f"no gradient reaches {', '.join(dead)}")
+
+
 def _check_choice(name, value, choices):
     if value not in choices:
         raise ValueError(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train and cross-validate a PETL method on ESC-50.
+"""Train and test a PETL method on ESC-50.
 
 To run this recipe:
 > python train.py hparams/soft_moa.yaml --data_folder /path/to/ESC-50-master
@@ -25,15 +25,16 @@ from esc50_prepare import prepare_esc50
 from speechbrain.utils.distributed import get_rank, run_on_main
 
 from petl_modules.checkpoint import weights_sha256
-from petl_modules.checkpointer import best_then_earliest
-from petl_modules.data import make_datasets, split_by_fold
+from petl_modules.data import make_datasets
 from petl_modules.experiment import (
     Experiment,
     plain_errors,
     traceback_in_log,
 )
 from petl_modules.manifest import read_manifest
+from petl_modules.selection import best_then_earliest, epoch_meta, fold_result
 from petl_modules.tally import Tally
+from petl_modules.tuned_model import require_gradients
 
 
 class ESC50Brain(sb.Brain):
@@ -80,15 +81,9 @@ class ESC50Brain(sb.Brain):
         self.started = time.monotonic()
 
     def optimizers_step(self):
-        """Updates; stops where what should train gets no gradient."""
+        """Updates, once every trained parameter has a gradient."""
         if self.optimizer_step == 0:
-            dead = [
-                name
-                for name, parameter in self.modules.named_parameters()
-                if parameter.requires_grad and parameter.grad is None
-            ]
-            if dead:
-                raise RuntimeError(f"no gradient reaches {', '.join(dead)}")
+            require_gradients(self.modules)
         super().optimizers_step()
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
@@ -102,10 +97,10 @@ class ESC50Brain(sb.Brain):
             self.first_lr = self.optimizer.param_groups[0]["lr"]
             rank = get_rank() or 0
             torch.manual_seed(self.hparams.seed + 1_000_003 * epoch + rank)
-        self.tally = Tally(self.hparams.labels)
+        self.tally = Tally(self.hparams.labels, self.hparams.metrics)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        """Logs the stage and, after validation, saves a checkpoint."""
+        """Logs the stage and, after an epoch's last one, saves."""
         stats = self.tally.result(shared_out=stage == sb.Stage.TRAIN)
         if not math.isfinite(stats["loss"]):
             raise ValueError(
@@ -114,28 +109,24 @@ class ESC50Brain(sb.Brain):
             )
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
+            if self.hparams.fixed_epochs:  # there is no validation
+                self.end_epoch(epoch)
         elif stage == sb.Stage.VALID:
-            self.hparams.train_logger.log_stats(
-                {"epoch": epoch, "lr": self.first_lr},
-                train_stats=self.train_stats,
-                valid_stats=stats,
-            )
-            self.save(epoch, stats)
+            self.end_epoch(epoch, stats)
         else:
             self.test_stats = stats
             self.hparams.train_logger.log_stats(self.tested, test_stats=stats)
 
-    def save(self, epoch, stats):
-        """Saves; keeps the latest checkpoint and the best one."""
+    def end_epoch(self, epoch, valid_stats=None):
+        """Logs and saves; the latest checkpoint and the best one are kept."""
+        self.hparams.train_logger.log_stats(
+            {"epoch": epoch, "lr": self.first_lr},
+            train_stats=self.train_stats,
+            valid_stats=valid_stats,
+        )
+        seconds = self.seconds_before + time.monotonic() - self.started
         self.checkpointer.save_and_keep_only(
-            meta={
-                "epoch": epoch,
-                "seconds": self.seconds_before
-                + time.monotonic()
-                - self.started,
-                **{f"train_{k}": v for k, v in self.train_stats.items()},
-                **{f"valid_{k}": v for k, v in stats.items()},
-            },
+            meta=epoch_meta(epoch, seconds, self.train_stats, valid_stats),
             importance_keys=[best_then_earliest],
         )
 
@@ -145,27 +136,20 @@ class ESC50Brain(sb.Brain):
         Returns
         -------
         dict
-            The fold's entry in ``summary.json``, but for ``fold``.
+            The fold's entry in ``summary.json``, but for its number.
         """
         last = self.checkpointer.find_checkpoint()
         best = self.checkpointer.find_checkpoint(best_then_earliest)
-        self.tested = {"epoch": last.meta["epoch"], "selected": best == last}
-        self.evaluate(loader)
-        last_accuracy = self.test_stats["accuracy"]
-        if best != last:
-            self.checkpointer.load_checkpoint(best)
-            self.tested = {"epoch": best.meta["epoch"], "selected": True}
+        tests = []
+        for checkpoint in [last] if best == last else [last, best]:
+            self.checkpointer.load_checkpoint(checkpoint)
+            selected = checkpoint == best
+            epoch = checkpoint.meta["epoch"]
+            self.tested = {"epoch": epoch, "selected": selected}
             self.evaluate(loader)
+            tests.append(self.test_stats)
         return {
-            "epochs": last.meta["epoch"],
-            "best_epoch": best.meta["epoch"],
-            "train_loss": best.meta["train_loss"],
-            "valid_loss": best.meta["valid_loss"],
-            "test_loss": self.test_stats["loss"],
-            "train_accuracy": best.meta["train_accuracy"],
-            "valid_accuracy": best.meta["valid_accuracy"],
-            "test_accuracy": self.test_stats["accuracy"],
-            "last_epoch_test_accuracy": last_accuracy,
+            **fold_result(best, last, test=tests[-1], last_test=tests[0]),
             "weights_sha256": weights_sha256(self.hparams.tuned_model),
             "seconds": last.meta["seconds"],
         }
@@ -175,7 +159,7 @@ class ESC50Brain(sb.Brain):
 
 
 @traceback_in_log()
-def run_fold(experiment, fold, parts, labels):
+def run_fold(experiment, fold, labels):
     """Trains and tests one fold from where it stands."""
     hparams, overrides = experiment.load(fold, labels)
     sb.create_experiment_directory(
@@ -184,7 +168,7 @@ def run_fold(experiment, fold, parts, labels):
         overrides=overrides,
     )
     datasets = make_datasets(
-        parts, hparams["data_folder"], hparams["features"], labels
+        fold.parts, hparams["data_folder"], hparams["features"], labels
     )
     brain = ESC50Brain(
         modules=hparams["modules"],
@@ -200,37 +184,28 @@ def run_fold(experiment, fold, parts, labels):
     brain.fit(
         hparams["epoch_counter"],
         train_loader,
-        datasets["valid"],
+        datasets.get("valid"),
         valid_loader_kwargs=hparams["test_loader"],
     )
     test_loader = brain.make_dataloader(
         datasets["test"], sb.Stage.TEST, None, **hparams["test_loader"]
     )
-    result = {"fold": fold, **brain.test(test_loader)}
-    experiment.finish_fold(
-        fold, result, brain.tally.predictions(), hparams["tuned_model"]
-    )
+    result = brain.test(test_loader)
+    predictions = brain.tally.predictions()
+    experiment.finish_fold(fold, result, predictions, hparams["tuned_model"])
 
 
 def main(arguments):
     """Runs all folds that are not finished, then sums up."""
     with plain_errors("--debug" in arguments):
         experiment = Experiment(arguments, __file__)
-        settings = experiment.settings
-        keys = ("data_folder", "manifest_folder", "allow_partial", "download")
         manifest, labels = run_on_main(
-            prepare_esc50, kwargs={key: settings[key] for key in keys}
+            prepare_esc50, kwargs=dict(experiment.settings["prepare"])
         )
-        records = read_manifest(manifest)
-        parts = {
-            fold: split_by_fold(
-                records, fold, settings["n_folds"], settings["valid_offset"]
-            )
-            for fold in settings["folds"]
-        }
-        for fold in experiment.unfinished_folds():
-            run_fold(experiment, fold, parts[fold], labels)
-        experiment.summarise(labels)
+        plan = experiment.make_plan(read_manifest(manifest))
+        for fold in experiment.unfinished(plan):
+            run_fold(experiment, fold, labels)
+        experiment.summarise(plan, labels)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import pytest
 import torch
 from speechbrain.utils.checkpoints import Checkpointer
 
-from petl_modules.checkpointer import AtomicCheckpointer, best_then_earliest
+from petl_modules.checkpointer import AtomicCheckpointer
+from petl_modules.selection import best_then_earliest
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def save_epochs(checkpointer, accuracies):
     """Saves one checkpoint an epoch, as train.py does."""
     for epoch, accuracy in enumerate(accuracies, start=1):
         checkpointer.save_and_keep_only(
-            meta={"epoch": epoch, "valid_accuracy": accuracy},
+            meta={"epoch": epoch, "score": accuracy},
             importance_keys=[best_then_earliest],
         )
 
@@ -106,7 +107,7 @@ def test_the_usual_checkpointer_takes_a_half_written_one(tmp_path):
     usual = Checkpointer(tmp_path)
     add_deadly(usual)
     with pytest.raises(Killed):
-        usual.save_checkpoint(meta={"valid_accuracy": 0.9})
+        usual.save_checkpoint(meta={"score": 0.9})
     assert usual.find_checkpoint() is not None
 
 
@@ -126,4 +127,4 @@ def test_half_written_checkpoint_is_removed_by_the_next_run(killed):
 
 def test_whole_checkpoint_is_left_by_the_next_run(killed):
     again = AtomicCheckpointer(killed.checkpoints_dir)
-    assert again.find_checkpoint().meta["valid_accuracy"] == 0.5
+    assert again.find_checkpoint().meta["score"] == 0.5

@@ -1,0 +1,75 @@
+"""Which epoch a fold is judged by, and what is told of it.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+
+def best_then_earliest(checkpoint):
+    """Importance of a checkpoint: its score, of equals the earlier epoch.
+
+    Checkpoints from within an epoch, which have no score, come last.
+    """
+    meta = checkpoint.meta
+    return meta.get("score", float("-inf")), -meta.get("epoch", 0)
+
+
+def epoch_meta(epoch, seconds, train, valid=None):
+    """What a checkpoint at the end of an epoch knows of it.
+
+    Arguments
+    ---------
+    epoch : int
+        The epoch.
+    seconds : float
+        Time spent on the fold so far.
+    train : dict
+        ``loss``, ``accuracy`` and further metrics of the training part.
+    valid : dict or None
+        The same of the validation part. None: there is none, and the latest
+        epoch is the best.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> stats = {"loss": 1.5, "accuracy": 0.5}
+    >>> epoch_meta(3, 7.0, stats)["score"]
+    3
+    >>> epoch_meta(3, 7.0, stats, valid=stats)["score"]
+    0.5
+    """
+    meta = {"epoch": epoch, "seconds": seconds}
+    for part, stats in (("train", train), ("valid", valid or {})):
+        meta.update({f"{part}_{name}": value for name, value in stats.items()})
+    return {**meta, "score": valid["accuracy"] if valid else epoch}
+
+
+def fold_result(best, last, test, last_test):
+    """A fold's entry in ``summary.json``.
+
+    Arguments
+    ---------
+    best, last : speechbrain.utils.checkpoints.Checkpoint
+        The selected checkpoint and the last one.
+    test, last_test : dict
+        ``loss``, ``accuracy`` and further metrics of their tests.
+
+    Returns
+    -------
+    dict
+        Values of the validation part are None where there is none.
+    """
+    known = {**best.meta, **{f"test_{k}": v for k, v in test.items()}}
+    return {
+        "epochs": last.meta["epoch"],
+        "best_epoch": best.meta["epoch"],
+        **{
+            f"{part}_{name}": known.get(f"{part}_{name}")
+            for name in test
+            for part in ("train", "valid", "test")
+        },
+        "last_epoch_test_accuracy": last_test["accuracy"],
+    }

@@ -1,0 +1,242 @@
+"""Folds, lists, sessions, few-shot draws, and the plan of a run.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import random
+
+import pytest
+
+from petl_modules.splits import (
+    AsListed,
+    Folds,
+    Lists,
+    Sessions,
+    draw_few,
+    plan,
+)
+
+RECORDS = {
+    f"{f}-{clip}": {"fold": f, "label": clip}
+    for f in range(1, 6)
+    for clip in "abc"
+}
+# ESC-50's protocol: test k, validate k - 1, train on the others
+ESC50 = {
+    1: (5, {2, 3, 4}),
+    2: (1, {3, 4, 5}),
+    3: (2, {1, 4, 5}),
+    4: (3, {1, 2, 5}),
+    5: (4, {1, 2, 3}),
+}
+SPEAKERS = {
+    f"Ses0{k}{sex}-{i}": {
+        "session": k,
+        "speaker": f"Ses0{k}{sex}",
+        "label": "neu",
+    }
+    for k in range(1, 6)
+    for sex in "FM"
+    for i in range(2)
+}
+LISTED = {
+    f"{split}{i}": {"split": split, "label": "ab"[i % 2]}
+    for split in ("train", "valid", "test")
+    for i in range(8)
+}
+
+
+def make_plan(records, split, folds=(), **changes):
+    settings = {
+        "fixed_epochs": False,
+        "few_shot": 0,
+        "few_shot_draws": 1,
+        "seed": 10,
+        **changes,
+    }
+    return plan(records, split, list(folds), **settings)
+
+
+def values(clips, key):
+    return {record[key] for record in clips.values()}
+
+
+@pytest.mark.parametrize("test", ESC50)
+def test_parts_are_those_of_esc50(test):
+    parts = Folds(n_folds=5, valid_offset=-1)(RECORDS)[0][test]
+    valid, train = ESC50[test]
+    found = {part: values(clips, "fold") for part, clips in parts.items()}
+    assert found == {"train": train, "valid": {valid}, "test": {test}}
+
+
+@pytest.mark.parametrize("test", range(1, 11))
+def test_parts_are_those_of_urbansound8k(test):
+    records = {str(fold): {"fold": fold} for fold in range(1, 11)}
+    parts = Folds(n_folds=10, valid_offset=1)(records)[0][test]
+    valid = 1 if test == 10 else test + 1
+    assert values(parts["test"], "fold") == {test}
+    assert values(parts["valid"], "fold") == {valid}
+    assert values(parts["train"], "fold") == {*range(1, 11)} - {test, valid}
+
+
+@pytest.mark.parametrize(
+    ("records", "split"),
+    [
+        (RECORDS, Folds(n_folds=5, valid_offset=-1)),
+        (LISTED, Lists()),
+        (SPEAKERS, Sessions("speakers", sessions=5)),
+        (SPEAKERS, Sessions("sessions", sessions=5)),
+    ],
+)
+@pytest.mark.parametrize("fixed_epochs", [False, True])
+def test_parts_are_disjoint_and_complete(records, split, fixed_epochs):
+    for fold in make_plan(records, split, fixed_epochs=fixed_epochs).folds:
+        clips = [clip for part in fold.parts.values() for clip in part]
+        assert sorted(clips) == sorted(records)
+        assert ("valid" in fold.parts) != fixed_epochs
+
+
+def test_every_clip_is_tested_once():
+    for split in ("speakers", "sessions"):
+        folds = make_plan(SPEAKERS, Sessions(split, sessions=5)).folds
+        tested = [clip for fold in folds for clip in fold.parts["test"]]
+        assert sorted(tested) == sorted(SPEAKERS)
+
+
+@pytest.mark.parametrize(
+    ("fold", "test", "valid"),
+    [
+        (1, "Ses01F", "Ses01M"),
+        (2, "Ses01M", "Ses01F"),
+        (10, "Ses05M", "Ses05F"),
+    ],
+)
+def test_a_speaker_tests_and_the_other_validates(fold, test, valid):
+    parts = Sessions("speakers", sessions=5)(SPEAKERS)[0][fold]
+    assert values(parts["test"], "speaker") == {test}
+    assert values(parts["valid"], "speaker") == {valid}
+    assert len(values(parts["train"], "session")) == 4
+
+
+def test_sessions_test_and_validate():
+    parts = Sessions("sessions", sessions=5)(SPEAKERS)[0][5]
+    assert values(parts["test"], "session") == {5}
+    assert values(parts["valid"], "session") == {1}
+
+
+def test_unknown_protocol():
+    with pytest.raises(ValueError, match="protocol 'speaker' is none of"):
+        Sessions("speaker", sessions=5)
+
+
+def test_as_listed_takes_splits_or_folds():
+    assert AsListed()(LISTED) == Lists()(LISTED)
+    assert AsListed()(RECORDS) == Folds(n_folds=5, valid_offset=1)(RECORDS)
+
+
+def test_fixed_epochs_are_told_in_the_protocol():
+    split = Folds(n_folds=5, valid_offset=-1)
+    told = make_plan(RECORDS, split, fixed_epochs=True).protocol
+    assert "fixed epochs" in told and "last epoch" in told
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ({5}, "fold 1 no clip is left for: valid.*--fixed_epochs"),
+        ({1}, "left for: test"),
+    ],
+)
+def test_an_empty_part_is_an_error(missing, words):
+    some = {c: r for c, r in RECORDS.items() if r["fold"] not in missing}
+    with pytest.raises(ValueError, match=words):
+        make_plan(some, Folds(n_folds=5, valid_offset=-1), [1])
+
+
+def test_another_folds_empty_part_is_none():
+    some = {c: r for c, r in RECORDS.items() if r["fold"] != 3}
+    folds = make_plan(some, Folds(n_folds=5, valid_offset=-1), [1, 2]).folds
+    assert [fold.number for fold in folds] == [1, 2]
+
+
+@pytest.mark.parametrize("fold", [0, 6, 1.0, True, "1"])
+def test_a_fold_that_is_not_there(fold):
+    with pytest.raises(ValueError, match=f"no fold {fold}.*1 to 5"):
+        make_plan(RECORDS, Folds(n_folds=5, valid_offset=-1), [fold])
+
+
+def test_a_fold_twice():
+    with pytest.raises(ValueError, match="name each once"):
+        make_plan(RECORDS, Folds(n_folds=5, valid_offset=-1), [2, 2])
+
+
+# Few-shot
+
+
+CLIPS = {f"clip{i}": {"label": "abcd"[i % 4]} for i in range(80)}
+
+
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_a_draw_has_so_many_of_each_class(count):
+    drawn = draw_few(CLIPS, count, seed=10, draw=1)
+    labels = [record["label"] for record in drawn.values()]
+    assert {label: labels.count(label) for label in "abcd"} == dict.fromkeys(
+        "abcd", count
+    )
+
+
+def test_a_draw_depends_on_seed_and_number_alone():
+    shuffled = list(CLIPS.items())
+    random.Random(0).shuffle(shuffled)
+    first = set(draw_few(CLIPS, 5, seed=10, draw=1))
+    assert set(draw_few(dict(shuffled), 5, seed=10, draw=1)) == first
+    assert set(draw_few(CLIPS, 5, seed=11, draw=1)) != first
+    assert set(draw_few(CLIPS, 5, seed=10, draw=2)) != first
+
+
+def test_a_small_draw_is_part_of_a_large_one():
+    small, large = (draw_few(CLIPS, n, seed=10, draw=1) for n in (2, 8))
+    assert small.keys() < large.keys()
+
+
+def test_draws_are_fair():
+    """Over many draws each clip of a class comes up about as often."""
+    seen = dict.fromkeys(CLIPS, 0)
+    for draw in range(1, 401):
+        for clip in draw_few(CLIPS, 5, seed=10, draw=draw):
+            seen[clip] += 1
+    # binomial(400, 1/4): mean 100, standard deviation 8.7
+    assert min(seen.values()) > 60 and max(seen.values()) < 140
+
+
+def test_a_class_with_too_few_clips():
+    with pytest.raises(ValueError, match="few_shot is 21.*a: 20, b: 20"):
+        draw_few(CLIPS, 21, seed=10, draw=1)
+
+
+def test_draws_take_clips_of_the_training_part_alone():
+    made = make_plan(LISTED, Lists(), few_shot=2, few_shot_draws=3)
+    assert [(f.number, f.draw, f.name) for f in made.folds] == [
+        (1, 1, "fold1"),
+        (1, 2, "fold1-draw2"),
+        (1, 3, "fold1-draw3"),
+    ]
+    for fold in made.folds:
+        assert len(fold.parts["train"]) == 4
+        assert values(fold.parts["train"], "split") == {"train"}
+        assert len(fold.parts["valid"]) == len(fold.parts["test"]) == 8
+    assert "few-shot: 2 a class, draws: 3" in made.protocol
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"few_shot": -1}, "few_shot is -1"),
+        ({"few_shot": 1, "few_shot_draws": 0}, "few_shot_draws 0"),
+        ({"few_shot_draws": 2}, "needs --few_shot"),
+    ],
+)
+def test_few_shot_keys_that_make_no_sense(changes, words):
+    with pytest.raises(ValueError, match=words):
+        make_plan(LISTED, Lists(), **changes)
