@@ -30,6 +30,17 @@ def tiny_ast(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_wav2vec2(tmp_path_factory):
+    """Folders of small random wav2vec 2.0 encoders, by their norm."""
+    from petl_modules.tiny_backbones import NORMS, write_tiny_wav2vec2
+
+    folder = tmp_path_factory.mktemp("wav2vec2")
+    for norm in NORMS:
+        write_tiny_wav2vec2(folder / norm, norm=norm)
+    return {norm: str(folder / norm) for norm in NORMS}
+
+
+@pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """Folder of 50 generated clips, ten classes in five folds, as ESC-50."""
     from petl_modules.demo_corpus import write_corpus

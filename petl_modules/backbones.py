@@ -58,6 +58,7 @@ def load_encoder(kinds, source, **changes):
         kind, or if a weight is missing or has another shape.
     """
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # what lacks is told below
     if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
         raise ValueError(f"backbone '{source}' has no config.json")
     try:
@@ -221,7 +222,7 @@ class Wav2Vec2(nn.Module):
     >>> write_tiny_wav2vec2(folder)
     >>> backbone = Wav2Vec2(str(folder))
     >>> backbone(torch.rand(2, 16_000)).shape
-    torch.Size([2, 49, 64])
+    torch.Size([2, 49, 128])
     """
 
     def __init__(self, source):

@@ -25,7 +25,7 @@ def find_fold(run):
     ---------
     run : str or pathlib.Path
         The folder of a fold, or that of a run: then its fold with the best
-        validation accuracy is taken.
+        validation accuracy is taken, or the first if nothing validated.
 
     Returns
     -------
@@ -48,8 +48,8 @@ def find_fold(run):
             "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
         )
 
-    def valid_accuracy(file):
-        return json.loads(file.read_text())["fold"]["valid_accuracy"]
+    def valid_accuracy(file):  # none with fixed epochs: the first fold
+        return json.loads(file.read_text())["fold"]["valid_accuracy"] or 0
 
     return max(results, key=valid_accuracy).parent
 

@@ -93,10 +93,10 @@ def write_tiny_wav2vec2(folder, seed=0, norm="group"):
         normalise in front of the sublayers and take an attention mask.
     """
     config = Wav2Vec2Config(
-        hidden_size=64,
+        hidden_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
-        intermediate_size=128,
+        intermediate_size=256,
         conv_dim=(32, 32, 32, 32),
         conv_kernel=(10, 4, 4, 4),
         conv_stride=(5, 4, 4, 4),

@@ -21,8 +21,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import speechbrain as sb
 import torch
-from urbansound8k_prepare import prepare_urbansound8k
 from speechbrain.utils.distributed import get_rank, run_on_main
+from urbansound8k_prepare import prepare_urbansound8k
 
 from petl_modules.checkpoint import weights_sha256
 from petl_modules.data import make_datasets

@@ -6,26 +6,76 @@ Authors
 
 import importlib.util
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import corpora
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(file):
+    """A recipe's train.py as a module."""
+    name = f"{file.parent.name}_train"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        module = importlib.util.module_from_spec(spec)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(file.parent)
+            sys.modules[name] = module
+            spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def script():
+    """Gives a recipe's train.py as a module, by its path from the root."""
+    return lambda name: load(ROOT / name)
 
 
 @pytest.fixture(scope="session")
 def esc50():
     """The ESC50 recipe's train.py as a module."""
-    file = ROOT / "recipes" / "ESC50" / "train.py"
-    spec = importlib.util.spec_from_file_location("esc50_train", file)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(file.parent)
-        sys.modules["esc50_train"] = module
-        spec.loader.exec_module(module)
-    return module
+    return load(ROOT / "recipes" / "ESC50" / "train.py")
+
+
+@pytest.fixture(scope="session")
+def places(corpus, tiny_ast, tiny_wav2vec2, tmp_path_factory):
+    """What the CSV files call ``tests/tmp/<name>``: generated data."""
+    folder = tmp_path_factory.mktemp("corpora")
+    writers = {
+        "UrbanSound8K": corpora.write_urbansound8k,
+        "speech_commands_v0.02": corpora.write_gsc,
+        "fluent_speech_commands_dataset": corpora.write_fsc,
+        "IEMOCAP_full_release": corpora.write_iemocap,
+        "my_sounds": corpora.write_my_sounds,
+    }
+    for name, write in writers.items():
+        write(folder / name)
+    return {
+        "ESC-50-master": corpus,
+        "tiny-ast": tiny_ast,
+        "tiny-wav2vec2": tiny_wav2vec2["group"],
+        **{name: str(folder / name) for name in writers},
+    }
+
+
+@pytest.fixture(scope="session")
+def flags(places):
+    """Gives the flags of a CSV row with the generated data put in."""
+
+    def filled(row):
+        return [
+            re.sub("tests/tmp/(.*)", lambda m: places[m[1]], word)
+            for word in shlex.split(row["test_debug_flags"])
+        ]
+
+    return filled
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ Authors
 import json
 import os
 import re
-import shlex
 import shutil
 import statistics
 from pathlib import Path
@@ -23,7 +22,6 @@ from petl_modules.predict import Classifier, find_fold
 from petl_modules.report import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = read_csv(ROOT / "tests" / "recipes" / "ESC50.csv")
 REAL_AUDIO = os.environ.get("PETL_REAL_AUDIO")
 
 FOLD_TYPES = {
@@ -54,38 +52,6 @@ SUMMARY_TYPES = {
     "petl_parameters": int,
     "versions": dict,
 }
-
-
-def failed_checks(checks, folder):
-    """What of a row's ``test_debug_checks`` does not hold in a folder."""
-    found = dict(re.findall(r"(\w+)=\[(.*?)\]", checks))
-    failed = [
-        name
-        for name in found["file_exists"].split(",")
-        if not (folder / name.strip()).exists()
-    ]
-    name, variable, limit, epoch = map(
-        str.strip, found["performance_check"].split(",")
-    )
-    lines = (folder / name).read_text().splitlines()
-    line = next(text for text in lines if text.startswith(epoch))
-    value = float(re.search(rf"{variable}: ([-+.e\d]+)", line).group(1))
-    if not (limit[0] == "<" and value < float(limit[1:])):
-        failed.append(f"{variable} {value} is not {limit}")
-    return failed
-
-
-@pytest.mark.parametrize(
-    "row", ROWS, ids=[Path(row["Hparam_file"]).stem for row in ROWS]
-)
-def test_row(row, esc50, corpus, tiny_ast, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    flags = row["test_debug_flags"]
-    flags = flags.replace("tests/tmp/ESC-50-master", corpus)
-    flags = shlex.split(flags.replace("tests/tmp/tiny-ast", tiny_ast))
-    file = str(ROOT / row["Hparam_file"])
-    esc50.main([file, "--output_folder=out", "--device=cpu", *flags])
-    assert failed_checks(row["test_debug_checks"], tmp_path / "out") == []
 
 
 def state(folder):

@@ -71,7 +71,6 @@ def place(tmp_path, tiny_ast, monkeypatch):
         ("linear", {"folds": "[[1]]"}, ["no fold [1]"]),
         ("linear", {"folds": "[one]"}, ["no fold one"]),
         ("linear", {"folds": [1, 1]}, ["[1, 1]", "each once"]),
-        ("linear", {"folds": []}, ["[]", "at least one"]),
         ("linear", {"experst": 3}, ["--experst"]),
         ("soft_moa", {"experst": 3}, ["--experst", "'experts'"]),
         ("linear", {"number_of_epochs": 0}, ["number_of_epochs is 0"]),
@@ -228,10 +227,11 @@ def test_what_may_differ(esc50, words, finished, changes):
     esc50.Experiment(line, esc50.__file__)
 
 
-def test_moved_folder_is_recognised(esc50, words, finished, tmp_path):
+def test_moved_folder_is_recognised(esc50, words, finished, tmp_path, capsys):
     moved = shutil.copytree(finished, tmp_path / "moved")
     line = words("soft_moa", output_folder=moved)
-    assert esc50.Experiment(line, esc50.__file__).unfinished_folds() == []
+    esc50.main(line)
+    assert "fold1 is finished already" in capsys.readouterr().out
 
 
 def test_debug_shows_where_it_happened(esc50, words, tmp_path):

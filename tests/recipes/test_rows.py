@@ -1,0 +1,95 @@
+"""Every row of tests/recipes/*.csv, and every method on wav2vec 2.0.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from petl_modules.report import read_csv
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "tests" / "recipes").glob("*.csv"))
+ROWS = [row for file in FILES for row in read_csv(file)]
+NAMES = [f"{r['Dataset']} {Path(r['Hparam_file']).stem}" for r in ROWS]
+METHODS = [
+    row
+    for row in ROWS
+    if row["Dataset"] == "GSC"
+    and not re.search("wav2vec2|/ast", row["Hparam_file"])
+]
+
+
+def failed_checks(checks, folder):
+    """What of a row's ``test_debug_checks`` does not hold in a folder."""
+    found = dict(re.findall(r"(\w+)=\[(.*?)\]", checks))
+    failed = [
+        name
+        for name in found["file_exists"].split(",")
+        if not (folder / name.strip()).exists()
+    ]
+    name, variable, limit, epoch = map(
+        str.strip, found["performance_check"].split(",")
+    )
+    lines = (folder / name).read_text().splitlines()
+    line = next(text for text in lines if text.startswith(epoch))
+    value = float(re.search(rf"{variable}: ([-+.e\d]+)", line).group(1))
+    if not (limit[0] == "<" and value < float(limit[1:])):
+        failed.append(f"{variable} {value} is not {limit}")
+    return failed
+
+
+@pytest.mark.parametrize("row", ROWS, ids=NAMES)
+def test_row(row, script, flags, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [str(ROOT / row["Hparam_file"]), "--output_folder=out"]
+    train = script(row["Script_file"])
+    train.main([*words, "--manifest_folder=m", "--device=cpu", *flags(row)])
+    assert failed_checks(row["test_debug_checks"], tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    "row", METHODS, ids=[Path(row["Hparam_file"]).stem for row in METHODS]
+)
+def test_any_method_on_wav2vec2(
+    row, script, flags, places, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    words = [str(ROOT / row["Hparam_file"]), "--output_folder=out"]
+    words += ["--base=wav2vec2.yaml", "--device=cpu", *flags(row)]
+    words = [w for w in words if not w.startswith("--backbone")]
+    words.append(f"--backbone={places['tiny-wav2vec2']}")
+    script(row["Script_file"]).main(words)
+    assert failed_checks(row["test_debug_checks"], tmp_path / "out") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "dataset", ["UrbanSound8k", "GSC", "FSC", "IEMOCAP", "audio_classification"]
+)
+def test_command_line_from_the_folder_of_the_recipe(
+    dataset, start, flags, tmp_path
+):
+    row = next(
+        row
+        for row in ROWS
+        if row["Dataset"] == dataset and "soft_moa" in row["Hparam_file"]
+    )
+    script = ROOT / row["Script_file"]
+    process = start(
+        "train.py",
+        "hparams/soft_moa.yaml",
+        f"--output_folder={tmp_path / 'out'}",
+        f"--manifest_folder={tmp_path}",
+        "--device=cpu",
+        *flags(row),
+        cwd=script.parent,
+    )
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["method"] == "soft_moa"
