@@ -196,10 +196,24 @@ class AST(nn.Module):
         return self.model(inputs).last_hidden_state
 
 
+def without_weight_norm(conv):
+    """The same convolution as a plain one, which can be pickled."""
+    plain = nn.Conv1d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        padding=conv.padding,
+        groups=conv.groups,
+    )
+    plain.load_state_dict({"weight": conv.weight, "bias": conv.bias})
+    return plain
+
+
 class Wav2Vec2(nn.Module):
     """wav2vec 2.0, https://arxiv.org/abs/2006.11477, or HuBERT.
 
-    Its own masking and layer dropping are off. Encoders whose convolutions
+    Its own masking and layer dropping are off, and the weight norm of the
+    position convolution is worked into its weight. Encoders whose convolutions
     are normalised by groups (``feat_extract_norm: group``, as in base and
     base-960h) were trained on zero padding without an attention mask, and so
     they are run: a clip's output depends a little on how far it is padded.
@@ -242,6 +256,8 @@ class Wav2Vec2(nn.Module):
             "layers": config.num_hidden_layers,
             "weights": fingerprint(self.model),
         }
+        positions = self.model.encoder.pos_conv_embed
+        positions.conv = without_weight_norm(positions.conv)
         self.sites = Sites(self.model)
 
     def frames(self, samples):

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from transformers import ASTConfig, ASTModel
+from transformers import (
+    ASTConfig,
+    ASTModel,
+    Wav2Vec2Model,
+)
 
 from petl_modules.adapters import Bottleneck, Conformer, ConvPass
-from petl_modules.backbones import AST
+from petl_modules.backbones import AST, Wav2Vec2
 from petl_modules.checkpoint import load_trained, save_trained
 from petl_modules.hparams import dump_yaml, make, merge
 from petl_modules.insertion import Insert
@@ -20,8 +24,12 @@ from petl_modules.moa import DenseMoA, SoftMoA
 from petl_modules.prompts import PrefixTuning, PromptTuning
 from petl_modules.tuned_model import TunedModel
 
-HPARAMS = Path(__file__).parents[2] / "recipes" / "ESC50" / "hparams"
+RECIPES = Path(__file__).parents[2] / "recipes"
+HPARAMS = RECIPES / "ESC50" / "hparams"
+SPEECH = RECIPES / "GSC" / "hparams"
 FILES = sorted(path.stem for path in HPARAMS.glob("*.yaml"))
+# A file of its own where values differ between the backbones
+ON_WAV2VEC2 = {"ast": "wav2vec2", "conformer": "conformer_wav2vec2"}
 LABELS = [str(label) for label in range(50)]
 FRAMES = 500
 
@@ -64,23 +72,72 @@ NOT_THE_IDENTITY = {
 }
 
 
-def from_yaml(stem, backbone, **changes):
+def from_yaml(stem, backbone, base=None, **changes):
     """The tuned model of a recipe file."""
-    tree = merge(HPARAMS / f"{stem}.yaml")
+    folder = HPARAMS
+    if base:
+        folder, stem = SPEECH, ON_WAV2VEC2.get(stem, stem)
+        base = base if stem not in ON_WAV2VEC2.values() else None
+    tree = merge(folder / f"{stem}.yaml", base)
     tree.update(backbone=backbone, labels=LABELS, **changes)
     return make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
 
 
-def build(case, backbone):
-    torch.manual_seed(0)
-    if case in COMPOSED:
-        return TunedModel(AST(backbone, FRAMES), LABELS, COMPOSED[case])
-    if case == "lora + bitfit":
-        return from_yaml("lora", backbone, train_backbone="biases")
-    return from_yaml(case, backbone)
+class Kind:
+    """One of the backbones that every method is checked on."""
+
+    def __init__(self, name, folder):
+        self.name = name
+        self.folder = folder
+        self.speech = name != "ast"
+        self.base = "wav2vec2.yaml" if self.speech else None
+
+    def backbone(self):
+        if self.speech:
+            return Wav2Vec2(self.folder)
+        return AST(self.folder, FRAMES)
+
+    def build(self, case):
+        torch.manual_seed(0)
+        if case in COMPOSED:
+            how = {"pooling": "speech", "train_norms": False}
+            return TunedModel(
+                self.backbone(),
+                LABELS,
+                COMPOSED[case],
+                **(how if self.speech else {}),
+            )
+        if case == "lora + bitfit":
+            return self.from_yaml("lora", train_backbone="biases")
+        if case == "last layer":
+            return self.from_yaml("bottleneck", train_backbone="last_1")
+        return self.from_yaml(case)
+
+    def from_yaml(self, stem, **changes):
+        return from_yaml(stem, self.folder, self.base, **changes)
+
+    def inputs(self):
+        torch.manual_seed(1)
+        shape = (2, 5_000) if self.speech else (2, FRAMES, 128)
+        return torch.randn(*shape)
+
+    def frozen(self, inputs):
+        """Hidden states of Hugging Face's own model."""
+        if self.speech:
+            model = Wav2Vec2Model.from_pretrained(
+                self.folder, attn_implementation="sdpa"
+            )
+        else:
+            model = ASTModel.from_pretrained(
+                self.folder, attn_implementation="sdpa"
+            )
+            cut = self.backbone().model.embeddings.position_embeddings
+            model.embeddings.position_embeddings = cut
+        with torch.no_grad():
+            return model.eval()(inputs).last_hidden_state
 
 
-CASES = [*FILES, *COMPOSED, "lora + bitfit"]
+CASES = [*FILES, *COMPOSED, "lora + bitfit", "last layer"]
 
 
 @pytest.fixture(params=CASES)
@@ -88,25 +145,31 @@ def case(request):
     return request.param
 
 
+@pytest.fixture(params=["ast", "group", "layer"])
+def kind(request, tiny_ast, tiny_wav2vec2):
+    folders = {"ast": tiny_ast, **tiny_wav2vec2}
+    return Kind(request.param, folders[request.param])
+
+
 @pytest.fixture
-def model(case, tiny_ast):
-    return build(case, tiny_ast)
+def model(case, kind):
+    return kind.build(case)
 
 
-@pytest.fixture(scope="module")
-def inputs():
-    torch.manual_seed(1)
-    return torch.randn(2, FRAMES, 128)
+@pytest.fixture
+def inputs(kind):
+    return kind.inputs()
 
 
-def test_step_0_equals_the_frozen_model(case, model, inputs, tiny_ast):
+@pytest.fixture
+def spectrograms(tiny_ast):
+    return Kind("ast", tiny_ast).inputs()
+
+
+def test_step_0_equals_the_frozen_model(case, kind, model, inputs):
     """Against Hugging Face's own model, bit for bit."""
-    frozen = ASTModel.from_pretrained(tiny_ast, attn_implementation="sdpa")
-    cut = AST(tiny_ast, FRAMES).model.embeddings.position_embeddings
-    frozen.embeddings.position_embeddings = cut
     with torch.no_grad():
-        hidden = frozen.eval()(inputs).last_hidden_state
-        expected = model.head(hidden.mean(1))
+        expected = model.head(kind.frozen(inputs).mean(1))
         same = torch.equal(model.eval()(inputs), expected)
     assert same == (case not in NOT_THE_IDENTITY)
 
@@ -151,16 +214,18 @@ def test_frozen_parts_are_in_eval_mode_while_training(case, model):
         for path in model.inserted.values()
         for module in model.get_submodule(path).modules()
     }
+    layer = model.backbone.sites.module("layers.1")
+    last = {id(m) for m in layer.modules() if case == "last layer"}
     for module in model.backbone.model.modules():
-        trained = id(module) in blocks or case == "full_finetuning"
+        trained = id(module) in blocks | last or case == "full_finetuning"
         assert module.training == trained
     assert model.head.training
     model.eval()
     assert not any(module.training for module in model.modules())
 
 
-def test_backbone_dropout_is_off_while_training(tiny_ast, inputs):
-    model = from_yaml("bottleneck", tiny_ast)
+def test_backbone_dropout_is_off_while_training(kind, inputs):
+    model = kind.build("bottleneck")
     for module in model.backbone.model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.5
@@ -180,12 +245,10 @@ def test_copies_are_independent(model, inputs, clone):
     assert not torch.equal(twin.eval()(inputs), expected)
 
 
-def test_saved_and_loaded_it_is_the_same(
-    case, model, inputs, tiny_ast, tmp_path
-):
+def test_saved_and_loaded_it_is_the_same(case, kind, model, inputs, tmp_path):
     train_steps(model, inputs)
     save_trained(model, tmp_path / "model")
-    other = build(case, tiny_ast).eval()
+    other = kind.build(case).eval()
     load_trained(other, tmp_path / "model")
     with torch.no_grad():
         assert torch.equal(other(inputs), model.eval()(inputs))
@@ -203,8 +266,8 @@ def test_bf16_autocast(model, inputs):
         assert (parameter.grad is not None) == parameter.requires_grad, name
 
 
-def test_compiles_without_a_graph_break(tiny_ast, inputs):
-    model = from_yaml("soft_moa", tiny_ast).eval()
+def test_compiles_without_a_graph_break(kind, inputs):
+    model = kind.build("soft_moa").eval()
     with torch.no_grad():
         out = torch.compile(model, fullgraph=True, backend="aot_eager")(inputs)
         torch.testing.assert_close(out, model(inputs), rtol=1e-4, atol=1e-5)
@@ -236,7 +299,7 @@ class Echo(nn.Module):
         ("before", False, lambda base, block, x: base(block(x))),
     ],
 )
-def test_placements(site, placement, residual, formula, tiny_ast, inputs):
+def test_placements(site, placement, residual, formula, tiny_ast, spectrograms):
     insert = Insert(
         at=[site], block=Echo, placement=placement, residual=residual
     )
@@ -258,8 +321,8 @@ def test_placements(site, placement, residual, formula, tiny_ast, inputs):
 
         part.forward = adapted
     with torch.no_grad():
-        expected = plain(inputs)
-        out = model.backbone(inputs)
+        expected = plain(spectrograms)
+        out = model.backbone(spectrograms)
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -274,22 +337,22 @@ def test_placements(site, placement, residual, formula, tiny_ast, inputs):
     ],
 )
 @pytest.mark.parametrize("deep", [False, True])
-def test_poolings_with_prompts(pooling, part, deep, tiny_ast, inputs):
+def test_poolings_with_prompts(pooling, part, deep, tiny_ast, spectrograms):
     methods = [PromptTuning(tokens=4, deep=deep)]
     backbone = AST(tiny_ast, FRAMES)
     model = TunedModel(backbone, LABELS, methods, pooling=pooling).eval()
-    hidden = backbone(inputs)
+    hidden = backbone(spectrograms)
     assert hidden.shape[1] == 1 + 4 + 8 * 31
     expected = model.head(hidden[:, part].mean(1))
-    torch.testing.assert_close(model(inputs), expected)
+    torch.testing.assert_close(model(spectrograms), expected)
 
 
 def test_speech_pooling_without_prompts_leaves_both_tokens_out(
-    tiny_ast, inputs
+    tiny_ast, spectrograms
 ):
     model = TunedModel(AST(tiny_ast, FRAMES), LABELS, pooling="speech").eval()
-    expected = model.head(model.backbone(inputs)[:, 2:].mean(1))
-    torch.testing.assert_close(model(inputs), expected)
+    expected = model.head(model.backbone(spectrograms)[:, 2:].mean(1))
+    torch.testing.assert_close(model(spectrograms), expected)
 
 
 # Exact counts at AST-base size: [A]'s numbers and ours, see docs/fidelity.md
