@@ -5,7 +5,6 @@ Authors
 """
 
 import json
-import os
 import re
 import shutil
 import statistics
@@ -22,7 +21,6 @@ from petl_modules.predict import Classifier, find_fold
 from petl_modules.report import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
-REAL_AUDIO = os.environ.get("PETL_REAL_AUDIO")
 
 FOLD_TYPES = {
     "fold": int,
@@ -332,18 +330,3 @@ def test_fresh_process_gives_the_same_bits(
         ]
     assert process.wait() == 0, process.stderr.read()
     assert torch.equal(torch.cat(logits), torch.load(tmp_path / "logits.pt"))
-
-
-@pytest.mark.skipif(not REAL_AUDIO, reason="PETL_REAL_AUDIO names no folder")
-def test_real_audio(esc50, words, tmp_path):
-    esc50.main(
-        words(
-            "soft_moa",
-            data_folder=Path(REAL_AUDIO).resolve(),
-            manifest_folder=tmp_path,
-            output_folder=tmp_path / "out",
-        )
-    )
-    tested = read_csv(tmp_path / "out" / "fold1" / "predictions.csv")
-    listed = read_csv(Path(REAL_AUDIO) / "meta" / "esc50.csv")
-    assert len(tested) == sum(row["fold"] == "1" for row in listed)

@@ -1,0 +1,314 @@
+"""Recipes written for SpeechBrain: complete, and right by its rules.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from speechbrain.utils.run_opts import RunOptions
+
+from petl_modules import upstream
+from petl_modules.command_line import compose
+from petl_modules.hparams import dump_yaml, one_line_values, resolve
+from petl_modules.report import read_csv
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = ROOT / "templates"
+COLUMNS = (
+    "Task Dataset Script_file Hparam_file Data_prep_file Readme_file "
+    "Result_url HF_repo test_debug_flags test_debug_checks performance"
+).split()
+FOLDERS = {
+    script.parent.name: script.parent
+    for script in sorted(ROOT.glob("*/*/train.py"))
+    if script.parts[-3] in ("recipes", "templates")
+}
+METHODS = [
+    file.stem
+    for file in sorted((FOLDERS["GSC"] / "hparams").glob("*.yaml"))
+    if file.stem not in ("ast", "wav2vec2")
+]
+CASES = [
+    *((recipe, "soft_moa", None) for recipe in FOLDERS if recipe != "GSC"),
+    *(("GSC", method, None) for method in METHODS),
+    *(
+        ("GSC", method, "wav2vec2.yaml")
+        for method in METHODS
+        if "wav2vec2" not in method
+    ),
+]
+every_case = pytest.mark.parametrize(
+    "case", CASES, ids=["-".join(filter(None, case)) for case in CASES]
+)
+# Makes a process tell, at its end, where its modules are from
+HOOK = """
+import atexit, sys
+
+def tell():
+    for name, module in sys.modules.items():
+        if name.split(".")[0] == "petl_modules":
+            print("MODULE", module.__file__)
+
+atexit.register(tell)
+"""
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """Gives the folder that a case was written to, and its recipe in there."""
+
+    @cache
+    def folders(recipe, method, base=None):
+        folder = tmp_path_factory.mktemp("upstream") / "speechbrain"
+        upstream.export(recipe, method, folder, base)
+        return folder, folder / "recipes" / recipe / "petl"
+
+    return folders
+
+
+def unused_keys(yaml, script):
+    """Keys that SpeechBrain's consistency test would call unused.
+
+    It goes through the lines. One that starts a top-level key declares it,
+    unless it applies a function; a ``!ref <key>`` in any later line uses it.
+    What is left must be a run option, or named in the script.
+    """
+    waiting = []
+    for line in yaml.splitlines():
+        if line[:1] not in ("", " ", "#") and "!apply" not in line:
+            waiting.append(line.partition(":")[0])
+        if "!ref" in line:
+            used = re.findall(r"<(\w+)", line)
+            waiting = [key for key in waiting if key not in used]
+    return [
+        key
+        for key in waiting
+        if f'["{key}"]' not in script
+        and not re.search(rf"(hparams|modules)\.{re.escape(key)}\b", script)
+        and key not in RunOptions().as_dict()
+    ]
+
+
+def test_rules_find_what_is_unused():
+    yaml = "a: 1\nb: !ref <a>\nc: !ref <d[x]>\nd:\n    x: 1\ndevice: cpu\n- e"
+    assert unused_keys(yaml, 'hparams["b"], hparams.c') == ["d", "- e"]
+
+
+@every_case
+def test_every_key_is_used(case, written):
+    _, recipe = written(*case)
+    yaml = (recipe / "hparams" / f"{case[1]}.yaml").read_text("utf-8")
+    assert unused_keys(yaml, (recipe / "train.py").read_text("utf-8")) == []
+
+
+@every_case
+def test_row_names_files_that_are_there(case, written):
+    folder, _ = written(*case)
+    (row,) = read_csv(folder / "tests" / "recipes" / f"{case[0]}.csv")
+    assert list(row) == COLUMNS
+    names = [row[column] for column in COLUMNS if column.endswith("_file")]
+    assert [name for name in names if not (folder / name).is_file()] == []
+
+
+@every_case
+def test_row_has_a_backbone_that_fits(case, written):
+    folder, _ = written(*case)
+    (row,) = read_csv(folder / "tests" / "recipes" / f"{case[0]}.csv")
+    speech = any("wav2vec2" in str(part) for part in case)
+    assert ("tiny-wav2vec2" in row["test_debug_flags"]) == speech
+
+
+def imports(source):
+    """What a source text imports, as full names."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@every_case
+def test_modules_are_those_that_are_used(case, written):
+    _, recipe = written(*case)
+    package = recipe / "petl_modules"
+    yaml = (recipe / "hparams" / f"{case[1]}.yaml").read_text("utf-8")
+    used = set(re.findall(r"petl_modules\.\w+", yaml))
+    for file in [*recipe.glob("*.py"), *package.glob("*.py")]:
+        source = file.read_text(encoding="utf-8")
+        used |= {name for name in imports(source) if name[:5] == "petl_"}
+        direct = re.findall(r"from petl_modules import (\w+)", source)
+        used |= {f"petl_modules.{name}" for name in direct}
+    used = {name.replace(".", "/") for name in used - {"petl_modules"}}
+    there = {f"petl_modules/{file.stem}" for file in package.glob("*.py")}
+    assert there - {"petl_modules/__init__"} == used
+
+
+@every_case
+def test_values_are_those_of_the_recipe(case, written):
+    recipe, method, base = case
+    words = [f"{method}.yaml", *([f"--base={base}"] if base else [])]
+
+    def values(words, folder):
+        return one_line_values(dump_yaml(resolve(compose(words, folder)[0])))
+
+    ours = values(words, FOLDERS[recipe])
+    assert values(words[:1], written(*case)[1]) == ours
+
+
+@every_case
+def test_yaml_says_what_it_is(case, written):
+    recipe, method, base = case
+    _, folder = written(*case)
+    yaml = (folder / "hparams" / f"{method}.yaml").read_text("utf-8")
+    command = (
+        f"#   python recipes/{recipe}/petl/train.py hparams/{method}.yaml "
+        "--data_folder DIR"
+    )
+    header, _, body = yaml.partition("\n\n")
+    assert command in header.splitlines()
+    assert all(line.startswith("#") for line in header.splitlines())
+    assert not re.search("^base:", body, re.M)
+    assert "# test folds to run; []: all" in body
+    assert f"method: {method} " in body
+
+
+@every_case
+def test_nothing_points_out_of_the_folder(case, written):
+    _, folder = written(*case)
+    recipe, method, _ = case
+    files = [folder / "README.md", *folder.glob("*.py"), *folder.glob("*/*")]
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    assert set(re.findall(r"hparams/(\w+)\.yaml", text)) == {method}
+    assert set(re.findall(r"recipes/\w+/(?:petl)?", text)) == {
+        f"recipes/{recipe}/petl"
+    }
+    for words in ("make demo", "templates/", "sys.path"):
+        assert words not in text
+
+
+@every_case
+def test_scripts_import_nothing_in_vain(case, written):
+    _, folder = written(*case)
+    for file in folder.glob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        assert "import Path\n" not in source or source.count("Path") > 1
+
+
+@every_case
+def test_readme_shows_the_method_alone(case, written):
+    _, folder = written(*case)
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)\.yaml`", readme, re.M)
+    assert set(rows) == {case[1]}
+    assert "arxiv.org/abs/2402.00828" in readme
+
+
+@pytest.mark.parametrize(
+    "base, numbers", [(None, ["6.8", "15.2", "93.61"]), ("wav2vec2.yaml", [])]
+)
+def test_readme_has_the_numbers_of_that_backbone(base, numbers, written):
+    _, folder = written("GSC", "lora", base)
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert [x for x in ("6.8", "15.2", "93.61") if f" {x} |" in readme] == (
+        numbers
+    )
+    assert ("few-shot accuracies" in readme) == bool(numbers)
+
+
+def test_requirements_are_those_that_speechbrain_lacks(written):
+    _, folder = written("ESC50", "soft_moa")
+    text = (folder / "extra_requirements.txt").read_text(encoding="utf-8")
+    names = re.findall(r"^[\w.]+", text, re.M)
+    assert {"transformers", "matplotlib", "soxr"} <= set(names)
+    assert not {"torch", "speechbrain", "hyperpyyaml", "numpy"} & set(names)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["ESC5", "soft_moa"], "no recipe 'ESC5'. Did you mean 'ESC50'?"),
+        (["ESC50", "soft_mao"], "Did you mean 'soft_moa.yaml'?"),
+        (["ESC50", "ast"], "ast.yaml is a base: name a method"),
+        (["GSC", "lora", "--base=wav2vec"], "Did you mean 'wav2vec2.yaml'?"),
+    ],
+)
+def test_wrong_name(words, message, tmp_path):
+    words = [*words[:2], str(tmp_path / "new"), *words[2:]]
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        upstream.main(words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_taken_folder(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(SystemExit, match="is not empty: name a new folder"):
+        upstream.main(["ESC50", "soft_moa", str(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_package_without_recipes(tmp_path, monkeypatch):
+    monkeypatch.setattr(upstream, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match="Run this in a checkout"):
+        upstream.main(["ESC50", "soft_moa", str(tmp_path / "new")])
+
+
+def test_folder_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(path, text):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(upstream, "write_text", full)
+    with pytest.raises(SystemExit, match="no space left"):
+        upstream.main(["ESC50", "soft_moa", str(tmp_path / "new")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_written_is_told(tmp_path, capsys):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    upstream.main(["ESC50", "soft_moa.yaml", str(folder)])
+    told = capsys.readouterr().out
+    names = [line.strip() for line in told.split("\n\n")[0].splitlines()[1:]]
+    there = {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "petl_modules"
+    }
+    assert set(names[:-1]) == there
+    assert f"cp -r {folder}/recipes ." in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case",
+    [("ESC50", "soft_moa", None), ("GSC", "soft_moa", "wav2vec2.yaml")],
+    ids=["ESC50", "GSC-wav2vec2"],
+)
+def test_run(case, written, flags, tmp_path):
+    folder, recipe = written(*case)
+    (row,) = read_csv(folder / "tests" / "recipes" / f"{case[0]}.csv")
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook" / "sitecustomize.py").write_text(HOOK)
+    run = subprocess.run(
+        [sys.executable, "train.py", f"hparams/{case[1]}.yaml", *flags(row)]
+        + [f"--output_folder={tmp_path / 'out'}", "--device=cpu"]
+        + [f"--manifest_folder={tmp_path}"],
+        cwd=recipe,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "hook")},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["method"], len(summary["folds"])) == (case[1], 1)
+    files = [Path(x) for x in re.findall("^MODULE (.*)", run.stdout, re.M)]
+    assert recipe / "petl_modules" / "tuned_model.py" in files
+    assert [file for file in files if recipe not in file.parents] == []
