@@ -14,11 +14,11 @@ from speechbrain.utils.checkpoints import (
 from torch import nn
 
 from petl_modules.checkpoint import load_trained, save_trained
+from petl_modules.freezing import freeze
 from petl_modules.insertion import Adapted
 from petl_modules.prompts import PromptTuning
 
 POOLINGS = ("all", "cls", "prompts", "speech", "prompts+speech")
-TRAIN_BACKBONE = ("none", "biases", "all", "last_<n>")
 
 
 @register_checkpoint_hooks
@@ -67,7 +67,10 @@ class TunedModel(nn.Module):
         train_norms=True,
     ):
         super().__init__()
-        _check_choice("pooling", pooling, POOLINGS)
+        if pooling not in POOLINGS:
+            raise ValueError(
+                f"pooling '{pooling}' is none of: {', '.join(POOLINGS)}"
+            )
         if not labels or len(set(labels)) < len(labels):
             raise ValueError(f"labels must be there, each once: {labels}")
         self.backbone = backbone
@@ -82,13 +85,12 @@ class TunedModel(nn.Module):
                 f"pooling 'cls': a {backbone.sites.kind} has no CLS token; "
                 "pool 'speech' or 'all'"
             )
-        # Layers of the backbone that are trained whole
-        self.trained_layers = _trained_layers(
-            train_backbone, backbone.sites.n_layers
-        )
         names = backbone.sites.parameter_names()
         names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
-        self._freeze()
+        # Layers of the backbone that are trained whole
+        self.trained_layers = freeze(backbone, train_backbone)
+        if train_norms:
+            backbone.sites.module("final_norm").requires_grad_()
         self._insert()
         self.head = nn.Linear(
             backbone.model.config.hidden_size, len(self.labels)
@@ -100,23 +102,6 @@ class TunedModel(nn.Module):
             if p.requires_grad and id(p) in names
         }
         self._adapted = [m for m in self.modules() if isinstance(m, Adapted)]
-
-    def _freeze(self):
-        sites, train = self.backbone.sites, self.train_backbone
-        self.backbone.requires_grad_(train == "all")
-        for layer in self.trained_layers:
-            sites.module(layer).requires_grad_()
-        if train == "biases":
-            layers = [
-                sites.module(f"layers.{i}") for i in range(sites.n_layers)
-            ]
-            for part in [*layers, sites.module("final_norm")]:
-                for module in part.modules():
-                    if isinstance(module, (nn.Linear, nn.LayerNorm)):
-                        if module.bias is not None:
-                            module.bias.requires_grad_()
-        if self.train_norms:
-            sites.module("final_norm").requires_grad_()
 
     def _insert(self):
         """Resolves all sites on the untouched model, then wraps them."""
@@ -232,50 +217,6 @@ class TunedModel(nn.Module):
     @mark_as_loader
     def _load(self, path, end_of_epoch=True):
         load_trained(self, path)
-
-
-def require_gradients(module):
-    """Stops where what should train gets no gradient.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        After its first backward pass.
-
-    Raises
-    ------
-    RuntimeError
-        Names the trained parameters without a gradient.
-    """
-    dead = [
-        name
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad and parameter.grad is None
-    ]
-    if dead:
-        raise RuntimeError(f"no gradient reaches {', '.join(dead)}")
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(
-            f"{name} '{value}' is none of: {', '.join(map(str, choices))}"
-        )
-
-
-def _trained_layers(train_backbone, n_layers):
-    """Sites of the layers that ``last_<n>`` names; none for other choices."""
-    _, last, count = train_backbone.partition("last_")
-    if not last:
-        _check_choice("train_backbone", train_backbone, TRAIN_BACKBONE)
-        return []
-    if not count.isdecimal() or not 1 <= int(count) <= n_layers:
-        raise ValueError(
-            f"train_backbone '{train_backbone}': the backbone has "
-            f"{n_layers} layers, so n of last_<n> goes from 1 to {n_layers}"
-        )
-    first = n_layers - int(count)
-    return [f"layers.{i}" for i in range(first, n_layers)]
 
 
 def _count_prompts(methods, pooling):

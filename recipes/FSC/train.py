@@ -31,10 +31,10 @@ from petl_modules.experiment import (
     plain_errors,
     traceback_in_log,
 )
+from petl_modules.freezing import require_gradients
 from petl_modules.manifest import read_manifest
 from petl_modules.selection import best_then_earliest, epoch_meta, fold_result
 from petl_modules.tally import Tally
-from petl_modules.tuned_model import require_gradients
 
 
 class FSCBrain(sb.Brain):

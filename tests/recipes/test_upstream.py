@@ -179,6 +179,7 @@ def test_yaml_says_what_it_is(case, written):
     assert not re.search("^base:", body, re.M)
     assert "# test folds to run; []: all" in body
     assert f"method: {method} " in body
+    assert not re.search(": (true|false)", body)  # SpeechBrain: True, False
 
 
 @every_case

@@ -1,0 +1,85 @@
+"""Which weights of a backbone are trained.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+from torch import nn
+
+CHOICES = ("none", "biases", "all", "last_<n>")
+
+
+def freeze(backbone, train_backbone):
+    """Freezes a backbone but for what is chosen.
+
+    Arguments
+    ---------
+    backbone : torch.nn.Module
+        See ``petl_modules.backbones``.
+    train_backbone : str
+        ``none``, ``biases``, ``all`` or ``last_<n>``, see ``TunedModel``.
+
+    Returns
+    -------
+    list of str
+        The sites of the layers that are trained whole, for ``last_<n>``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such choice, or not so many layers.
+    """
+    sites = backbone.sites
+    layers = [f"layers.{i}" for i in range(sites.n_layers)]
+    last = _last_layers(layers, train_backbone)
+    backbone.requires_grad_(train_backbone == "all")
+    for layer in last:
+        sites.module(layer).requires_grad_()
+    if train_backbone == "biases":
+        for site in [*layers, "final_norm"]:
+            for module in sites.module(site).modules():
+                if isinstance(module, (nn.Linear, nn.LayerNorm)):
+                    if module.bias is not None:
+                        module.bias.requires_grad_()
+    return last
+
+
+def _last_layers(layers, train_backbone):
+    """The layers that ``last_<n>`` names; none for other choices."""
+    _, last, count = train_backbone.partition("last_")
+    if not last and train_backbone in CHOICES:
+        return []
+    if not last:
+        raise ValueError(
+            f"train_backbone '{train_backbone}' is none of: "
+            f"{', '.join(CHOICES)}"
+        )
+    if not count.isdecimal() or not 1 <= int(count) <= len(layers):
+        raise ValueError(
+            f"train_backbone '{train_backbone}': the backbone has "
+            f"{len(layers)} layers, so n of last_<n> goes from 1 to "
+            f"{len(layers)}"
+        )
+    return layers[-int(count) :]
+
+
+def require_gradients(module):
+    """Stops where what should train gets no gradient.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        After its first backward pass.
+
+    Raises
+    ------
+    RuntimeError
+        Names the trained parameters without a gradient.
+    """
+    dead = [
+        name
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]
+    if dead:
+        raise RuntimeError(f"no gradient reaches {', '.join(dead)}")
