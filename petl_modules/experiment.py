@@ -28,7 +28,6 @@ from petl_modules.files import write_json, write_text
 from petl_modules.hparams import (
     HparamsError,
     dump_yaml,
-    make,
     parse_yaml,
     resolve,
 )
@@ -83,6 +82,8 @@ class Experiment:
     ----------
     settings : dict
         The recipe file's keys with references put in; objects not made.
+    text : str
+        The merged recipe file, references unresolved.
     run_opts : speechbrain.utils.run_opts.RunOptions
         SpeechBrain's options.
     folder : pathlib.Path
@@ -129,10 +130,6 @@ class Experiment:
         tree["output_folder"] = tree["manifest_folder"] = folder
         self.text = dump_yaml(tree)
         self.settings = dict(resolve(self.text))
-
-    def make_plan(self, records):
-        """Makes the folds of this run, see ``petl_modules.splits.plan``."""
-        return make(self.text, ["plan"])["plan"](records)
 
     def fold_folder(self, fold):
         """Where a fold's files go."""

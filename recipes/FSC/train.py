@@ -32,6 +32,7 @@ from petl_modules.experiment import (
     traceback_in_log,
 )
 from petl_modules.freezing import require_gradients
+from petl_modules.hparams import make
 from petl_modules.manifest import read_manifest
 from petl_modules.selection import best_then_earliest, epoch_meta, fold_result
 from petl_modules.tally import Tally
@@ -202,7 +203,8 @@ def main(arguments):
         manifest, labels = run_on_main(
             prepare_fsc, kwargs=dict(experiment.settings["prepare"])
         )
-        plan = experiment.make_plan(read_manifest(manifest))
+        make_plan = make(experiment.text, ["plan"])["plan"]
+        plan = make_plan(read_manifest(manifest))
         for fold in experiment.unfinished(plan):
             run_fold(experiment, fold, labels)
         experiment.summarise(plan, labels)

@@ -68,9 +68,9 @@ def written(tmp_path_factory):
 
     @cache
     def folders(recipe, method, base=None):
-        folder = tmp_path_factory.mktemp("upstream") / "speechbrain"
-        upstream.export(recipe, method, folder, base)
-        return folder, folder / "recipes" / recipe / "petl"
+        folder = tmp_path_factory.mktemp("upstream") / "recipes" / recipe
+        upstream.export(recipe, method, folder / "petl", base)
+        return folder.parents[1], folder / "petl"
 
     return folders
 
@@ -112,8 +112,8 @@ def test_every_key_is_used(case, written):
 
 @every_case
 def test_row_names_files_that_are_there(case, written):
-    folder, _ = written(*case)
-    (row,) = read_csv(folder / "tests" / "recipes" / f"{case[0]}.csv")
+    folder, recipe = written(*case)
+    (row,) = read_csv(recipe / f"{case[0]}.csv")
     assert list(row) == COLUMNS
     names = [row[column] for column in COLUMNS if column.endswith("_file")]
     assert [name for name in names if not (folder / name).is_file()] == []
@@ -121,8 +121,8 @@ def test_row_names_files_that_are_there(case, written):
 
 @every_case
 def test_row_has_a_backbone_that_fits(case, written):
-    folder, _ = written(*case)
-    (row,) = read_csv(folder / "tests" / "recipes" / f"{case[0]}.csv")
+    folder, recipe = written(*case)
+    (row,) = read_csv(recipe / f"{case[0]}.csv")
     speech = any("wav2vec2" in str(part) for part in case)
     assert ("tiny-wav2vec2" in row["test_debug_flags"]) == speech
 
@@ -284,7 +284,7 @@ def test_what_is_written_is_told(tmp_path, capsys):
         if path.is_file() and path.parent.name != "petl_modules"
     }
     assert set(names[:-1]) == there
-    assert f"cp -r {folder}/recipes ." in told
+    assert f"cp -r {folder} recipes/ESC50/petl" in told
 
 
 @pytest.mark.slow
@@ -295,7 +295,7 @@ def test_what_is_written_is_told(tmp_path, capsys):
 )
 def test_run(case, written, flags, tmp_path):
     folder, recipe = written(*case)
-    (row,) = read_csv(folder / "tests" / "recipes" / f"{case[0]}.csv")
+    (row,) = read_csv(recipe / f"{case[0]}.csv")
     (tmp_path / "hook").mkdir()
     (tmp_path / "hook" / "sitecustomize.py").write_text(HOOK)
     run = subprocess.run(
