@@ -5,6 +5,7 @@ Authors
 """
 
 from functools import partial
+from pathlib import Path
 
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
@@ -21,16 +22,16 @@ def load_features(features, data_folder, wav):
         From samples ``[time]`` to what the backbone takes, ``[time, ...]``;
         its ``sample_rate`` is what it wants.
     data_folder : str
-        What stands for ``{data_root}`` in ``wav``.
+        The folder of the data.
     wav : str
-        The audio file.
+        The audio file, ``{data_root}/...``.
 
     Returns
     -------
     torch.Tensor
         ``[time, ...]``.
     """
-    path = wav.replace("{data_root}", str(data_folder))
+    path = Path(data_folder, wav.removeprefix("{data_root}/"))
     return features(read_audio(path, features.sample_rate))
 
 

@@ -5,6 +5,7 @@ Authors
 """
 
 import os
+import unicodedata
 from collections import Counter
 from pathlib import Path, PureWindowsPath
 
@@ -100,7 +101,8 @@ def path_problem(name):
     path = PureWindowsPath(name)  # knows both kinds of slash
     if path.drive or path.root or ".." in path.parts:
         return f"{name!r} leaves the data folder"
-    if not path.stem or not name.isprintable():
+    kinds = {unicodedata.category(character) for character in name}
+    if not path.stem or kinds & {"Cc", "Cs"}:  # control, half a character
         return f"{name!r} is no file name"
     return None
 

@@ -156,11 +156,12 @@ def write_confusion(folder, predictions, labels):
     counts = np.zeros((len(labels), len(labels)), dtype=int)
     for row in predictions:
         counts[index[row["label"]], index[row["predicted"]]] += 1
-    rows = [
-        {"label": label, **dict(zip(labels, map(int, line)))}
-        for label, line in zip(labels, counts)
-    ]
-    write_csv(folder / "confusion.csv", rows)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["label", *labels])
+    for label, line in zip(labels, counts):
+        writer.writerow([label, *map(int, line)])
+    write_text(folder / "confusion.csv", stream.getvalue())
     seen = np.flatnonzero(counts.sum(0) + counts.sum(1))
     draw_confusion(
         folder / "confusion.png",
@@ -191,8 +192,9 @@ def draw_confusion(path, counts, labels):
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
-    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    text = {"fontsize": 8, "parse_math": False}
+    axes.set_xticks(range(len(labels)), labels, rotation=90, **text)
+    axes.set_yticks(range(len(labels)), labels, **text)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     for row, column in zip(*np.nonzero(counts)):

@@ -324,20 +324,18 @@ def plan(
 
 
 def _check_parts(number, parts, records):
+    """Refuses parts without clips."""
     empty = [part for part, clips in parts.items() if not clips]
-    if empty:
-        found = sorted(
-            {
-                str(r.get("split") or r.get("fold") or r.get("session"))
-                for r in records.values()
-            }
-        )
-        raise ValueError(
-            f"with test fold {number} no clip is left for: "
-            f"{', '.join(empty)}. The clips are in: {', '.join(found)}"
-            + (
-                ". --fixed_epochs True does without a validation part"
-                if empty == ["valid"]
-                else ""
-            )
-        )
+    if not empty:
+        return
+    places = {
+        r.get("split") or r.get("fold") or r.get("session")
+        for r in records.values()
+    }
+    remedy = ""
+    if "test" not in empty and "valid" in parts:
+        remedy = ". --fixed_epochs True trains on the validation part too"
+    raise ValueError(
+        f"with test fold {number} no clip is left for: {', '.join(empty)}. "
+        f"The clips are in: {', '.join(sorted(map(str, places)))}{remedy}"
+    )

@@ -6,10 +6,11 @@ Authors
 
 import hashlib
 import os
-from pathlib import Path
+import posixpath
+import re
+from collections import Counter
 
-import soundfile
-
+from petl_modules.manifest import refusal
 from petl_modules.preparation import (
     absolute,
     count,
@@ -22,8 +23,17 @@ from petl_modules.preparation import (
 from petl_modules.tables import listed
 
 SPLITS = ("train", "valid", "test")
-SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()}
-SUFFIXES |= {".aif", ".oga", ".opus"}
+SUFFIXES = set(
+    ".aif .aifc .aiff .au .caf .flac .mp3 .nist .oga .ogg .opus .rf64 .snd "
+    ".sph .voc .w64 .wav .wave".split()
+)
+# Folders that are all named so are no classes
+PARTS = re.compile(
+    r"train(ing)?|val(id(ation)?)?|dev|test(ing)?|eval(uation)?|fold[^a-z\d]?\d+",
+    re.IGNORECASE,
+)
+FOLD = re.compile("0{0,2}[1-9][0-9]{0,2}")
+UNWRITABLE = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 LAYOUT = """Give --data_folder a folder such as
 
     {folder}/
@@ -32,7 +42,8 @@ LAYOUT = """Give --data_folder a folder such as
 
 or one with train/, valid/ and test/, each with such folders in it, or a CSV
 file with --table FILE: the columns path (below the data folder) and label,
-and, if you have them, split (train, valid, test) or fold (1, 2, ...)."""
+and, if you have them, split (train, valid, test) or fold (1, 2, ...). Formats
+other than WAV, FLAC, MP3, Ogg and AIFF may need to be converted."""
 
 
 def prepare_audio(data_folder, manifest_folder, table=None, n_folds=5):
@@ -65,8 +76,11 @@ def prepare_audio(data_folder, manifest_folder, table=None, n_folds=5):
     ------
     FileNotFoundError
         The folder or the list is not there.
+    PermissionError
+        A folder or the list cannot be read, or the manifest not written.
     ValueError
-        The list, the folders or the audio (``AudioError``) are not right.
+        The list, the folders, the folds or the audio (``AudioError``) are
+        not right.
     """
     folder = absolute(data_folder)
     if not folder.is_dir():
@@ -76,28 +90,43 @@ def prepare_audio(data_folder, manifest_folder, table=None, n_folds=5):
     if table is None:
         records = find_clips(folder)
     else:
-        content = read_list(Path(table))
+        table = absolute(str(table))
+        content = read_list(table)
         if content is None:
             raise FileNotFoundError(f"--table: there is no file {table}")
-        records = parse_clips(content, table)
+        records = parse_clips(content, table, folder)
     classes = count(records, "label")
     if len(classes) < 2:
         raise ValueError(
             f"only one class was found: {', '.join(classes)}. "
             + LAYOUT.format(folder=folder)
         )
-    if not any("split" in r or "fold" in r for r in records.values()):
+    keys = next(iter(records.values())).keys()
+    part = "split" if "split" in keys else "fold"
+    how = f"{part}s" if part in keys else "folds, made by chance"
+    if part in keys:
+        check_parts(records, part)
+    else:
         make_folds(records, n_folds)
-    print(
-        f"{len(records)} clips; "
-        + ", ".join(f"{label}: {n}" for label, n in classes.items())
-    )
+    parts = _told(count(records, part), how)
+    print(f"{len(records)} clips; {_told(classes, 'classes')}; {parts}")
     manifest = finish("audio", folder, manifest_folder, records, False)
     return manifest, list(classes)
 
 
+def _told(counts, what):
+    """Counts as text; long lists by their extremes."""
+    each = ", ".join(f"{key}: {number}" for key, number in counts.items())
+    if len(counts) > 20:
+        each = f"{min(counts.values())} to {max(counts.values())} each"
+    return f"{len(counts)} {what} ({each})"
+
+
 def find_clips(folder):
     """Take each folder as a class, or as a split with a folder for each class.
+
+    Folders in a class's folder belong to it, links are followed, hidden files
+    are left out, and files that are no sounds are counted.
 
     Arguments
     ---------
@@ -111,59 +140,92 @@ def find_clips(folder):
 
     Raises
     ------
+    PermissionError
+        A folder cannot be read.
     ValueError
-        Sounds outside the folders, or folders without sounds.
+        Sounds outside the folders, folders without sounds, or names that
+        cannot be used.
     """
-    folders = _folders(folder)
-    in_splits = {"train", "test"} <= {path.name for path in folders}
-    records, problems = {}, []
-    for path in _sounds(folder, recursive=False):
-        problems.append(f"{path}: a sound outside the folders of classes")
-    for outer in folders:
-        if in_splits and outer.name not in SPLITS:
-            problems.append(f"{outer}: beside train, valid and test")
-            continue
-        if in_splits:
-            for path in _sounds(outer, recursive=False):
-                problems.append(f"{path}: a sound outside a folder of a class")
-        for inner in _folders(outer) if in_splits else [outer]:
-            sounds = _sounds(inner)
-            if not sounds:
-                problems.append(f"{inner}: no sounds in this folder")
-            for path in sounds:
-                name = path.relative_to(folder).as_posix()
-                records[name] = {"wav": name, "label": inner.name}
-                if in_splits:
-                    records[name]["split"] = outer.name
+    paths = list(_walk(folder))
+    outer = {path.split("/")[0] for path in paths if "/" in path}
+    keys = ("split", "label") if {"train", "test"} <= outer else ("label",)
+    records, others, loose, clips = {}, [], [], Counter()
+    for path in paths:
+        *folders, name = path.split("/")
+        place = "/".join(folders[: len(keys)])
+        sound = os.path.splitext(name)[1].lower() in SUFFIXES
+        if len(folders) >= len(keys):
+            clips[place] += sound
+        if name and not sound:
+            others.append(path)
+        elif sound and len(folders) < len(keys):
+            loose.append(path)
+        elif sound:
+            records[path] = {"wav": path, **dict(zip(keys, folders))}
+    problems = [
+        f"{folder / place}: no sounds; move it out if it is no class"
+        for place, number in clips.items()
+        if not number
+    ]
+    if loose:
+        problems.append(
+            f"{folder / loose[0]}: outside the folders of classes "
+            f"({len(loose)} such sounds)"
+        )
+    problems += _name_problems(folder, outer, records)
+    problems += [
+        f"{folder / path}: a link to nothing"
+        for path in others
+        if not os.path.exists(folder / path)
+    ]
     if problems or not records:
         found = listed(problems) if problems else "  there are no folders in it"
         raise ValueError(
             f"{folder} cannot be read as classes:\n{found}\n"
             + LAYOUT.format(folder=folder)
         )
+    if others:
+        kinds = Counter(os.path.splitext(p)[1] or "none" for p in others)
+        told = _told(dict(kinds.most_common()), "suffixes")
+        print(f"{len(others)} files passed over as no sounds; {told}")
     return records
 
 
-def _folders(folder):
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".")
-    )
+def _name_problems(folder, outer, records):
+    """Say which folders and files cannot have the names that they have."""
+    if {"train", "test"} <= outer:
+        for name in sorted(outer.difference(SPLITS)):
+            yield f"{folder / name}: beside train, valid and test"
+    elif outer and all(map(PARTS.fullmatch, outer)):
+        yield (
+            f"{', '.join(sorted(outer))}: these seem to be parts, not classes. "
+            "Name them train, valid and test, or list folds in a CSV file"
+        )
+    for path in filter(UNWRITABLE.search, records):
+        yield f"{path!r}: give it a name in UTF-8, without control characters"
 
 
-def _sounds(folder, recursive=True):
-    found = folder.rglob("*") if recursive else folder.glob("*")
-    return sorted(
-        path
-        for path in found
-        if path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
+def _walk(folder, path="", above=()):
+    """Yield what is visible in a folder; folders end with a slash."""
+    place = folder / path
+    try:
+        state = os.stat(place)
+        here = (state.st_dev, state.st_ino)
+        if here in above:
+            return  # a link back up gives nothing new
+        with os.scandir(place) as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+    except OSError as error:
+        raise refusal(place, error, "make it a readable folder") from error
+    for name, is_folder in found:
+        if name[0] == "." or name == "__MACOSX":
+            continue
+        yield f"{path}{name}" + "/" * is_folder
+        if is_folder:
+            yield from _walk(folder, f"{path}{name}/", (*above, here))
 
 
-def parse_clips(content, table):
+def parse_clips(content, table, folder):
     """Read a list of clips, reporting all that is wrong with it.
 
     Arguments
@@ -172,6 +234,8 @@ def parse_clips(content, table):
         The CSV file.
     table : str or pathlib.Path
         Its name, for the errors.
+    folder : pathlib.Path
+        The data folder. Paths may be absolute ones in it.
 
     Returns
     -------
@@ -185,41 +249,90 @@ def parse_clips(content, table):
 
     Example
     -------
-    >>> parse_clips(b"path,label,fold\\na.wav,dog,1", "my.csv")
+    >>> from pathlib import Path
+    >>> content = b"path,label,fold\\na.wav,dog,1"
+    >>> parse_clips(content, "my.csv", Path("my_sounds"))
     {'a.wav': {'wav': 'a.wav', 'label': 'dog', 'fold': 1}}
     """
     rows, problems = read_table(content, ("path", "label"), ("split", "fold"))
-    if rows and {"split", "fold"} <= rows[0][1].keys():
-        rows, problems = [], [(1, "both 'split' and 'fold': keep one of them")]
+    header = rows[0][1].keys() if rows else ()
+    if {"split", "fold"} <= set(header):
+        problems.append((1, "both 'split' and 'fold': keep one of them"))
+    for name in header:
+        right = name.lower().removesuffix("s")
+        if right in ("split", "fold") and right not in header:
+            problems.append((1, f"column {name!r}: name it {right!r}"))
+    roots = [f"{path}/" for path in (folder, folder.resolve())]
     records, lines = {}, {}
     for line, row in rows:
-        name = os.path.normpath(row["path"]) if row["path"] else ""
-        problems += [(line, text) for text in _row_problems(row)]
+        path = row["path"].replace("\\", "/")
+        for root in roots:
+            path = path.removeprefix(root)
+        problems += [(line, text) for text in _row_problems(path, row)]
+        name = posixpath.normpath(path)
         above = lines.setdefault(name, line)
         if above != line:
             text = f"path {name!r} is listed in line {above} already"
             problems.append((line, text))
-        record = {"wav": name, "label": row["label"]}
+        records[name] = {"wav": name, "label": row["label"]}
         if "split" in row:
-            record["split"] = row["split"]
-        if row.get("fold", "").isdecimal():
-            record["fold"] = int(row["fold"])
-        records[name] = record
+            records[name]["split"] = row["split"]
+        elif "fold" in row:
+            number = FOLD.fullmatch(row["fold"])
+            records[name]["fold"] = number and int(row["fold"])
     refuse([(table, line, text) for line, text in sorted(problems)])
     return records
 
 
-def _row_problems(row):
+def _row_problems(path, row):
     """Say what is wrong with a row by itself."""
-    if problem := path_problem(row["path"]):
+    if problem := path_problem(path):
         yield f"path {problem}"
-    if not row["label"]:
-        yield "the label is empty"
+    if not row["label"] or UNWRITABLE.search(row["label"]):
+        yield f"label {row['label']!r} is no name"
     if "split" in row and row["split"] not in SPLITS:
         yield f"split {row['split']!r} is none of: {', '.join(SPLITS)}"
-    fold = row.get("fold", "1")
-    if not (fold.isascii() and fold.isdecimal() and 1 <= int(fold) <= 1000):
-        yield f"fold {fold!r} is not an integer from 1 to 1000"
+    if "fold" in row and not FOLD.fullmatch(row["fold"]):
+        yield f"fold {row['fold']!r} is not an integer from 1 to 999"
+
+
+def check_parts(records, part):
+    """Refuse a list's splits or folds where they cannot train and test.
+
+    Arguments
+    ---------
+    records : dict
+        Records by path.
+    part : str
+        The key of the part, ``fold`` or ``split``.
+
+    Raises
+    ------
+    ValueError
+        If a fold is empty, or nothing could train on a class that is tested.
+    """
+    found = {}
+    for record in records.values():
+        found.setdefault(record["label"], set()).add(record[part])
+    there = set().union(*found.values())
+    wanted = {"train", "test"}
+    if part == "fold":
+        wanted = set(range(1, max(there)))
+    if absent := wanted - there:
+        where = ", ".join(map(str, sorted(there)))
+        raise ValueError(
+            f"no clip is in {part} {min(absent)}; the clips are in: {where}"
+        )
+    untrained = [
+        f"{label!r} is only in {part} {', '.join(map(str, sorted(parts)))}"
+        for label, parts in found.items()
+        if (len(parts) < 2 if part == "fold" else "train" not in parts)
+    ]
+    if untrained:
+        raise ValueError(
+            "some classes would be tested without being trained:\n"
+            f"{listed(untrained)}\nCorrect their names, or leave them out"
+        )
 
 
 def make_folds(records, n_folds):
@@ -244,9 +357,11 @@ def make_folds(records, n_folds):
     few = {k: n for k, n in count(records, "label").items() if n < n_folds}
     if few:
         found = ", ".join(f"{label}: {n}" for label, n in few.items())
+        least = min(few.values())
+        fit = f"give --n_folds {least}" if least > 2 else "leave these out"
         raise ValueError(
             f"some classes have fewer clips than the {n_folds} folds: "
-            f"{found}. Add clips, or give a smaller --n_folds (at least 3)"
+            f"{found}. Add clips, or {fit}"
         )
 
     def chance(name):
