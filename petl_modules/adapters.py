@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from petl_modules.batch_norm import BatchNorm
+
 
 def bottleneck_size(d_model, reduction):
     """Width r of a bottleneck, ``round(d_model / reduction)``.
@@ -237,7 +239,7 @@ class Conformer(nn.Module):
         self.norm = nn.LayerNorm(d_model) if input_norm else nn.Identity()
         self.pointwise_in = nn.Linear(d_model, 2 * width)
         self.depthwise = nn.Conv1d(width, width, kernel_size, groups=width)
-        self.batch_norm = nn.BatchNorm1d(width)
+        self.batch_norm = BatchNorm(width)
         self.pointwise_out = nn.Linear(width, d_model)
         self.dropout = nn.Dropout(dropout)
         nn.init.zeros_(self.pointwise_out.weight)
@@ -249,11 +251,6 @@ class Conformer(nn.Module):
         if valid is not None:
             hidden = hidden * valid.unsqueeze(-1)
         hidden = F.pad(hidden.transpose(1, 2), self.same)
-        hidden = self.depthwise(hidden)
-        if valid is None:
-            hidden = self.batch_norm(hidden).transpose(1, 2)
-        else:
-            frames = self.batch_norm(hidden.transpose(1, 2)[valid])
-            hidden = frames.new_zeros(*valid.shape, frames.shape[-1])
-            hidden[valid] = frames
+        hidden = self.depthwise(hidden).transpose(1, 2)
+        hidden = self.batch_norm(hidden, valid)
         return self.dropout(self.pointwise_out(F.silu(hidden)))
