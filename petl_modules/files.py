@@ -40,8 +40,24 @@ def write_bytes(path, content):
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
+        flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush_folder(folder):
+    """Makes the names in a folder outlive a crash of the machine.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path, text):
@@ -68,6 +84,32 @@ def write_json(path, value):
         Anything the ``json`` module takes. Keys keep their order.
     """
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path):
+    """Reads a JSON file.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The file.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}). Delete it: the same command makes "
+            "it again"
+        ) from error
 
 
 def is_taken(folder):

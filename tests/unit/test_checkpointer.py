@@ -8,14 +8,14 @@ import pytest
 import torch
 from speechbrain.utils.checkpoints import Checkpointer
 
-from petl_modules.checkpointer import AtomicCheckpointer
+from petl_modules.checkpointer import SafeCheckpointer
 from petl_modules.selection import best_then_earliest
 
 
 @pytest.fixture
 def checkpointer(tmp_path):
     layer = torch.nn.Linear(1, 1)
-    return AtomicCheckpointer(tmp_path / "save", {"layer": layer})
+    return SafeCheckpointer(tmp_path / "save", {"layer": layer})
 
 
 def save_epochs(checkpointer, accuracies):
@@ -121,10 +121,10 @@ def test_half_written_checkpoint_is_not_listed(killed):
 
 
 def test_half_written_checkpoint_is_removed_by_the_next_run(killed):
-    AtomicCheckpointer(killed.checkpoints_dir)
+    SafeCheckpointer(killed.checkpoints_dir)
     assert not any(killed.checkpoints_dir.glob("unfinished-*"))
 
 
 def test_whole_checkpoint_is_left_by_the_next_run(killed):
-    again = AtomicCheckpointer(killed.checkpoints_dir)
+    again = SafeCheckpointer(killed.checkpoints_dir)
     assert again.find_checkpoint().meta["score"] == 0.5
