@@ -59,6 +59,8 @@ def load_encoder(kinds, source, **changes):
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()  # what lacks is told below
+    if Path(source).is_file():
+        raise ValueError(f"backbone '{source}' is a file: name its folder")
     if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
         raise ValueError(f"backbone '{source}' has no config.json")
     try:
@@ -256,9 +258,9 @@ class Wav2Vec2(nn.Module):
             "layers": config.num_hidden_layers,
             "weights": fingerprint(self.model),
         }
-        positions = self.model.encoder.pos_conv_embed
-        positions.conv = without_weight_norm(positions.conv)
         self.sites = Sites(self.model)
+        positions = self.sites.module("positions")
+        positions.conv = without_weight_norm(positions.conv)
 
     def frames(self, samples):
         """How many frames the convolutions make of so many samples."""

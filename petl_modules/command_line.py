@@ -241,6 +241,12 @@ def compose(arguments, recipe):
     base = None
     if "base" in options:
         base = read_value("base", options.pop("base"), "ast.yaml")
+    home = path.resolve().parents[1]
+    if home != recipe.resolve() and (home / "train.py").is_file():
+        raise HparamsError(
+            f"{path} belongs to another recipe: start {home / 'train.py'}, or "
+            f"name the file in {recipe / 'hparams'}"
+        )
     tree = merge(path, base, [*folders, recipe / "hparams"])
     for key in ("backbone", "data_folder", "max_grad_norm"):
         if key not in tree:
@@ -259,6 +265,12 @@ def compose(arguments, recipe):
             "'.inf' clips nothing"
         )
     tree["data_folder"] = str(Path(settings["data_folder"]).absolute())
+    if settings.get("table") is not None:
+        table = Path(str(settings["table"]))
+        if not table.exists():  # then in the data folder
+            inside = Path(tree["data_folder"], table)
+            table = inside if inside.exists() else table
+        tree["table"] = str(table.absolute())
     if Path(settings["backbone"]).is_dir():
         tree["backbone"] = str(Path(settings["backbone"]).resolve())
     if "backbone_name" not in options:

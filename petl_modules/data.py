@@ -4,13 +4,15 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+import contextlib
 from functools import partial
 from pathlib import Path
 
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from petl_modules.audio import read_audio
+from petl_modules.audio import AudioError, read_audio
 
 
 def load_features(features, data_folder, wav):
@@ -32,7 +34,60 @@ def load_features(features, data_folder, wav):
         ``[time, ...]``.
     """
     path = Path(data_folder, wav.removeprefix("{data_root}/"))
-    return features(read_audio(path, features.sample_rate))
+    with one_thread():
+        return features(read_audio(path, features.sample_rate))
+
+
+@contextlib.contextmanager
+def one_thread():
+    """Computes as a loader's worker does, to the last bit."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def try_features(features, data_folder, wav):
+    """As ``load_features``, but None where the file cannot be read."""
+    try:
+        return load_features(features, data_folder, wav)
+    except AudioError:
+        return None
+
+
+def collate(clips):
+    """A padded batch of those clips that could be read.
+
+    Arguments
+    ---------
+    clips : list of dict
+        Each with ``id``, ``features`` and ``target``.
+
+    Returns
+    -------
+    speechbrain.dataio.batch.PaddedBatch
+        Its ``skipped`` lists the ids of the others.
+
+    Raises
+    ------
+    AudioError
+        If none could be read.
+    """
+    readable = [clip for clip in clips if clip["features"] is not None]
+    skipped = [clip["id"] for clip in clips if clip["features"] is None]
+    if not readable:
+        raise AudioError(
+            f"no clip of a batch can be read: {', '.join(skipped)}. Fetch "
+            "the dataset again"
+        )
+    batch = PaddedBatch(readable)
+    batch.skipped = skipped
+    return batch
 
 
 def encode_label(labels, label):
@@ -40,7 +95,7 @@ def encode_label(labels, label):
     return torch.tensor([labels.index(label)])
 
 
-def make_datasets(parts, data_folder, features, labels):
+def make_datasets(parts, data_folder, features, labels, skip_bad_audio=False):
     """SpeechBrain datasets of features and targets.
 
     Features are computed when a clip is fetched, in the loader's workers.
@@ -55,6 +110,9 @@ def make_datasets(parts, data_folder, features, labels):
         See ``load_features``.
     labels : list of str
         Class names in the order of the logits.
+    skip_bad_audio : bool
+        Whether a clip that cannot be read is left out (see ``collate``)
+        instead of ending the run.
 
     Returns
     -------
@@ -62,10 +120,11 @@ def make_datasets(parts, data_folder, features, labels):
         A ``DynamicItemDataset`` a part, with ``id``, ``features`` and
         ``target`` (``[1]``, the class index).
     """
+    load = try_features if skip_bad_audio else load_features
     # No closures: workers that are started afresh must be able to pickle it
     pipeline = [
         {
-            "func": partial(load_features, features, data_folder),
+            "func": partial(load, features, data_folder),
             "takes": "wav",
             "provides": "features",
         },

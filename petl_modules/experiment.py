@@ -5,11 +5,11 @@ Authors
 """
 
 import contextlib
-import json
 import logging
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from hyperpyyaml import load_hyperpyyaml
@@ -24,15 +24,22 @@ from petl_modules import report
 from petl_modules.checkpoint import WEIGHTS, save_trained, versions
 from petl_modules.command_line import HELP, compose
 from petl_modules.download import DownloadError
-from petl_modules.files import write_json, write_text
+from petl_modules.files import read_json, write_json, write_text
+from petl_modules.freezing import frozen_digests, require_unchanged
 from petl_modules.hparams import (
     HparamsError,
     dump_yaml,
     parse_yaml,
     resolve,
 )
-from petl_modules.settings import check_device, check_values, claim_folder
-from petl_modules.splits import folder_name
+from petl_modules.order import n_processes
+from petl_modules.settings import (
+    check_device,
+    check_values,
+    claim_data,
+    claim_folder,
+)
+from petl_modules.splits import find_results, folder_name
 
 # SpeechBrain's own loggers leave debug messages out, and this one goes to a
 # run's log.txt alone
@@ -53,7 +60,10 @@ def plain_errors(debug=False):
     except (ValueError, OSError, DownloadError) as error:
         if debug:
             raise
-        sys.exit(f"error: {error}")
+        text = str(error)
+        if text.startswith("Caught "):  # in a loader's worker
+            text = text.rstrip().rpartition("AudioError: ")[2]
+        sys.exit(f"error: {text}")
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from the last epoch")
 
@@ -110,6 +120,7 @@ class Experiment:
         check_values(self.settings)
         check_device(self.run_opts.device)
         ddp_init_group(self.run_opts)
+        self.kept = True
         if self.run_opts.debug:
             self._move_aside()
         self.folder = Path(self.settings["output_folder"])
@@ -117,11 +128,18 @@ class Experiment:
         if if_main_process():
             claim_folder(self.file, self.text)
         ddp_barrier()
+        self.frozen = None  # in a debug run: what must not change
 
     def _move_aside(self):
         """Keeps a debug run's outputs apart from those of real runs."""
         folder = str(Path(self.settings["output_folder"]) / "debug")
-        if not self.run_opts.debug_persistently:
+        self.kept = self.run_opts.debug_persistently
+        if not self.kept:
+            # SpeechBrain would give each process a folder of its own
+            given = {*self.run_opts.overridden_args, "debug_persistently"}
+            self.run_opts = replace(
+                self.run_opts, debug_persistently=True, overridden_args=given
+            )
             if if_main_process():
                 self.temporary = tempfile.TemporaryDirectory(prefix="debug-")
                 folder = self.temporary.name
@@ -130,6 +148,23 @@ class Experiment:
         tree["output_folder"] = tree["manifest_folder"] = folder
         self.text = dump_yaml(tree)
         self.settings = dict(resolve(self.text))
+
+    def claim_data(self, records):
+        """Refuses data or a number of processes other than before.
+
+        Arguments
+        ---------
+        records : dict
+            The manifest.
+
+        Raises
+        ------
+        HparamsError
+            If the folder holds a run on others.
+        """
+        if if_main_process():
+            claim_data(self.folder, records, n_processes())
+        ddp_barrier()
 
     def fold_folder(self, fold):
         """Where a fold's files go."""
@@ -167,12 +202,15 @@ class Experiment:
             write_text(self.fold_folder(fold) / "train_clips.txt", clips)
         overrides = {"fold": fold.name, "labels": list(labels)}
         try:
-            return load_hyperpyyaml(self.text, overrides), overrides
+            made = load_hyperpyyaml(self.text, overrides)
         except (ImportError, TypeError) as error:
             raise HparamsError(
                 "what the recipe file describes could not be made: "
                 + " ".join(map(str, error.args))
             ) from error
+        if self.run_opts.debug:
+            self.frozen = frozen_digests(made["tuned_model"])
+        return made, overrides
 
     def finish_fold(self, fold, result, predictions, model):
         """Writes what a fold leaves; its result last, as the mark of its end.
@@ -188,7 +226,14 @@ class Experiment:
             clip.
         model : petl_modules.tuned_model.TunedModel
             The selected model.
+
+        Raises
+        ------
+        RuntimeError
+            In a debug run, if what is frozen has changed.
         """
+        if self.run_opts.debug:
+            require_unchanged(self.frozen, model)
         if if_main_process():
             folder = self.fold_folder(fold)
             save_trained(model, folder / WEIGHTS)
@@ -204,8 +249,8 @@ class Experiment:
     def summarise(self, plan, labels):
         """Writes the summary, the confusion matrix and prints the table.
 
-        All finished folds of the folder count, which are at least those
-        asked for.
+        All folds of the folder count for which every draw is finished, which
+        are at least those asked for.
 
         Arguments
         ---------
@@ -216,11 +261,7 @@ class Experiment:
         """
         if not if_main_process():
             return
-        files = self.folder.glob("fold*/result.json")
-        results = [json.loads(file.read_text()) for file in files]
-        results.sort(
-            key=lambda r: (r["fold"].get("draw", 1), r["fold"]["fold"])
-        )
+        results = plan.complete(map(read_json, find_results(self.folder)))
         summary = self._summary(results, plan.protocol)
         names = [
             folder_name(fold["fold"], fold.get("draw", 1))
@@ -234,7 +275,7 @@ class Experiment:
         report.write_confusion(self.folder, predictions, labels)
         write_json(self.folder / "summary.json", summary)
         print(report.table(summary, plan.n_folds))
-        if self.run_opts.debug and not self.run_opts.debug_persistently:
+        if not self.kept:
             print("\na debug run: nothing of it is kept")
         else:
             print(f"\nsummary and confusion matrix: {self.folder}")

@@ -102,6 +102,11 @@ class Waveform:
         self, seconds, normalize=True, sample_rate=16_000, shortest=400
     ):
         self.longest = round(seconds * sample_rate)
+        if self.longest < shortest:
+            raise ValueError(
+                f"seconds is {seconds}: at least {shortest / sample_rate} s "
+                "make a frame"
+            )
         self.normalize = normalize
         self.sample_rate = sample_rate
         self.shortest = shortest

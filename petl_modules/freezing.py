@@ -4,7 +4,12 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+import hashlib
+
+import torch
 from torch import nn
+
+from petl_modules.checkpoint import trained_state
 
 CHOICES = ("none", "biases", "all", "last_<n>")
 
@@ -83,3 +88,53 @@ def require_gradients(module):
     ]
     if dead:
         raise RuntimeError(f"no gradient reaches {', '.join(dead)}")
+
+
+def gradients_are_finite(module):
+    """Whether no gradient holds an infinite value or none at all."""
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    return bool(torch.isfinite(nn.utils.get_total_norm(gradients)))
+
+
+def frozen_digests(model):
+    """Digests of what must not change in training, by name.
+
+    Arguments
+    ---------
+    model : petl_modules.tuned_model.TunedModel
+        The model.
+
+    Returns
+    -------
+    dict
+        From the names of frozen parameters, and of the buffers of frozen
+        parts, to SHA-256 digests.
+    """
+    trained = trained_state(model)
+    trained = {value.data_ptr() for value in trained.values()}
+    return {
+        name: hashlib.sha256(value.cpu().contiguous().numpy()).hexdigest()
+        for name, value in model.state_dict().items()
+        if value.data_ptr() not in trained
+    }
+
+
+def require_unchanged(digests, model):
+    """Stops if something frozen has changed.
+
+    Arguments
+    ---------
+    digests : dict
+        As ``frozen_digests`` gave it before the training.
+    model : petl_modules.tuned_model.TunedModel
+        The model.
+
+    Raises
+    ------
+    RuntimeError
+        Names what has changed.
+    """
+    now = frozen_digests(model)
+    changed = [name for name in digests if now.get(name) != digests[name]]
+    if changed:
+        raise RuntimeError(f"frozen, and yet changed: {', '.join(changed)}")

@@ -64,7 +64,8 @@ class LoRA:
     Raises
     ------
     ValueError
-        If ``rank`` is below 1, or a site is no linear layer.
+        If ``rank`` is below 1 or above the layer's width, or a site is no
+        linear layer.
 
     Example
     -------
@@ -89,6 +90,12 @@ class LoRA:
                     f"LoRA stands beside linear layers, and '{site}' is a "
                     f"{type(base).__name__}; choose from query, key, value, "
                     "output"
+                )
+            width = min(base.in_features, base.out_features)
+            if self.rank > width:
+                raise ValueError(
+                    f"rank is {self.rank}: '{site}' is {width} wide, and no "
+                    "rank above that adds anything"
                 )
             block = LowRank(
                 base.in_features,

@@ -11,7 +11,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from petl_modules.files import write_json
+from petl_modules.files import read_json, write_json
 
 FORMAT = 1  # another number makes old manifests stale
 
@@ -84,8 +84,7 @@ def read_manifest(path):
     records : dict
         Records by id.
     """
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    return read_json(path)
 
 
 def refusal(path, error, remedy):

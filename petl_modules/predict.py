@@ -7,7 +7,6 @@ Authors
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -15,7 +14,9 @@ import torch
 
 from petl_modules.audio import read_audio
 from petl_modules.checkpoint import WEIGHTS, load_trained
+from petl_modules.files import read_json
 from petl_modules.hparams import dump_yaml, make, parse_yaml
+from petl_modules.splits import find_results
 
 
 def find_fold(run):
@@ -41,17 +42,18 @@ def find_fold(run):
         return run
     if not run.is_dir():
         raise FileNotFoundError(f"there is no folder {run}")
-    results = sorted(run.glob("fold*/result.json"))
+    results = find_results(run)
     if not results:
         raise FileNotFoundError(
             f"no trained model in {run}: expected {WEIGHTS} and "
             "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
         )
 
-    def valid_accuracy(file):  # none with fixed epochs: the first fold
-        return json.loads(file.read_text())["fold"]["valid_accuracy"] or 0
+    def importance(file):  # with fixed epochs nothing was validated
+        fold = read_json(file)["fold"]
+        return fold["valid_accuracy"] or 0, -fold["fold"], -fold.get("draw", 1)
 
-    return max(results, key=valid_accuracy).parent
+    return max(results, key=importance).parent
 
 
 class Classifier:

@@ -112,9 +112,7 @@ def table(summary, n_folds):
             summary["protocol"],
             *lines,
             *(
-                f"{metric.replace('_', ' ')} "
-                f"{100 * summary[f'{metric}_mean']:.2f} "
-                f"± {100 * summary[f'{metric}_std']:.2f} % "
+                f"{metric.replace('_', ' ')} {_spread(summary, metric)} % "
                 f"over {_extent(folds, n_folds)}"
                 for metric in metrics
             ),
@@ -123,6 +121,14 @@ def table(summary, n_folds):
             f"of {summary['total_parameters']:,}",
         ]
     )
+
+
+def _spread(summary, metric):
+    """A mean in per cent, and its deviation where there are several values."""
+    text = f"{100 * summary[f'{metric}_mean']:.2f}"
+    if len(summary["folds"]) > 1:
+        text += f" ± {100 * summary[f'{metric}_std']:.2f}"
+    return text
 
 
 def _extent(folds, n_folds):

@@ -14,15 +14,13 @@ def best_then_earliest(checkpoint):
     return meta.get("score", float("-inf")), -meta.get("epoch", 0)
 
 
-def epoch_meta(epoch, seconds, train, valid=None):
+def epoch_meta(epoch, train, valid=None):
     """What a checkpoint at the end of an epoch knows of it.
 
     Arguments
     ---------
     epoch : int
         The epoch.
-    seconds : float
-        Time spent on the fold so far.
     train : dict
         ``loss``, ``accuracy`` and further metrics of the training part.
     valid : dict or None
@@ -36,12 +34,12 @@ def epoch_meta(epoch, seconds, train, valid=None):
     Example
     -------
     >>> stats = {"loss": 1.5, "accuracy": 0.5}
-    >>> epoch_meta(3, 7.0, stats)["score"]
+    >>> epoch_meta(3, stats)["score"]
     3
-    >>> epoch_meta(3, 7.0, stats, valid=stats)["score"]
+    >>> epoch_meta(3, stats, valid=stats)["score"]
     0.5
     """
-    meta = {"epoch": epoch, "seconds": seconds}
+    meta = {"epoch": epoch}
     for part, stats in (("train", train), ("valid", valid or {})):
         meta.update({f"{part}_{name}": value for name, value in stats.items()})
     return {**meta, "score": valid["accuracy"] if valid else epoch}

@@ -4,13 +4,18 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+import hashlib
+import json
+
 import torch
 
-from petl_modules.files import write_text
+from petl_modules.files import write_json, write_text
 from petl_modules.hparams import HparamsError, one_line_values
+from petl_modules.lock import lock_folder
 
 # Keys that may differ between two runs into one folder
 FREE_KEYS = {
+    "data_folder",  # data.json knows the data
     "folds",
     "few_shot_draws",
     "download",
@@ -24,8 +29,10 @@ LEAST = {
     "number_of_epochs": 1,
     "batch_size": 1,
     "grad_accumulation_factor": 1,
+    "nonfinite_patience": 0,
     "num_workers": 0,
-    "lr": 0,
+    "few_shot": 0,
+    "few_shot_draws": 1,
     "weight_decay": 0,
 }
 
@@ -43,11 +50,15 @@ def check_values(settings):
     HparamsError
         Names the key and what it takes.
     """
-    for key, value in LEAST.items():
+    for key, value in {**LEAST, "lr": 0}.items():
+        if not isinstance(settings[key], (int, float)):
+            raise HparamsError(f"{key} is '{settings[key]}': give a number")
         if settings[key] < value:
             raise HparamsError(
                 f"{key} is {settings[key]}: at least {value} is needed"
             )
+    if not settings["lr"]:
+        raise HparamsError("lr is 0: nothing would be trained")
     precision, seed = settings["precision"], settings["seed"]
     if precision not in ("fp32", "bf16", "fp16"):
         raise HparamsError(
@@ -107,9 +118,9 @@ def claim_folder(file, text):
             f"output_folder {folder} cannot be written to "
             f"({error.strerror}): name another with --output_folder"
         ) from error
-    work = ("fold*/save/CKPT+*", "fold*/result.json")
-    if not any(any(folder.glob(pattern)) for pattern in work):
-        write_text(file, text)  # nothing is trained here yet
+    lock_folder(folder)
+    if not _is_begun(folder):
+        write_text(file, text)
         return
     theirs = one_line_values(file.read_text(encoding="utf-8"))
     ours = one_line_values(text)
@@ -125,6 +136,54 @@ def claim_folder(file, text):
             + "\n".join(lines)
             + "\nName another --output_folder, or move that one away"
         )
+
+
+def claim_data(folder, records, processes):
+    """Writes down a run's data and processes, or finds the same there.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The run's folder.
+    records : dict
+        The manifest.
+    processes : int
+        How many processes train together.
+
+    Raises
+    ------
+    HparamsError
+        If something is trained there on other data, or by another number of
+        processes, whose batches together are of another size.
+    """
+    content = json.dumps(records, sort_keys=True).encode()
+    ours = {
+        "clips": len(records),
+        "data": hashlib.sha256(content).hexdigest(),
+        "processes": processes,
+    }
+    file = folder / "data.json"
+    if _is_begun(folder) and file.is_file():
+        theirs = json.loads(file.read_text(encoding="utf-8"))
+        lines = [
+            f"  {key}: {theirs[key]} there, {ours[key]} now"
+            for key in ours
+            if theirs[key] != ours[key]
+        ]
+        if lines:
+            raise HparamsError(
+                f"{folder} holds a run on other data or processes:\n"
+                + "\n".join(lines)
+                + "\nName another --output_folder, or move that one away"
+            )
+    else:
+        write_json(file, ours)
+
+
+def _is_begun(folder):
+    """Whether something is trained in a run's folder already."""
+    work = ("fold*/save/CKPT+*", "fold*/result.json")
+    return any(any(folder.glob(pattern)) for pattern in work)
 
 
 def _same(one, other):

@@ -64,7 +64,7 @@ WAV2VEC2 = Layout(
         "output": "attention.out_proj",
         "ffn": "feed_forward",
         "ffn_norm": "layer_norm",
-        "output_norm": "final_layer_norm",
+        "last_norm": "final_layer_norm",
     },
     outside={
         "features": "feature_extractor",
@@ -98,7 +98,8 @@ class Sites:
     """The sites of one encoder, by names that all backbones share.
 
     ``layers.3.query`` is the query projection of the fourth layer,
-    ``final_norm`` the norm behind the last one.
+    ``final_norm`` the norm outside the layers: behind the last one, or, where
+    layers normalise behind their sublayers, in front of the first.
 
     Arguments
     ---------

@@ -8,7 +8,12 @@ Authors
 """
 
 import hashlib
+import re
 from typing import NamedTuple
+
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
 
 PARTS = ("train", "valid", "test")
 
@@ -195,18 +200,51 @@ class Plan(NamedTuple):
     n_folds: int
     protocol: str
 
+    def complete(self, results):
+        """Those of some results whose fold has all draws of the plan.
+
+        Arguments
+        ---------
+        results : iterable of dict
+            Contents of ``result.json``.
+
+        Returns
+        -------
+        list of dict
+            Sorted by draw and fold.
+        """
+        draws = {fold.draw for fold in self.folds}
+        found = {
+            (result["fold"].get("draw", 1), result["fold"]["fold"]): result
+            for result in results
+        }
+        return [
+            found[draw, fold]
+            for draw, fold in sorted(found)
+            if draw in draws and all((d, fold) in found for d in draws)
+        ]
+
 
 def folder_name(number, draw):
     """Name of a fold's folder, see ``Fold.name``."""
     return f"fold{number}" + (f"-draw{draw}" if draw > 1 else "")
 
 
-def draw_few(records, count, seed, draw):
+def find_results(folder):
+    """The results of the finished folds of a run, ``fold3/result.json``."""
+    return [
+        file
+        for file in sorted(folder.glob("fold*/result.json"))
+        if re.fullmatch(r"fold\d+(-draw\d+)?", file.parent.name)
+    ]
+
+
+def draw_few(records, count, *chance):
     """A few clips of each class, chosen by chance.
 
-    Those are taken whose ids have the lowest hashes together with seed and
-    draw: the choice depends on nothing else, and a smaller one is part of a
-    larger one.
+    Those are taken whose ids have the lowest hashes together with some
+    numbers: the choice depends on nothing else, and a smaller one is part of
+    a larger one.
 
     Arguments
     ---------
@@ -214,10 +252,8 @@ def draw_few(records, count, seed, draw):
         Records by id.
     count : int
         Clips of each class.
-    seed : int
-        The run's seed.
-    draw : int
-        Which draw.
+    *chance : int
+        Other numbers give another draw: the run's seed, draw and fold.
 
     Returns
     -------
@@ -232,7 +268,7 @@ def draw_few(records, count, seed, draw):
     Example
     -------
     >>> records = {f"{i}.wav": {"label": "ab"[i % 2]} for i in range(6)}
-    >>> drawn = draw_few(records, 2, seed=10, draw=1)
+    >>> drawn = draw_few(records, 2, 10, 1)
     >>> sorted(record["label"] for record in drawn.values())
     ['a', 'a', 'b', 'b']
     """
@@ -247,12 +283,13 @@ def draw_few(records, count, seed, draw):
             f"on: {found}. Give a smaller --few_shot"
         )
 
-    def chance(clip):
-        return hashlib.sha256(f"{seed}/{draw}/{clip}".encode()).digest()
+    def drawn_number(clip):
+        text = "/".join(map(str, [*chance, clip]))
+        return hashlib.sha256(text.encode()).digest()
 
     drawn = set()
     for clips in by_label.values():
-        drawn.update(sorted(clips, key=chance)[:count])
+        drawn.update(sorted(clips, key=drawn_number)[:count])
     return {clip: r for clip, r in records.items() if clip in drawn}
 
 
@@ -270,8 +307,8 @@ def plan(
     folds : list of int
         Test folds to run. Empty: all.
     fixed_epochs : bool
-        Whether the validation part trains too: nothing is selected, and the
-        last epoch is tested.
+        Whether nothing is selected and the last epoch is tested. Then the
+        validation part trains too; with few_shot it is left out.
     few_shot : int
         Clips a class to train on. 0: all.
     few_shot_draws : int
@@ -289,11 +326,6 @@ def plan(
         If a fold is not there or stands twice, if a part would be empty, or
         if a few-shot key makes no sense.
     """
-    if few_shot < 0 or few_shot_draws < 1:
-        raise ValueError(
-            f"few_shot is {few_shot} and few_shot_draws {few_shot_draws}: at "
-            "least 0 and 1 are needed"
-        )
     if few_shot_draws > 1 and not few_shot:
         raise ValueError("few_shot_draws needs --few_shot: nothing is drawn")
     parts_of, protocol = split(records)
@@ -309,33 +341,46 @@ def plan(
         for number in folds or parts_of:
             parts = parts_of[number]
             if fixed_epochs:
-                train = {**parts["train"], **parts["valid"]}
+                train = parts["train"] | ({} if few_shot else parts["valid"])
                 parts = {"train": train, "test": parts["test"]}
             _check_parts(number, parts, records)
             if few_shot:
-                train = draw_few(parts["train"], few_shot, seed, draw)
+                train = draw_few(parts["train"], few_shot, seed, draw, number)
                 parts = {**parts, "train": train}
             planned.append(Fold(number, draw, parts))
     if fixed_epochs:
-        protocol += "; fixed epochs: validation trains too, last epoch"
+        also = "not used" if few_shot else "trained on too"
+        protocol = protocol.partition(":")[0] + (
+            f": fixed epochs, validation part {also}, last epoch tested"
+        )
     if few_shot:
         protocol += f"; few-shot: {few_shot} a class, draws: {few_shot_draws}"
     return Plan(planned, len(parts_of), protocol)
 
 
 def _check_parts(number, parts, records):
-    """Refuses parts without clips."""
+    """Refuses parts without clips; tells of classes that are not trained."""
     empty = [part for part, clips in parts.items() if not clips]
-    if not empty:
-        return
-    places = {
-        r.get("split") or r.get("fold") or r.get("session")
-        for r in records.values()
-    }
-    remedy = ""
-    if "test" not in empty and "valid" in parts:
-        remedy = ". --fixed_epochs True trains on the validation part too"
-    raise ValueError(
-        f"with test fold {number} no clip is left for: {', '.join(empty)}. "
-        f"The clips are in: {', '.join(sorted(map(str, places)))}{remedy}"
+    if empty:
+        found = [
+            f"{key}s {', '.join(map(str, sorted(places)))}"
+            for key in ("split", "fold", "session")
+            if (places := {r[key] for r in records.values() if key in r})
+        ]
+        remedy = "name others with --folds"
+        if "test" not in empty and "valid" in parts:
+            remedy += ", or train on the validation part too: "
+            remedy += "--fixed_epochs True"
+        raise ValueError(
+            f"fold {number} has no clip left for: {', '.join(empty)}. There "
+            f"are clips of {'; '.join(found)}: {remedy}"
+        )
+    trained, tested = (
+        {record["label"] for record in parts[part].values()}
+        for part in ("train", "test")
     )
+    if unknown := sorted(tested - trained):
+        logger.warning(
+            f"fold {number} tests classes that it does not train: "
+            f"{', '.join(unknown)}"
+        )

@@ -4,8 +4,19 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+import json
+from functools import partial
+
 import torch
-from speechbrain.utils.distributed import ddp_all_reduce
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from speechbrain.utils.distributed import ddp_all_reduce, if_main_process
+
+from petl_modules.files import write_json
+from petl_modules.order import gathered
 
 
 def accuracy(confusion, labels):
@@ -65,6 +76,7 @@ def part_accuracy(confusion, labels, part):
     return confusion[same].sum().item() / confusion.sum().item()
 
 
+@partial(register_checkpoint_hooks, save_on_main_only=False)
 class Tally:
     """Counts what a classifier gets right.
 
@@ -83,7 +95,7 @@ class Tally:
     -------
     >>> tally = Tally(["cat", "dog"])
     >>> logits, targets = torch.eye(2), torch.tensor([0, 0])
-    >>> tally.add(["a", "b"], logits, targets, torch.tensor(0.5))
+    >>> tally.add(["a", "b"], logits, targets, torch.tensor([0.25, 0.75]))
     >>> tally.result()
     {'loss': 0.5, 'accuracy': 0.5}
     >>> tally.predictions()[1]["predicted"]
@@ -93,10 +105,16 @@ class Tally:
     def __init__(self, labels, metrics=None):
         self.labels = labels
         self.metrics = {"accuracy": accuracy, **(metrics or {})}
+        self.skipped = set()  # clips that could not be read, in any stage
+        self.reset()
+
+    def reset(self):
+        """Forgets what was counted, but for the clips that were skipped."""
         self.batches = []
         self.loss = 0
+        self.restored = 0  # the confusion matrix of batches before a resume
 
-    def add(self, clips, logits, targets, loss):
+    def add(self, clips, logits, targets, losses):
         """Counts one batch.
 
         Arguments
@@ -104,18 +122,20 @@ class Tally:
         clips : list of str
             Their ids.
         logits : torch.Tensor
-            ``[batch, classes]``.
+            ``[batch, classes]``. Rows beyond the ids do not count.
         targets : torch.Tensor
             Class indices, ``[batch]``.
-        loss : torch.Tensor
-            Mean loss of the batch.
+        losses : torch.Tensor
+            Loss of each clip, ``[batch]``.
         """
         best = logits.detach().float().softmax(-1).max(-1)
-        self.loss = self.loss + loss.detach().float() * len(targets)
-        self.batches.append((clips, targets, best.indices, best.values))
+        count = len(clips)
+        self.loss = self.loss + losses[:count].detach().float().sum()
+        columns = (targets, best.indices, best.values)
+        self.batches.append((clips, *(column[:count] for column in columns)))
 
-    def result(self, shared_out=False):
-        """Mean loss and the metrics.
+    def counts(self, shared_out):
+        """Sum of the losses, and the confusion matrix ``[true, predicted]``.
 
         Arguments
         ---------
@@ -124,23 +144,63 @@ class Tally:
 
         Returns
         -------
-        dict
-            ``loss``, ``accuracy`` (0 to 1) and the other metrics.
+        tuple of torch.Tensor
         """
-        _, targets, predicted, _ = zip(*self.batches)
         size = len(self.labels)
-        places = torch.cat(targets) * size + torch.cat(predicted)
-        confusion, loss = places.bincount(minlength=size * size), self.loss
+        confusion, loss = self.restored, self.loss
+        if self.batches:
+            _, targets, predicted, _ = zip(*self.batches)
+            places = torch.cat(targets) * size + torch.cat(predicted)
+            found = places.bincount(minlength=size * size).view(size, size)
+            before = torch.as_tensor(confusion, device=found.device)
+            confusion = found + before
         if shared_out:
             total = torch.distributed.ReduceOp.SUM
             confusion = ddp_all_reduce(confusion, total)
             loss = ddp_all_reduce(loss, total)
-        confusion = confusion.view(size, size)
+        return loss, confusion
+
+    def result(self, shared_out=False):
+        """Mean loss and the metrics.
+
+        Arguments
+        ---------
+        shared_out : bool
+            See ``counts``.
+
+        Returns
+        -------
+        dict
+            ``loss``, ``accuracy`` (0 to 1) and the other metrics.
+        """
+        loss, confusion = self.counts(shared_out)
         values = {
             name: metric(confusion, self.labels)
             for name, metric in self.metrics.items()
         }
         return {"loss": loss.item() / confusion.sum().item(), **values}
+
+    @mark_as_saver
+    def _save(self, path):
+        """What all processes have counted so far."""
+        saved = {"skipped": sorted(gathered(self.skipped))}
+        if self.batches:
+            loss, confusion = self.counts(shared_out=True)
+            saved.update(loss=loss.item(), confusion=confusion.tolist())
+        if if_main_process():
+            write_json(path, saved)
+
+    @mark_as_loader
+    def _load(self, path, end_of_epoch):
+        """Goes on counting, if the checkpoint is from within an epoch."""
+        with open(path, encoding="utf-8") as file:
+            saved = json.load(file)
+        self.reset()
+        if if_main_process():
+            self.skipped.update(saved["skipped"])
+            if "loss" in saved and not end_of_epoch:
+                self.loss = torch.tensor(saved["loss"])
+                self.restored = torch.tensor(saved["confusion"])
 
     def predictions(self):
         """One row a clip.

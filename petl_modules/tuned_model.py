@@ -46,8 +46,8 @@ class TunedModel(nn.Module):
         norm; BitFit, https://arxiv.org/abs/2106.10199), ``all``, or
         ``last_<n>``: those of the last n layers.
     train_norms : bool
-        Whether the norms that feed inserted blocks, and the final norm,
-        train along.
+        Whether the norms that feed inserted blocks, and the norm outside
+        the layers, train along.
 
     Raises
     ------
@@ -174,7 +174,7 @@ class TunedModel(nn.Module):
         hidden = hidden[:, part]
         if valid is None:
             return hidden.mean(1)
-        weight = valid[:, part].unsqueeze(-1).to(hidden.dtype)
+        weight = valid[:, part].unsqueeze(-1).float()  # bf16 cannot count
         return (hidden * weight).sum(1) / weight.sum(1)
 
     def count_parameters(self):

@@ -113,6 +113,7 @@ def _compose(recipe, method, base=None):
     )
     yaml = _yaml(tree, header)
     known = merge(file)["backbone"] == tree["backbone"]
+    readme = readme.partition("\n## Adding a dataset")[0]  # the template's
     readme = _cut_tables(readme, method, known) + README_END.format(
         method=method, backbone=tree["backbone"], prepare=parts[1].name
     )

@@ -11,7 +11,6 @@ Authors
 import math
 import os
 import sys
-import time
 from pathlib import Path
 
 # The recipe runs from a checkout, with or without petl_modules installed
@@ -22,7 +21,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import speechbrain as sb
 import torch
 from iemocap_prepare import prepare_iemocap
-from speechbrain.utils.distributed import get_rank, run_on_main
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.logger import get_logger
 
 from petl_modules.checkpoint import weights_sha256
 from petl_modules.data import make_datasets
@@ -31,11 +32,15 @@ from petl_modules.experiment import (
     plain_errors,
     traceback_in_log,
 )
-from petl_modules.freezing import require_gradients
+from petl_modules.freezing import gradients_are_finite, require_gradients
 from petl_modules.hparams import make
 from petl_modules.manifest import read_manifest
+from petl_modules.order import counted_seed
 from petl_modules.selection import best_then_earliest, epoch_meta, fold_result
+from petl_modules.stopwatch import Stopwatch
 from petl_modules.tally import Tally
+
+logger = get_logger(__name__)
 
 
 class IEMOCAPBrain(sb.Brain):
@@ -50,11 +55,20 @@ class IEMOCAPBrain(sb.Brain):
         return self.modules.model(features, lengths)
 
     def compute_objectives(self, predictions, batch, stage):
-        """Returns the cross-entropy."""
+        """Returns the mean cross-entropy, of all processes in training."""
         targets = batch.target.data.squeeze(1)
-        loss = torch.nn.functional.cross_entropy(predictions, targets)
-        self.tally.add(batch.id, predictions, targets, loss)
-        return loss
+        losses = torch.nn.functional.cross_entropy(
+            predictions, targets, reduction="none"
+        )
+        count, weight, counted = len(losses), 1 / len(losses), losses
+        if stage == sb.Stage.TRAIN:
+            count, weight = self.train_sampler.share(self.step)
+            # check_loss_isfinite stops at others, or leaves them out
+            counted = losses.nan_to_num(0.0, 0.0, 0.0)
+        self.tally.skipped.update(batch.skipped)
+        self.clips = batch.id[:count]
+        self.tally.add(self.clips, predictions, targets, counted)
+        return losses[:count].sum() * weight
 
     def init_optimizers(self):
         """Optimises what is trained, with a schedule that steps per batch."""
@@ -71,20 +85,45 @@ class IEMOCAPBrain(sb.Brain):
         self.schedule = self.hparams.lr_schedule(
             self.optimizer, T_max=updates * self.hparams.number_of_epochs
         )
-        self.checkpointer.add_recoverable("optimizer", self.optimizer)
-        self.checkpointer.add_recoverable("schedule", self.schedule)
+        self.tally = Tally(self.hparams.labels, self.hparams.metrics)
+        self.stopwatch = Stopwatch()
+        for name in ("optimizer", "schedule", "tally", "stopwatch"):
+            self.checkpointer.add_recoverable(name, getattr(self, name))
 
-    def on_fit_start(self):
-        """Goes on where an interrupted fold stopped."""
-        super().on_fit_start()
-        latest = self.checkpointer.find_checkpoint()
-        self.seconds_before = latest.meta.get("seconds", 0.0) if latest else 0.0
-        self.started = time.monotonic()
+    def on_fit_batch_start(self, batch, should_step):
+        """Starts the step's own random draws."""
+        sampler = self.train_sampler
+        torch.manual_seed(
+            counted_seed(sampler.seed, sampler.epoch, self.step, sampler.rank)
+        )
+
+    def _should_save_intra_epoch_ckpt(self, *times):
+        """Not while gradients gather, which no checkpoint holds."""
+        gathering = self.step % self.grad_accumulation_factor
+        return not gathering and super()._should_save_intra_epoch_ckpt(*times)
+
+    def check_loss_isfinite(self, loss):
+        """Names the clips of a loss that is not finite."""
+        if torch.isfinite(loss):
+            return
+        self.nonfinite_count += 1
+        told = (
+            f"the loss is {loss.item()} in step {self.step} of epoch "
+            f"{self.train_sampler.epoch}; its clips: {', '.join(self.clips)}. "
+        )
+        if self.nonfinite_count > self.nonfinite_patience:
+            raise ValueError(
+                f"{told}Try a smaller lr, or --precision fp32; "
+                "--nonfinite_patience N leaves out N such steps of an epoch"
+            )
+        logger.warning(f"{told}Nothing is learnt from this step")
 
     def optimizers_step(self):
         """Updates, once every trained parameter has a gradient."""
         if self.optimizer_step == 0:
             require_gradients(self.modules)
+        if self.nonfinite_patience and not gradients_are_finite(self.modules):
+            return self.zero_grad(set_to_none=True)
         super().optimizers_step()
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
@@ -93,42 +132,42 @@ class IEMOCAPBrain(sb.Brain):
             self.schedule.step()
 
     def on_stage_start(self, stage, epoch=None):
-        """Starts counting, and the epoch's own random draws."""
-        if stage == sb.Stage.TRAIN:
-            self.first_lr = self.optimizer.param_groups[0]["lr"]
-            rank = get_rank() or 0
-            torch.manual_seed(self.hparams.seed + 1_000_003 * epoch + rank)
-        self.tally = Tally(self.hparams.labels, self.hparams.metrics)
+        """Starts counting, or goes on within an epoch."""
+        if stage != sb.Stage.TRAIN or self.step == 0:
+            self.tally.reset()
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the stage and, after an epoch's last one, saves."""
         stats = self.tally.result(shared_out=stage == sb.Stage.TRAIN)
+        if stage == sb.Stage.TRAIN:
+            self.train_stats = stats
+            if self.hparams.fixed_epochs:  # there is no validation
+                self.end_epoch(epoch)
+            return
         if not math.isfinite(stats["loss"]):
             raise ValueError(
                 f"the {stage.name.lower()} loss is {stats['loss']}: nothing "
                 "more is trained. Try a smaller lr, or --precision fp32"
             )
-        if stage == sb.Stage.TRAIN:
-            self.train_stats = stats
-            if self.hparams.fixed_epochs:  # there is no validation
-                self.end_epoch(epoch)
-        elif stage == sb.Stage.VALID:
+        if stage == sb.Stage.VALID:
             self.end_epoch(epoch, stats)
         else:
             self.test_stats = stats
             self.hparams.train_logger.log_stats(self.tested, test_stats=stats)
 
     def end_epoch(self, epoch, valid_stats=None):
-        """Logs and saves; the latest checkpoint and the best one are kept."""
+        """Logs and saves; the latest checkpoints and the best are kept."""
+        self.step, self.avg_train_loss = 0, 0.0  # the next epoch's
         self.hparams.train_logger.log_stats(
-            {"epoch": epoch, "lr": self.first_lr},
+            {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
             train_stats=self.train_stats,
             valid_stats=valid_stats,
         )
-        seconds = self.seconds_before + time.monotonic() - self.started
+        meta = epoch_meta(epoch, self.train_stats, valid_stats)
         self.checkpointer.save_and_keep_only(
-            meta=epoch_meta(epoch, seconds, self.train_stats, valid_stats),
+            meta={**meta, "seconds": self.stopwatch.seconds()},
             importance_keys=[best_then_earliest],
+            num_to_keep=2,  # one to fall back to
         )
 
     def test(self, loader):
@@ -149,11 +188,14 @@ class IEMOCAPBrain(sb.Brain):
             self.tested = {"epoch": epoch, "selected": selected}
             self.evaluate(loader)
             tests.append(self.test_stats)
-        return {
+        result = {
             **fold_result(best, last, test=tests[-1], last_test=tests[0]),
             "weights_sha256": weights_sha256(self.hparams.tuned_model),
             "seconds": last.meta["seconds"],
         }
+        if self.hparams.skip_bad_audio:
+            result["skipped_clips"] = sorted(self.tally.skipped)
+        return result
 
     def on_evaluate_start(self, max_key=None, min_key=None):
         """Tests the weights that are loaded; ``test`` chooses them."""
@@ -169,7 +211,11 @@ def run_fold(experiment, fold, labels):
         overrides=overrides,
     )
     datasets = make_datasets(
-        fold.parts, hparams["data_folder"], hparams["features"], labels
+        fold.parts,
+        hparams["data_folder"],
+        hparams["features"],
+        labels,
+        hparams["skip_bad_audio"],
     )
     brain = IEMOCAPBrain(
         modules=hparams["modules"],
@@ -178,9 +224,13 @@ def run_fold(experiment, fold, labels):
         run_opts=experiment.run_opts,
         checkpointer=hparams["checkpointer"],
     )
-    train_loader = brain.make_dataloader(
-        datasets["train"], sb.Stage.TRAIN, **hparams["train_loader"]
+    brain.train_sampler = hparams["train_batches"](len(datasets["train"]))
+    train_loader = make_dataloader(
+        datasets["train"],
+        batch_sampler=brain.train_sampler,
+        **hparams["train_loader"],
     )
+    brain.checkpointer.add_recoverable("train_loader", train_loader)
     brain.steps_per_epoch = len(train_loader)
     brain.fit(
         hparams["epoch_counter"],
@@ -200,11 +250,13 @@ def main(arguments):
     """Runs all folds that are not finished, then sums up."""
     with plain_errors("--debug" in arguments):
         experiment = Experiment(arguments, __file__)
+        make_plan = make(experiment.text, ["plan"])["plan"]
         manifest, labels = run_on_main(
             prepare_iemocap, kwargs=dict(experiment.settings["prepare"])
         )
-        make_plan = make(experiment.text, ["plan"])["plan"]
-        plan = make_plan(read_manifest(manifest))
+        records = read_manifest(manifest)
+        experiment.claim_data(records)
+        plan = make_plan(records)
         for fold in experiment.unfinished(plan):
             run_fold(experiment, fold, labels)
         experiment.summarise(plan, labels)

@@ -18,9 +18,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from speechbrain import Stage
-from speechbrain.dataio.batch import PaddedBatch
 
 from petl_modules.checkpoint import read_trained
+from petl_modules.data import collate
 from petl_modules.splits import Fold
 
 SCALE = 1e6  # of the loss, so that any clipping would show
@@ -55,6 +55,7 @@ def updated(esc50, words, tmp_path, monkeypatch):
             checkpointer=hparams["checkpointer"],
         )
         brain.steps_per_epoch = 1
+        brain.train_sampler = hparams["train_batches"](2)
         torch.manual_seed(0)
         clips = [
             {
@@ -64,10 +65,11 @@ def updated(esc50, words, tmp_path, monkeypatch):
             }
             for target in (0, 1)
         ]
-        batch = PaddedBatch(clips)
+        batch = collate(clips)
         brain.on_fit_start()
         brain.modules.train()
         brain.on_stage_start(Stage.TRAIN, 1)
+        brain.step = 1
         before = copy.deepcopy(brain.modules.model)
         brain.fit_batch(batch)
         return SimpleNamespace(
@@ -344,11 +346,13 @@ def test_what_gets_no_gradient_is_named(updated, monkeypatch):
 
 def test_a_loss_that_is_not_finite_ends_the_run(esc50, words, tmp_path):
     line = words("lora", number_of_epochs=2, lr="1e30", output_folder=tmp_path)
-    with pytest.raises(SystemExit, match="train loss is nan"):
+    with pytest.raises(
+        SystemExit, match="loss is nan in step 2 of epoch 1; its"
+    ):
         esc50.main(line)
     assert not any(tmp_path.rglob("result.json"))
     log = (tmp_path / "fold1" / "log.txt").read_text()
-    assert "Traceback" in log and "on_stage_end" in log
+    assert "Traceback" in log and "check_loss_isfinite" in log
 
 
 def test_interruption_by_hand_is_told_in_a_line(

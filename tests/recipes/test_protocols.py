@@ -5,6 +5,7 @@ Authors
 """
 
 import json
+import shutil
 import statistics
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -81,8 +82,8 @@ def test_fixed_epochs_validate_nothing(fixed):
     assert "valid" not in (fixed[0] / "fold1" / "train_log.txt").read_text()
 
 
-def test_fixed_epochs_keep_one_checkpoint(fixed):
-    assert len([*fixed[0].glob("fold1/save/CKPT*")]) == 1
+def test_fixed_epochs_keep_the_last_checkpoints(fixed):
+    assert len([*fixed[0].glob("fold1/save/CKPT*")]) == 2
 
 
 def test_fixed_epochs_are_drawn_in_the_table(fixed, run, capsys):
@@ -186,6 +187,11 @@ def test_slots_are_counted_beside_the_intent(run):
     assert fold["test_accuracy"] == pytest.approx(whole)
 
 
+def test_files_of_another_recipe_are_refused(run):
+    with pytest.raises(SystemExit, match="belongs to another recipe"):
+        run("FSC", file="../../GSC/hparams/linear")
+
+
 # Few-shot
 
 
@@ -244,6 +250,27 @@ def test_every_test_clip_is_tested_in_every_draw(few):
     for name in ("fold1", "fold1-draw3"):
         rows = read_csv(few[2] / name / "predictions.csv")
         assert {row["id"] for row in rows} == expected
+
+
+def test_a_copy_of_a_fold_is_no_fold(few, run):
+    shutil.copytree(few[2] / "fold1", few[2] / "fold1.bak")
+    _, summary = run("GSC", folder=few[2], few_shot=2, few_shot_draws=3)
+    assert summary["folds"] == few[1]["folds"]
+
+
+def test_fewer_draws_are_summed_up_alone(few, run):
+    _, summary = run("GSC", folder=few[2], few_shot=2, few_shot_draws=1)
+    assert summary["folds"] == few[1]["folds"][:1]
+    assert "draws: 1" in summary["protocol"]
+
+
+def test_a_damaged_result_is_named(few, run):
+    file = few[2] / "fold1-draw3" / "result.json"
+    whole = file.read_text()
+    file.write_text(whole[:20])
+    with pytest.raises(SystemExit, match="fold1-draw3/result.json is damaged"):
+        run("GSC", folder=few[2], few_shot=2, few_shot_draws=3)
+    file.write_text(whole)
 
 
 def test_too_many_shots_are_refused(run):

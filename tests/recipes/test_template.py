@@ -125,7 +125,7 @@ def test_without_validation(run, clips):
     table = write_list(clips, "split", lambda i: ("train", "test")[i == 9])
     with pytest.raises(SystemExit) as error:
         run("linear", table=table, **SHORT)
-    assert "no clip is left for: valid" in str(error.value)
+    assert "no clip left for: valid" in str(error.value)
     assert "--fixed_epochs True" in str(error.value)
     made = run("linear", table=table, fixed_epochs=True, **SHORT)
     [fold] = made.summary["folds"]

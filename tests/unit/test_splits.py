@@ -144,8 +144,11 @@ def test_fixed_epochs_are_told_in_the_protocol():
 @pytest.mark.parametrize(
     ("missing", "words"),
     [
-        ({5}, "fold 1 no clip is left for: valid.*--fixed_epochs"),
-        ({1}, "left for: test"),
+        (
+            {5},
+            "fold 1 has no clip left for: valid.*folds 1, 2, 3, 4: .*--fixed_epochs",
+        ),
+        ({1}, "left for: test.*--folds$"),
     ],
 )
 def test_an_empty_part_is_an_error(missing, words):
@@ -179,7 +182,7 @@ CLIPS = {f"clip{i}": {"label": "abcd"[i % 4]} for i in range(80)}
 
 @pytest.mark.parametrize("count", [1, 5, 20])
 def test_a_draw_has_so_many_of_each_class(count):
-    drawn = draw_few(CLIPS, count, seed=10, draw=1)
+    drawn = draw_few(CLIPS, count, 10, 1)
     labels = [record["label"] for record in drawn.values()]
     assert {label: labels.count(label) for label in "abcd"} == dict.fromkeys(
         "abcd", count
@@ -189,14 +192,14 @@ def test_a_draw_has_so_many_of_each_class(count):
 def test_a_draw_depends_on_seed_and_number_alone():
     shuffled = list(CLIPS.items())
     random.Random(0).shuffle(shuffled)
-    first = set(draw_few(CLIPS, 5, seed=10, draw=1))
-    assert set(draw_few(dict(shuffled), 5, seed=10, draw=1)) == first
-    assert set(draw_few(CLIPS, 5, seed=11, draw=1)) != first
-    assert set(draw_few(CLIPS, 5, seed=10, draw=2)) != first
+    first = set(draw_few(CLIPS, 5, 10, 1))
+    assert set(draw_few(dict(shuffled), 5, 10, 1)) == first
+    assert set(draw_few(CLIPS, 5, 11, 1)) != first
+    assert set(draw_few(CLIPS, 5, 10, 2)) != first
 
 
 def test_a_small_draw_is_part_of_a_large_one():
-    small, large = (draw_few(CLIPS, n, seed=10, draw=1) for n in (2, 8))
+    small, large = (draw_few(CLIPS, n, 10, 1) for n in (2, 8))
     assert small.keys() < large.keys()
 
 
@@ -204,7 +207,7 @@ def test_draws_are_fair():
     """Over many draws each clip of a class comes up about as often."""
     seen = dict.fromkeys(CLIPS, 0)
     for draw in range(1, 401):
-        for clip in draw_few(CLIPS, 5, seed=10, draw=draw):
+        for clip in draw_few(CLIPS, 5, 10, draw):
             seen[clip] += 1
     # binomial(400, 1/4): mean 100, standard deviation 8.7
     assert min(seen.values()) > 60 and max(seen.values()) < 140
@@ -212,7 +215,7 @@ def test_draws_are_fair():
 
 def test_a_class_with_too_few_clips():
     with pytest.raises(ValueError, match="few_shot is 21.*a: 20, b: 20"):
-        draw_few(CLIPS, 21, seed=10, draw=1)
+        draw_few(CLIPS, 21, 10, 1)
 
 
 def test_draws_take_clips_of_the_training_part_alone():
@@ -232,11 +235,55 @@ def test_draws_take_clips_of_the_training_part_alone():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"few_shot": -1}, "few_shot is -1"),
-        ({"few_shot": 1, "few_shot_draws": 0}, "few_shot_draws 0"),
         ({"few_shot_draws": 2}, "needs --few_shot"),
     ],
 )
 def test_few_shot_keys_that_make_no_sense(changes, words):
     with pytest.raises(ValueError, match=words):
         make_plan(LISTED, Lists(), **changes)
+
+
+def test_few_shot_with_fixed_epochs_leaves_the_validation_part_out():
+    made = make_plan(LISTED, Lists(), few_shot=2, fixed_epochs=True)
+    (fold,) = made.folds
+    assert values(fold.parts["train"], "split") == {"train"}
+    assert "validation part not used" in made.protocol
+
+
+def test_folds_are_drawn_apart():
+    records = {
+        f"{f}-{i}": {"fold": f, "label": "a"}
+        for f in (1, 2, 3)
+        for i in range(50)
+    }
+    folds = make_plan(records, Folds(n_folds=3, valid_offset=1), few_shot=5)
+    # folds 1 and 2 share no training fold, folds 3 and 1 neither: by clip
+    names = [{c[2:] for c in fold.parts["train"]} for fold in folds.folds]
+    assert names[0] != names[1] != names[2]
+
+
+def test_classes_that_are_tested_untrained_are_told(caplog):
+    records = dict(RECORDS)
+    records["1-d"] = {"fold": 1, "label": "d"}
+    make_plan(records, Folds(n_folds=5, valid_offset=-1), [1, 3])
+    assert "fold 1 tests classes that it does not train: d" in caplog.text
+    assert "fold 3" not in caplog.text
+
+
+def results(*pairs):
+    return [{"fold": {"fold": f, "draw": d}, "n": f"{f}{d}"} for f, d in pairs]
+
+
+@pytest.mark.parametrize(
+    ("draws", "done", "expected"),
+    [
+        (1, [(2, 1), (1, 1)], ["11", "21"]),
+        (1, [(1, 1), (1, 2), (2, 1)], ["11", "21"]),
+        (2, [(1, 1), (2, 1), (2, 2)], ["21", "22"]),
+        (2, [(10, 2), (10, 1), (9, 1), (9, 2)], ["91", "101", "92", "102"]),
+    ],
+)
+def test_folds_with_every_draw_are_complete(draws, done, expected):
+    planned = make_plan(LISTED, Lists(), few_shot=1, few_shot_draws=draws)
+    found = planned.complete(results(*done))
+    assert [result["n"] for result in found] == expected

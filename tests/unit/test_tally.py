@@ -21,8 +21,10 @@ def test_every_clip_weighs_the_same():
     logits, targets = torch.randn(4, 2), torch.tensor([0, 1, 0, 1])
     tally = Tally(["cat", "dog"])
     for part in (slice(0, 3), slice(3, 4)):
-        loss = torch.nn.functional.cross_entropy(logits[part], targets[part])
-        tally.add("abcd"[part], logits[part], targets[part], loss)
+        losses = torch.nn.functional.cross_entropy(
+            logits[part], targets[part], reduction="none"
+        )
+        tally.add("abcd"[part], logits[part], targets[part], losses)
     whole = torch.nn.functional.cross_entropy(logits, targets)
     right = (logits.argmax(1) == targets).float().mean()
     assert tally.result()["loss"] == pytest.approx(whole.item())
@@ -76,5 +78,33 @@ def test_part_accuracy_compares_one_part():
 def test_further_metrics_stand_beside_the_accuracy():
     tally = Tally(["a", "b"], {"recall": unweighted_accuracy})
     logits = torch.eye(2)[[0, 0, 0, 0]]
-    tally.add("wxyz", logits, torch.tensor([0, 0, 0, 1]), torch.tensor(1.0))
+    tally.add("wxyz", logits, torch.tensor([0, 0, 0, 1]), torch.ones(4))
     assert tally.result() == {"loss": 1.0, "accuracy": 0.75, "recall": 0.5}
+
+
+def counted(labels="ab"):
+    tally = Tally(labels)
+    torch.manual_seed(2)
+    logits, targets = torch.randn(6, 2), torch.tensor([0, 1, 0, 1, 1, 0])
+    tally.add("abcdef", logits, targets, torch.rand(6))
+    return tally
+
+
+def test_rows_beyond_the_ids_do_not_count():
+    tally = Tally("ab")
+    logits, targets = torch.eye(2), torch.tensor([0, 0])
+    tally.add("x", logits, targets, torch.tensor([0.5, 7.0]))
+    assert tally.result() == {"loss": 0.5, "accuracy": 1.0}
+    assert [row["id"] for row in tally.predictions()] == ["x"]
+
+
+@pytest.mark.parametrize("in_mid_epoch", [True, False])
+def test_counting_goes_on_within_an_epoch(in_mid_epoch, tmp_path):
+    first, again = counted(), Tally("ab")
+    first.skipped.add("bad")
+    first._save(tmp_path / "tally")
+    again._load(tmp_path / "tally", end_of_epoch=not in_mid_epoch)
+    assert again.skipped == {"bad"}
+    for tally in (first, again):
+        tally.add("g", torch.eye(2)[:1], torch.tensor([0]), torch.tensor([0.1]))
+    assert (again.result() == first.result()) == in_mid_epoch

@@ -315,3 +315,9 @@ def test_tiny_one_is_the_same_every_time(tiny_wav2vec2, tmp_path):
         for folder in (tiny_wav2vec2["group"], tmp_path / "again")
     ]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 0.01])
+def test_seconds_that_make_no_frame(seconds):
+    with pytest.raises(ValueError, match=f"seconds is {seconds}: at least"):
+        Waveform(seconds=seconds)

@@ -1,0 +1,113 @@
+"""The order of training, counted instead of remembered.
+
+Every random draw of a training follows from seed, epoch, step and process, so
+that a run that was interrupted anywhere goes on as if it had not been.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import hashlib
+
+import torch
+from speechbrain.utils.distributed import get_rank
+from torch import distributed
+
+
+def counted_seed(*numbers):
+    """A seed that follows from some numbers alone.
+
+    Example
+    -------
+    >>> counted_seed(10, 1) == counted_seed(10, 1) != counted_seed(10, 2)
+    True
+    """
+    digest = hashlib.sha256("/".join(map(str, numbers)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") % 2**63
+
+
+def n_processes():
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def gathered(items):
+    """The union of a set over all processes; all of them must call it."""
+    sets = [items]
+    if n_processes() > 1:
+        sets = [None] * n_processes()
+        distributed.all_gather_object(sets, items)
+    return set().union(*sets)
+
+
+class EpochBatches(torch.utils.data.Sampler):
+    """Batches of clips in a new order each epoch, shared out to processes.
+
+    The order depends on seed and epoch alone. A batch of all processes
+    together is dealt out in turn, every clip once. A process that would get
+    none of the last batch gets one to keep step, which does not count.
+
+    Arguments
+    ---------
+    size : int
+        Number of clips.
+    batch_size : int
+        Clips of one process in a step.
+    seed : int
+        The run's seed.
+    accumulation : int
+        Steps whose gradients make one update.
+
+    Example
+    -------
+    >>> batches = EpochBatches(size=5, batch_size=2, seed=10)
+    >>> [len(batch) for batch in batches]
+    [2, 2, 1]
+    """
+
+    def __init__(self, size, batch_size, seed, accumulation=1):
+        self.size = size
+        self.seed = seed
+        self.accumulation = accumulation
+        self.epoch = 1
+        self.rank, self.processes = get_rank() or 0, n_processes()
+        self.together = batch_size * self.processes
+
+    def set_epoch(self, epoch):
+        """Chooses the epoch, from 1."""
+        self.epoch = epoch
+
+    def __len__(self):
+        return -(-self.size // self.together)
+
+    def __iter__(self):
+        generator = torch.Generator()
+        generator.manual_seed(counted_seed(self.seed, self.epoch))
+        order = torch.randperm(self.size, generator=generator).tolist()
+        for start in range(0, self.size, self.together):
+            batch = order[start : start + self.together]
+            yield batch[self.rank :: self.processes] or batch[:1]
+
+    def share(self, step):
+        """This process's part of a step.
+
+        Arguments
+        ---------
+        step : int
+            The step of the epoch, from 1.
+
+        Returns
+        -------
+        count : int
+            How many clips of the batch count.
+        weight : float
+            What the sum of their losses is multiplied by. SpeechBrain divides
+            it by ``accumulation``, and DDP takes the mean over the processes:
+            the gradient is that of the mean over all clips of the update.
+        """
+        start = (step - 1) * self.together
+        total = min(self.together, self.size - start)
+        count = len(range(self.rank, total, self.processes))
+        start -= start % (self.together * self.accumulation)
+        update = min(self.together * self.accumulation, self.size - start)
+        return count, self.processes * self.accumulation / update

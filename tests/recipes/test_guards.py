@@ -1,0 +1,241 @@
+"""Faults that must not pass in silence, and several processes.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from petl_modules.audio import AudioError
+from petl_modules.checkpoint import read_trained
+from petl_modules.data import collate
+from petl_modules.report import read_csv
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def folds_of(folder):
+    return json.loads((folder / "summary.json").read_text())["folds"]
+
+
+# Losses that are not finite
+
+
+@pytest.fixture
+def poisoned(esc50, monkeypatch):
+    """Makes the loss of a clip infinite, wherever it comes up in training."""
+
+    def poison(clip):
+        usual = esc50.ESC50Brain.compute_forward
+
+        def forward(brain, batch, stage):
+            logits = usual(brain, batch, stage)
+            if clip in batch.id and brain.modules.training:
+                rows = torch.tensor([name == clip for name in batch.id])
+                logits = logits.masked_fill(rows.unsqueeze(1), float("nan"))
+            return logits
+
+        monkeypatch.setattr(esc50.ESC50Brain, "compute_forward", forward)
+
+    return poison
+
+
+def a_training_clip(corpus):
+    """A clip of fold 2, which trains when fold 1 tests."""
+    rows = read_csv(Path(corpus) / "meta" / "esc50.csv")
+    return next(r["filename"] for r in rows if r["fold"] == "2")[:-4]
+
+
+def test_loss_that_is_not_finite_names_its_clips(
+    esc50, words, corpus, poisoned, tmp_path
+):
+    clip = a_training_clip(corpus)
+    poisoned(clip)
+    with pytest.raises(SystemExit, match=f"loss is nan in step.*{clip}"):
+        esc50.main(words("lora", output_folder=tmp_path))
+
+
+def test_steps_can_be_left_out(esc50, words, corpus, poisoned, tmp_path, capfd):
+    clip = a_training_clip(corpus)
+    poisoned(clip)
+    line = words("lora", output_folder=tmp_path, nonfinite_patience=1)
+    esc50.main(line)
+    log = (tmp_path / "fold1" / "log.txt").read_text()
+    assert "Nothing is learnt from this step" in log and clip in log
+    state, _ = read_trained(tmp_path / "fold1" / "model.safetensors")
+    assert all(torch.isfinite(value).all() for value in state.values())
+    assert folds_of(tmp_path)[0]["train_loss"] > 0
+
+
+# Audio that cannot be read in the middle of a run
+
+
+@pytest.fixture
+def spoilt(corpus, tmp_path, esc50, monkeypatch):
+    """A data folder that loses a training and a test clip once prepared."""
+    data = shutil.copytree(corpus, tmp_path / "data")
+    rows = read_csv(data / "meta" / "esc50.csv")
+    lost = [
+        next(row["filename"] for row in rows if row["fold"] == fold)
+        for fold in ("1", "2")
+    ]
+    usual = esc50.prepare_esc50
+
+    def prepare(**options):
+        found = usual(**options)
+        for name in lost:
+            (data / "audio" / name).write_bytes(b"noise")
+        return found
+
+    monkeypatch.setattr(esc50, "prepare_esc50", prepare)
+    return data, sorted(name[:-4] for name in lost)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_clip_that_cannot_be_read_ends_the_run(
+    workers, esc50, words, spoilt, tmp_path
+):
+    data, lost = spoilt
+    line = words(
+        "linear",
+        data_folder=data,
+        manifest_folder=tmp_path,
+        output_folder=tmp_path / "out",
+        num_workers=workers,
+    )
+    with pytest.raises(SystemExit) as end:
+        esc50.main(line)
+    assert str(end.value).startswith(f"error: {data / 'audio' / lost[1]}.wav:")
+    assert "Traceback" not in str(end.value)
+
+
+def test_clips_can_be_left_out(esc50, words, spoilt, tmp_path):
+    data, lost = spoilt
+    line = words(
+        "linear",
+        data_folder=data,
+        manifest_folder=tmp_path,
+        output_folder=tmp_path / "out",
+        skip_bad_audio=True,
+    )
+    esc50.main(line)
+    fold = folds_of(tmp_path / "out")[0]
+    assert fold["skipped_clips"] == lost
+    tested = read_csv(tmp_path / "out" / "fold1" / "predictions.csv")
+    assert len(tested) == 9 and lost[0] not in {row["id"] for row in tested}
+
+
+def test_batch_without_any_clip_is_an_error():
+    with pytest.raises(AudioError, match="no clip of a batch.*: a, b"):
+        collate([{"id": name, "features": None} for name in "ab"])
+
+
+# What is frozen
+
+
+def test_debug_run_finds_what_should_not_change(
+    esc50, words, tmp_path, monkeypatch
+):
+    usual = esc50.ESC50Brain.on_fit_batch_end
+
+    def meddle(brain, *args):
+        usual(brain, *args)
+        layer = brain.hparams.tuned_model.backbone.sites.module("layers.0.key")
+        layer.weight.data.add_(1e-6)
+
+    monkeypatch.setattr(esc50.ESC50Brain, "on_fit_batch_end", meddle)
+    with pytest.raises(RuntimeError, match="frozen, and yet changed: .*k_proj"):
+        esc50.main([*words("lora", output_folder=tmp_path), "--debug"])
+
+
+@pytest.mark.parametrize("file", ["conformer", "bitfit", "prompt_deep"])
+def test_debug_run_finds_nothing_else(file, esc50, words, tmp_path):
+    esc50.main([*words(file, output_folder=tmp_path), "--debug"])
+
+
+# Several processes, on the CPU
+
+
+PLAIN = """\
+base: {file}.yaml
+lr: 0.05
+opt_class: !name:torch.optim.SGD
+    lr: !ref <lr>
+augment: !new:torch.nn.Identity
+"""
+
+
+def train(tmp_path, words, name, processes, file, **changes):
+    (tmp_path / f"{file}_sgd.yaml").write_text(PLAIN.format(file=file))
+    line = words("x", output_folder=tmp_path / name, **changes)[1:]
+    launch = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
+    run = subprocess.run(
+        [sys.executable]
+        + (launch if processes > 1 else [])
+        + [ROOT / "recipes" / "ESC50" / "train.py"]
+        + [tmp_path / f"{file}_sgd.yaml", *line]
+        + (["--distributed_backend=gloo"] if processes > 1 else []),
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    return tmp_path / name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["conformer", "soft_moa", "prefix"])
+def test_two_processes_learn_what_one_does(file, words, tmp_path):
+    """30 clips in steps of 8 together: the last step has 6, 3 each."""
+    one = train(tmp_path, words, "one", 1, file, batch_size=8)
+    two = train(tmp_path, words, "two", 2, file, batch_size=4)
+    states = [
+        read_trained(f / "fold1/model.safetensors")[0] for f in (one, two)
+    ]
+    for name, value in states[0].items():
+        torch.testing.assert_close(
+            states[1][name], value, rtol=1e-3, atol=1e-5, msg=name
+        )
+    folds = [folds_of(folder)[0] for folder in (one, two)]
+    for key in ("train_loss", "valid_loss", "test_loss"):
+        assert folds[0][key] == pytest.approx(folds[1][key], rel=1e-3)
+    for key in ("train_accuracy", "valid_accuracy", "test_accuracy"):
+        assert folds[0][key] == folds[1][key]
+    rows = read_csv(two / "fold1" / "predictions.csv")
+    assert len(rows) == len({row["id"] for row in rows}) == 10
+
+
+@pytest.mark.slow
+def test_two_processes_in_debug_mode(words, tmp_path):
+    train(tmp_path, words, "out", 2, "lora", debug=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_gathered_gradients_are_those_of_a_large_batch(
+    esc50, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("soft_moa_sgd.yaml").write_text(PLAIN.format(file="soft_moa"))
+    states = []
+    for batch, factor in ((8, 1), (4, 2)):
+        line = words(
+            "x",
+            output_folder=f"out{batch}",
+            batch_size=batch,
+            grad_accumulation_factor=factor,
+        )[1:]
+        esc50.main(["soft_moa_sgd.yaml", *line])
+        state, _ = read_trained(f"out{batch}/fold1/model.safetensors")
+        states.append(state)
+    for name, value in states[0].items():
+        torch.testing.assert_close(
+            states[1][name], value, rtol=1e-4, atol=1e-6, msg=name
+        )

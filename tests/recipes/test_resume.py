@@ -1,0 +1,283 @@
+"""An interrupted run ends as one that was not.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import errno
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from petl_modules.checkpointer import SEAL, seal
+from tests.kill_harness import Harness
+
+ROOT = Path(__file__).resolve().parents[2]
+CHANGES = {
+    "number_of_epochs": 2,
+    "ckpt_interval_steps": 1,
+    "grad_accumulation_factor": 1,
+}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def result_of(folder):
+    result = json.loads((folder / "fold1" / "result.json").read_text())
+    del result["fold"]["seconds"]
+    return result
+
+
+@pytest.fixture(scope="module")
+def train(esc50, words):
+    """Trains fold 1 in a folder; the process dies after some batches."""
+
+    def trained(folder, file="conformer", die_after=None, **changes):
+        line = words(file, output_folder=folder, **{**CHANGES, **changes})
+        left = [die_after]
+        usual = esc50.ESC50Brain.on_fit_batch_end
+
+        def dying(brain, *args):
+            usual(brain, *args)
+            if left[0] is not None:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Killed
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(esc50.ESC50Brain, "on_fit_batch_end", dying)
+            try:
+                esc50.main(line)
+            except Killed:
+                return None
+        return result_of(folder)
+
+    return trained
+
+
+@pytest.fixture(scope="module")
+def peaceful(train, tmp_path_factory):
+    return train(tmp_path_factory.mktemp("peace") / "out")
+
+
+# 30 training clips in batches of 8: 4 steps an epoch
+
+
+@pytest.mark.parametrize("die_after", [0, 2, 3, 5])
+def test_run_killed_in_any_step_ends_the_same(
+    die_after, train, peaceful, tmp_path
+):
+    assert train(tmp_path, die_after=die_after) is None
+    assert train(tmp_path) == peaceful
+
+
+def test_run_killed_in_every_step_ends_the_same(train, peaceful, tmp_path):
+    deaths = 0
+    while (result := train(tmp_path, die_after=1)) is None:
+        deaths += 1
+    assert deaths >= 4
+    assert result == peaceful
+
+
+def test_checkpoints_within_an_epoch_change_nothing(train, peaceful, tmp_path):
+    assert train(tmp_path, ckpt_interval_steps=0) == peaceful
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_number_of_workers_changes_nothing(workers, train, peaceful, tmp_path):
+    assert train(tmp_path, num_workers=workers) == peaceful
+
+
+def test_gathering_gradients_outlive_a_kill(train, tmp_path):
+    changes = {"grad_accumulation_factor": 2, "batch_size": 4}
+    expected = train(tmp_path / "peace", **changes)
+    assert train(tmp_path / "killed", die_after=4, **changes) is None
+    assert train(tmp_path / "killed", **changes) == expected
+
+
+def test_fixed_epochs_and_gathering_end_the_same(train, tmp_path):
+    """4 steps an epoch, of which 3 make an update."""
+    changes = {"fixed_epochs": True, "grad_accumulation_factor": 3}
+    expected = train(tmp_path / "peace", **changes)
+    assert train(tmp_path / "killed", die_after=6, **changes) is None
+    assert train(tmp_path / "killed", **changes) == expected
+
+
+@pytest.mark.parametrize("file", ["full_finetuning", "soft_moa"])
+def test_other_methods_end_the_same(file, train, tmp_path):
+    expected = train(tmp_path / "peace", file)
+    assert train(tmp_path / "killed", file, die_after=5) is None
+    assert train(tmp_path / "killed", file) == expected
+
+
+# Checkpoints that were damaged
+
+
+@pytest.fixture
+def begun(train, tmp_path):
+    """A run that was killed in the middle of its second epoch."""
+    assert train(tmp_path, die_after=6) is None
+    return tmp_path
+
+
+def newest(folder):
+    return max((folder / "fold1" / "save").glob("CKPT*"), key=os.path.getmtime)
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "CKPT.yaml", SEAL])
+@pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
+def test_damaged_checkpoint_is_left_out(
+    name, damage, begun, train, peaceful, capfd
+):
+    file = newest(begun) / name
+    content = bytearray(file.read_bytes())
+    if damage == "remove":
+        file.unlink()
+    else:
+        if damage == "flip":
+            content[len(content) // 2] ^= 1
+        kept = len(content) // 2 if damage == "cut" else None
+        file.write_bytes(content[:kept])
+    assert train(begun) == peaceful
+    if (name, damage) != ("CKPT.yaml", "remove"):
+        log = (begun / "fold1" / "log.txt").read_text()
+        assert "is damaged and left out" in log
+
+
+def test_without_any_sound_checkpoint_the_fold_starts_again(
+    begun, train, peaceful
+):
+    for file in begun.glob("fold1/save/*/model.ckpt"):
+        file.write_bytes(file.read_bytes()[:-1])
+    assert train(begun) == peaceful
+
+
+# Faults of the file system: each operation of a run fails once
+
+
+FAULTS = ["replace", "rename", "fsync", "mkdir", "unlink"]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("place", [2, 9, 14])
+def test_failed_file_operation_loses_nothing(
+    name, place, train, peaceful, tmp_path
+):
+    usual, left = getattr(os, name), [place]
+
+    def failing(*args, **kwargs):
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return usual(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, name, failing)
+        try:
+            result = train(tmp_path)
+        except (SystemExit, OSError):
+            result = None
+    if result is not None:
+        assert result == peaceful
+    assert train(tmp_path) == peaceful
+
+
+# Real kills
+
+
+@pytest.mark.slow
+def test_kills(tmp_path):
+    harness = Harness(tmp_path, "conformer")
+    expected = harness.finish("peace")
+    result, done = harness.interrupted(seed=1, kills=3, seconds=8)
+    assert done and result == expected
+
+
+# One run at a time
+
+
+def test_second_run_on_a_folder_names_the_first(esc50, words, start, tmp_path):
+    first = start(
+        "-c",
+        "import pathlib, sys, time\n"
+        "from petl_modules.lock import lock_folder\n"
+        f"lock_folder(pathlib.Path({str(tmp_path)!r}))\n"
+        "print('locked', flush=True)\n"
+        "time.sleep(600)",
+    )
+    assert first.stdout.readline() == "locked\n"
+    line = words("linear", output_folder=tmp_path)
+    with pytest.raises(SystemExit, match=f"in use by process {first.pid} on"):
+        esc50.main(line)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    esc50.main(line)  # nothing has to be cleared
+    assert (tmp_path / "summary.json").is_file()
+
+
+def test_other_data_are_refused(esc50, words, corpus, tmp_path):
+    data = shutil.copytree(corpus, tmp_path / "data")
+    line = words("linear", output_folder=tmp_path / "out", data_folder=data)
+    esc50.main(line)
+    table = data / "meta" / "esc50.csv"
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join(rows[:-1]) + "\n")
+    with pytest.raises(SystemExit, match="other data or processes:\n.*clips"):
+        esc50.main([*line[:1], *[w for w in line[1:] if "folds" not in w]])
+
+
+def test_another_number_of_processes_is_refused(
+    esc50, words, tmp_path, monkeypatch
+):
+    line = words("linear", output_folder=tmp_path)
+    esc50.main(line)
+    file = tmp_path / "data.json"
+    file.write_text(
+        file.read_text().replace('"processes": 1', '"processes": 2')
+    )
+    with pytest.raises(SystemExit, match="processes: 2 there, 1 now"):
+        esc50.main(line)
+
+
+def test_a_kill_leaves_the_lock_free(tmp_path):
+    code = (
+        "import pathlib, os, signal\n"
+        "from petl_modules.lock import lock_folder\n"
+        f"lock_folder(pathlib.Path({str(tmp_path)!r}))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    for _ in range(2):
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert run.returncode == -signal.SIGKILL
+
+
+class Malice:
+    """Runs code where it is unpickled."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_a_checkpoint_cannot_run_code(begun, train):
+    folder = newest(begun)
+    torch.save(Malice(begun / "ran"), folder / "optimizer.ckpt")
+    seal(folder)
+    with pytest.raises(pickle.UnpicklingError):
+        train(begun)
+    assert not (begun / "ran").exists()
