@@ -14,7 +14,7 @@ def best_then_earliest(checkpoint):
     return meta.get("score", float("-inf")), -meta.get("epoch", 0)
 
 
-def epoch_meta(epoch, train, valid=None):
+def epoch_meta(epoch, train, valid=None, earlier=()):
     """What a checkpoint at the end of an epoch knows of it.
 
     Arguments
@@ -26,6 +26,8 @@ def epoch_meta(epoch, train, valid=None):
     valid : dict or None
         The same of the validation part. None: there is none, and the latest
         epoch is the best.
+    earlier : list of speechbrain.utils.checkpoints.Checkpoint
+        Those that are there already.
 
     Returns
     -------
@@ -42,7 +44,30 @@ def epoch_meta(epoch, train, valid=None):
     meta = {"epoch": epoch}
     for part, stats in (("train", train), ("valid", valid or {})):
         meta.update({f"{part}_{name}": value for name, value in stats.items()})
-    return {**meta, "score": valid["accuracy"] if valid else epoch}
+    score = valid["accuracy"] if valid else epoch
+    scores = [c.meta.get("best_score", score) for c in earlier]
+    return {**meta, "score": score, "best_score": max([score, *scores])}
+
+
+def require_best(best, last):
+    """Stops if the best epoch's checkpoint was lost.
+
+    Arguments
+    ---------
+    best, last : speechbrain.utils.checkpoints.Checkpoint
+        The best of those that are there, and the latest.
+
+    Raises
+    ------
+    ValueError
+        If the latest one knows of a better one.
+    """
+    if best.meta["score"] < last.meta["best_score"]:
+        folder = best.path.parents[1]
+        raise ValueError(
+            f"the checkpoint of the best epoch in {folder} was damaged or "
+            "removed: delete that folder, and the fold is trained again"
+        )
 
 
 def fold_result(best, last, test, last_test):

@@ -36,7 +36,12 @@ from petl_modules.freezing import gradients_are_finite, require_gradients
 from petl_modules.hparams import make
 from petl_modules.manifest import read_manifest
 from petl_modules.order import counted_seed
-from petl_modules.selection import best_then_earliest, epoch_meta, fold_result
+from petl_modules.selection import (
+    best_then_earliest,
+    epoch_meta,
+    fold_result,
+    require_best,
+)
 from petl_modules.stopwatch import Stopwatch
 from petl_modules.tally import Tally
 
@@ -98,9 +103,12 @@ class ESC50Brain(sb.Brain):
         )
 
     def _should_save_intra_epoch_ckpt(self, *times):
-        """Not while gradients gather, which no checkpoint holds."""
-        gathering = self.step % self.grad_accumulation_factor
-        return not gathering and super()._should_save_intra_epoch_ckpt(*times)
+        """Not while gradients gather, and not where the epoch ends."""
+        if self.step % self.grad_accumulation_factor:
+            return False
+        if self.step == self.steps_per_epoch:
+            return False
+        return super()._should_save_intra_epoch_ckpt(*times)
 
     def check_loss_isfinite(self, loss):
         """Names the clips of a loss that is not finite."""
@@ -122,8 +130,9 @@ class ESC50Brain(sb.Brain):
         """Updates, once every trained parameter has a gradient."""
         if self.optimizer_step == 0:
             require_gradients(self.modules)
-        if self.nonfinite_patience and not gradients_are_finite(self.modules):
-            return self.zero_grad(set_to_none=True)
+        if self.nonfinite_patience and not self.scaler.is_enabled():
+            if not gradients_are_finite(self.modules):
+                return self.zero_grad(set_to_none=True)
         super().optimizers_step()
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
@@ -163,7 +172,8 @@ class ESC50Brain(sb.Brain):
             train_stats=self.train_stats,
             valid_stats=valid_stats,
         )
-        meta = epoch_meta(epoch, self.train_stats, valid_stats)
+        earlier = self.checkpointer.list_checkpoints()
+        meta = epoch_meta(epoch, self.train_stats, valid_stats, earlier)
         self.checkpointer.save_and_keep_only(
             meta={**meta, "seconds": self.stopwatch.seconds()},
             importance_keys=[best_then_earliest],
@@ -180,6 +190,7 @@ class ESC50Brain(sb.Brain):
         """
         last = self.checkpointer.find_checkpoint()
         best = self.checkpointer.find_checkpoint(best_then_earliest)
+        require_best(best, last)
         tests = []
         for checkpoint in [last] if best == last else [last, best]:
             self.checkpointer.load_checkpoint(checkpoint)

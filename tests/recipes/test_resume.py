@@ -154,6 +154,33 @@ def test_damaged_checkpoint_is_left_out(
         assert "is damaged and left out" in log
 
 
+def test_a_lost_best_epoch_is_no_other_epoch(
+    esc50, words, tmp_path, monkeypatch
+):
+    """Epoch 1 is the best, and its checkpoint is cut before the test."""
+    usual = esc50.ESC50Brain.end_epoch
+    accuracies = iter([0.9, 0.1, 0.1, 0.1])
+
+    def end_epoch(brain, epoch, valid_stats=None):
+        stats = {**valid_stats, "accuracy": next(accuracies)}
+        usual(brain, epoch, stats)
+
+    def die(brain, loader):
+        raise Killed
+
+    line = words("linear", output_folder=tmp_path, number_of_epochs=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(esc50.ESC50Brain, "end_epoch", end_epoch)
+        patch.setattr(esc50.ESC50Brain, "test", die)
+        with pytest.raises(Killed):
+            esc50.main(line)
+    for file in tmp_path.glob("fold1/save/CKPT*/model.ckpt"):
+        if "\nepoch: 1\n" in (file.parent / "CKPT.yaml").read_text():
+            file.write_bytes(b"")
+    with pytest.raises(SystemExit, match="best epoch in .*fold1 was damaged"):
+        esc50.main(line)
+
+
 def test_without_any_sound_checkpoint_the_fold_starts_again(
     begun, train, peaceful
 ):
