@@ -57,11 +57,13 @@ def damage(folder):
     """
     try:
         sums = json.loads((folder / SEAL).read_bytes())
+        if {file.name for file in folder.iterdir()} != {SEAL, *sums}:
+            return "files are missing or were added"
         for name, expected in sums.items():
             found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
             if found != expected:
                 return f"{name} was changed or cut"
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         return str(error)
     return None
 

@@ -219,6 +219,28 @@ def test_failed_file_operation_loses_nothing(
     assert train(tmp_path) == peaceful
 
 
+@pytest.mark.parametrize("place", [1, 4, 8, 12])
+def test_full_disk_loses_nothing(place, train, peaceful, tmp_path):
+    """The n-th file that is opened for writing cannot be written."""
+    usual, left = open, [place]
+
+    def full(file, mode="r", *args, **kwargs):
+        if set(mode) & set("wax+"):
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return usual(file, mode, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builtins.open", full)
+        try:
+            train(tmp_path)
+        except (SystemExit, OSError, RuntimeError):
+            pass
+    assert left[0] <= 0
+    assert train(tmp_path) == peaceful
+
+
 # Real kills
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from speechbrain.utils.checkpoints import Checkpointer
 
-from petl_modules.checkpointer import SafeCheckpointer
+from petl_modules.checkpointer import SafeCheckpointer, damage, seal
 from petl_modules.selection import best_then_earliest
 
 
@@ -128,3 +128,44 @@ def test_half_written_checkpoint_is_removed_by_the_next_run(killed):
 def test_whole_checkpoint_is_left_by_the_next_run(killed):
     again = SafeCheckpointer(killed.checkpoints_dir)
     assert again.find_checkpoint().meta["score"] == 0.5
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    """A folder of two files, sealed."""
+    torch.manual_seed(0)
+    torch.save(torch.randn(100), tmp_path / "model.ckpt")
+    (tmp_path / "CKPT.yaml").write_text("epoch: 3\n")
+    seal(tmp_path)
+    return tmp_path
+
+
+def test_sealed_folder_is_sound(sealed):
+    assert damage(sealed) is None
+
+
+@pytest.mark.parametrize("share", range(20))
+def test_file_cut_at_any_length_is_found(sealed, share):
+    file = sealed / "model.ckpt"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) * share // 20])
+    assert damage(sealed) == "model.ckpt was changed or cut"
+
+
+def test_any_flipped_byte_is_found(sealed):
+    for name in ("model.ckpt", "CKPT.yaml", "checksums.json"):
+        content = (sealed / name).read_bytes()
+        step = max(1, len(content) // 50)
+        for place in range(0, len(content), step):
+            changed = bytearray(content)
+            changed[place] ^= 0x10
+            (sealed / name).write_bytes(changed)
+            assert damage(sealed), (name, place)
+        (sealed / name).write_bytes(content)
+    assert damage(sealed) is None
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "3", "null", ""])
+def test_seal_of_another_kind_is_damage(sealed, content):
+    (sealed / "checksums.json").write_text(content)
+    assert damage(sealed)
