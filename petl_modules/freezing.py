@@ -91,7 +91,7 @@ def require_gradients(module):
 
 
 def gradients_are_finite(module):
-    """Whether no gradient holds an infinite value or none at all."""
+    """Whether all gradients are numbers, none infinite and none NaN."""
     gradients = [p.grad for p in module.parameters() if p.grad is not None]
     return bool(torch.isfinite(nn.utils.get_total_norm(gradients)))
 

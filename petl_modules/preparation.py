@@ -152,7 +152,6 @@ def check_counts(name, counts, expected, allow_partial):
     >>> check_counts("Set", {"clips": 3, "parts": {"a": 1, "b": 2}}, {}, True)
     A part of Set: 3 clips; parts a: 1, b: 2
     """
-
     if allow_partial:
         print(f"A part of {name}: {_told(counts)}")
         return

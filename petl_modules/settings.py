@@ -33,6 +33,7 @@ LEAST = {
     "num_workers": 0,
     "few_shot": 0,
     "few_shot_draws": 1,
+    "lr": 0,
     "weight_decay": 0,
 }
 
@@ -50,7 +51,7 @@ def check_values(settings):
     HparamsError
         Names the key and what it takes.
     """
-    for key, value in {**LEAST, "lr": 0}.items():
+    for key, value in LEAST.items():
         if not isinstance(settings[key], (int, float)):
             raise HparamsError(f"{key} is '{settings[key]}': give a number")
         if settings[key] < value:
