@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from petl_modules.batch_norm import BatchNorm
+from petl_modules.products import widen
 
 
 def bottleneck_size(d_model, reduction):
@@ -117,7 +118,8 @@ class Bottleneck(nn.Module):
         torch.Tensor
             ``[batch, time, d_model]``.
         """
-        return self.up(self.inner(self.down(x), [self], valid))
+        hidden = self.inner(self.down(x), [self], valid)
+        return widen(hidden, self.up.weight, self.up.bias)
 
 
 def quick_gelu(x):
@@ -184,7 +186,8 @@ class ConvPass(nn.Module):
 
     def forward(self, x, valid=None):
         """Returns the branch (shapes as in ``Bottleneck.forward``)."""
-        return self.up(self.inner(self.down(x), [self], valid))
+        hidden = self.inner(self.down(x), [self], valid)
+        return widen(hidden, self.up.weight, self.up.bias)
 
 
 class Conformer(nn.Module):
@@ -253,4 +256,5 @@ class Conformer(nn.Module):
         hidden = F.pad(hidden.transpose(1, 2), self.same)
         hidden = self.depthwise(hidden).transpose(1, 2)
         hidden = self.batch_norm(hidden, valid)
-        return self.dropout(self.pointwise_out(F.silu(hidden)))
+        out = self.pointwise_out
+        return self.dropout(widen(F.silu(hidden), out.weight, out.bias))

@@ -93,6 +93,8 @@ class Adapted(nn.Module):
         )
         # Mask of real frames, set by the tuned model before each forward
         self.valid = None
+        # Whether the block is in the sublayer's weights, see ``petl_modules.lora``
+        self.merged = False
 
     def forward(self, x, *args, **kwargs):
         """Returns what the sublayer returns, with the block's part in it.
@@ -108,6 +110,8 @@ class Adapted(nn.Module):
         -------
         torch.Tensor or tuple
         """
+        if self.merged:
+            return self.base(x, *args, **kwargs)
         if self.placement == "before":
             branch = x = self.block(x, self.valid)
         elif self.placement == "parallel":

@@ -9,9 +9,11 @@ Authors
 import math
 from functools import partial
 
+import torch
 from torch import nn
 
 from petl_modules.insertion import Adapted, Insertion
+from petl_modules.products import widen
 
 
 class LowRank(nn.Module):
@@ -45,7 +47,46 @@ class LowRank(nn.Module):
 
     def forward(self, x, valid=None):
         """Returns the branch: ``[..., d_in]`` to ``[..., d_out]``."""
-        return self.b(self.scale * self.a(x))
+        return widen(self.scale * self.a(x), self.b.weight)
+
+    def product(self):
+        """The branch as one matrix, ``[d_out, d_in]``."""
+        return self.b.weight @ (self.scale * self.a.weight)
+
+
+@torch.no_grad()
+def merge(model):
+    """Puts low-rank branches into the weights they stand beside.
+
+    For evaluation: the outputs are the same but for rounding, and the
+    branches cost nothing. Weights stored in bfloat16, which would round the
+    branches away, are left as they are.
+
+    Arguments
+    ---------
+    model : torch.nn.Module
+        A model with ``LoRA`` in it.
+
+    Returns
+    -------
+    callable
+        Takes the branches out again, bit for bit.
+    """
+    originals = []
+    for module in model.modules():
+        if isinstance(module, Adapted) and isinstance(module.block, LowRank):
+            weight = getattr(module.base, "weight", None)  # none of a wrapper
+            if weight is not None and weight.dtype == torch.float32:
+                originals.append((module, weight.data))
+                weight.data = weight + module.block.product()
+                module.merged = True
+    return partial(_restore, originals)
+
+
+def _restore(originals):
+    for module, weight in originals:
+        module.base.weight.data = weight
+        module.merged = False
 
 
 class LoRA:

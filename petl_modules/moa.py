@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from petl_modules.products import widen
+
 
 def draw_experts(d_model, expert, experts):
     """Independently drawn experts.
@@ -99,26 +101,34 @@ class DenseMoA(nn.Module):
         torch.Tensor
             ``[batch, time, d_model]``.
         """
-        weights = self.router(x).softmax(-1, dtype=torch.float32).to(x.dtype)
         if batchable(self.experts):
-            return self._all_at_once(x, weights, valid)
+            return self._all_at_once(x, valid)
+        weights = self._weights(self.router(x))
         return sum(
             weight * expert(x, valid)
             for weight, expert in zip(weights.split(1, -1), self.experts)
         )
 
-    def _all_at_once(self, x, weights, valid):
-        down = [expert.down for expert in self.experts]
+    @staticmethod
+    def _weights(logits):
+        return logits.softmax(-1, dtype=torch.float32).to(logits.dtype)
+
+    def _all_at_once(self, x, valid):
+        experts = len(self.experts)
+        # One product for all that starts from x, the router's among it
+        down = [*(expert.down for expert in self.experts), self.router]
         up = [expert.up for expert in self.experts]
         hidden = F.linear(
             x,
             torch.cat([layer.weight for layer in down]),
             torch.cat([layer.bias for layer in down]),
         )
+        hidden, logits = hidden.tensor_split([-experts], dim=-1)
+        weights = self._weights(logits)
         hidden = self.experts[0].inner(hidden, self.experts, valid)
-        hidden = hidden.unflatten(-1, (len(up), -1)) * weights.unsqueeze(-1)
+        hidden = hidden.unflatten(-1, (experts, -1)) * weights.unsqueeze(-1)
         # The weighted biases come with the same product
-        return F.linear(
+        return widen(
             torch.cat([hidden.flatten(-2), weights], -1),
             torch.cat(
                 [layer.weight for layer in up]
@@ -178,7 +188,9 @@ class SoftMoA(nn.Module):
         if self.scale is not None:
             x = unit_length(x, dim=-1)
             phi = self.scale * unit_length(phi, dim=0)
-        logits = (x @ phi.flatten(1)).float()  # b t (n s)
+        # Laid out so that the gradient of Phi is quick
+        logits = F.linear(x, phi.flatten(1).t().contiguous())
+        logits = logits.float()  # b t (n s)
         combine = logits.softmax(-1).to(x.dtype)
         if valid is not None:
             logits = logits.masked_fill(~valid.unsqueeze(-1), float("-inf"))

@@ -16,6 +16,7 @@ from petl_modules.audio import read_audio
 from petl_modules.checkpoint import WEIGHTS, load_trained
 from petl_modules.files import read_json
 from petl_modules.hparams import dump_yaml, make, parse_yaml
+from petl_modules.lora import merge
 from petl_modules.splits import find_results
 
 
@@ -88,6 +89,7 @@ class Classifier:
         self.model = made["tuned_model"].to(device).eval()
         self.device = device
         load_trained(self.model, self.folder / WEIGHTS)
+        merge(self.model)
 
     @torch.inference_mode()
     def __call__(self, path, top=5):

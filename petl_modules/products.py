@@ -1,0 +1,31 @@
+"""Products with narrow matrices, laid out so that they cost little.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import torch.nn.functional as F
+
+
+def widen(narrow, weight, bias=None):
+    """A linear layer with far fewer inputs than outputs.
+
+    As ``torch.nn.functional.linear``. The copy of the weight, which is small,
+    gives the products of the backward pass the layout in which a CPU takes a
+    half to a fifth of the time.
+
+    Arguments
+    ---------
+    narrow : torch.Tensor
+        ``[..., r]``.
+    weight : torch.Tensor
+        ``[d, r]``.
+    bias : torch.Tensor or None
+        ``[d]``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[..., d]``.
+    """
+    return F.linear(narrow, weight.t().contiguous().t(), bias)
