@@ -83,7 +83,7 @@ class BatchNorm(nn.Module):
             unbiased = variance * count / (count - 1).clamp(min=1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(unbiased, self.momentum)
-            self.num_batches_tracked += 1
+            self.num_batches_tracked.add_(1)
         return mean, variance
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from petl_modules.checkpoint import trained_state
 
+BACKBONE_DTYPES = ("float32", "bfloat16")
 CHOICES = ("none", "biases", "all", "last_<n>")
 
 
@@ -68,6 +69,36 @@ def _last_layers(layers, train_backbone):
     return layers[-int(count) :]
 
 
+def store_frozen(backbone, dtype):
+    """Stores the frozen matrices of a backbone in a type.
+
+    Those of linear layers and convolutions, where bf16 autocast would round
+    them in every step. Norms, embeddings and biases, which are small, stay.
+
+    Arguments
+    ---------
+    backbone : torch.nn.Module
+        See ``petl_modules.backbones``; methods are inserted.
+    dtype : str
+        ``float32`` or ``bfloat16``.
+
+    Raises
+    ------
+    ValueError
+        If it is another type.
+    """
+    if dtype not in BACKBONE_DTYPES:
+        raise ValueError(
+            f"backbone_dtype '{dtype}' is none of: {', '.join(BACKBONE_DTYPES)}"
+        )
+    for module in backbone.modules():
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+            if not module.weight.requires_grad:
+                module.weight.data = module.weight.data.to(
+                    getattr(torch, dtype)
+                )
+
+
 def require_gradients(module):
     """Stops where what should train gets no gradient.
 
@@ -113,7 +144,9 @@ def frozen_digests(model):
     trained = trained_state(model)
     trained = {value.data_ptr() for value in trained.values()}
     return {
-        name: hashlib.sha256(value.cpu().contiguous().numpy()).hexdigest()
+        name: hashlib.sha256(
+            value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        ).hexdigest()
         for name, value in model.state_dict().items()
         if value.data_ptr() not in trained
     }

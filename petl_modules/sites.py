@@ -22,6 +22,10 @@ class Layout:
         Site name to module name, inside a layer.
     outside : dict
         Site name to module name, outside the layers.
+    ffn_output : str
+        The linear layer that a layer's feed-forward ends with.
+    norm_is_last : bool
+        Whether the ``final_norm`` stands behind the layers.
     leading_tokens : int
         How many tokens stand in front of the frames.
     tokens_before_prompts : int
@@ -32,6 +36,8 @@ class Layout:
     layers: str
     in_layer: dict
     outside: dict
+    ffn_output: str
+    norm_is_last: bool
     leading_tokens: int
     tokens_before_prompts: int
 
@@ -49,6 +55,8 @@ AST = Layout(
         "ffn_norm": "layernorm_after",
     },
     outside={"embeddings": "embeddings", "final_norm": "layernorm"},
+    ffn_output="mlp.fc2",
+    norm_is_last=True,
     leading_tokens=2,  # CLS and distillation
     tokens_before_prompts=1,  # CLS
 )
@@ -72,12 +80,16 @@ WAV2VEC2 = Layout(
         "positions": "encoder.pos_conv_embed",
         "final_norm": "encoder.layer_norm",
     },
+    ffn_output="feed_forward.output_dense",
+    norm_is_last=False,
     leading_tokens=0,
     tokens_before_prompts=0,
 )
 _inside = {k: v for k, v in WAV2VEC2.in_layer.items() if "norm" not in k}
 _norms = {"attention_norm": "layer_norm", "ffn_norm": "final_layer_norm"}
-WAV2VEC2_PRE_NORM = replace(WAV2VEC2, in_layer={**_inside, **_norms})
+WAV2VEC2_PRE_NORM = replace(
+    WAV2VEC2, in_layer={**_inside, **_norms}, norm_is_last=True
+)
 
 LAYOUTS = {
     "audio-spectrogram-transformer": AST,

@@ -4,8 +4,10 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+import contextlib
 from functools import partial
 
+import torch
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
@@ -14,9 +16,10 @@ from speechbrain.utils.checkpoints import (
 from torch import nn
 
 from petl_modules.checkpoint import load_trained, save_trained
-from petl_modules.freezing import freeze
+from petl_modules.freezing import freeze, store_frozen
 from petl_modules.insertion import Adapted
 from petl_modules.prompts import PromptTuning
+from petl_modules.recomputation import recomputations
 
 POOLINGS = ("all", "cls", "prompts", "speech", "prompts+speech")
 
@@ -48,6 +51,14 @@ class TunedModel(nn.Module):
     train_norms : bool
         Whether the norms that feed inserted blocks, and the norm outside
         the layers, train along.
+    recompute : str
+        What the backward pass computes again instead of keeping it:
+        ``none``, ``feed_forward`` or ``layer``, see
+        ``petl_modules.recomputation``. The gradients are the same.
+    backbone_dtype : str
+        ``float32``, or ``bfloat16``: the matrices of the frozen layers are
+        stored so, and the backbone computes as under bf16 autocast. What is
+        trained, the norms and the head stay in float32.
 
     Raises
     ------
@@ -65,6 +76,8 @@ class TunedModel(nn.Module):
         pooling="all",
         train_backbone="none",
         train_norms=True,
+        recompute="none",
+        backbone_dtype="float32",
     ):
         super().__init__()
         if pooling not in POOLINGS:
@@ -85,13 +98,15 @@ class TunedModel(nn.Module):
                 f"pooling 'cls': a {backbone.sites.kind} has no CLS token; "
                 "pool 'speech' or 'all'"
             )
+        self.backbone_dtype = backbone_dtype
         names = backbone.sites.parameter_names()
         names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
         # Layers of the backbone that are trained whole
         self.trained_layers = freeze(backbone, train_backbone)
         if train_norms:
             backbone.sites.module("final_norm").requires_grad_()
-        self._insert()
+        self._insert(recompute)
+        store_frozen(backbone, backbone_dtype)
         self.head = nn.Linear(
             backbone.model.config.hidden_size, len(self.labels)
         )
@@ -103,7 +118,7 @@ class TunedModel(nn.Module):
         }
         self._adapted = [m for m in self.modules() if isinstance(m, Adapted)]
 
-    def _insert(self):
+    def _insert(self, recompute):
         """Resolves all sites on the untouched model, then wraps them."""
         sites, model = self.backbone.sites, self.backbone.model
         plan = [
@@ -114,12 +129,14 @@ class TunedModel(nn.Module):
         for _, _, insertion in plan:
             if self.train_norms and insertion.norm:
                 sites.module(insertion.norm).requires_grad_()
+        wraps = [
+            (path, lambda module, i=insertion: i.wrap(module, i.block))
+            for _, path, insertion in plan
+        ]
+        wraps += recomputations(sites, recompute)
         # Deepest first: what lies inside a wrapper must be wrapped before it
-        for _, path, insertion in sorted(plan, key=lambda p: -p[1].count(".")):
-            model.set_submodule(
-                path,
-                insertion.wrap(model.get_submodule(path), insertion.block),
-            )
+        for path, wrap in sorted(wraps, key=lambda w: -w[0].count(".")):
+            model.set_submodule(path, wrap(model.get_submodule(path)))
         paths = {id(module): path for path, module in self.named_modules()}
         # From method and site to the path of the inserted block
         self.inserted = {key: paths[id(i.block)] for key, _, i in plan}
@@ -150,13 +167,34 @@ class TunedModel(nn.Module):
         torch.Tensor
             ``[batch, classes]``.
         """
+        return self.head(self.pooled(inputs, lengths))
+
+    def pooled(self, inputs, lengths=None):
+        """Returns what the head takes, ``[batch, d_model]``.
+
+        Arguments
+        ---------
+        inputs, lengths : torch.Tensor
+            See ``forward``.
+
+        Returns
+        -------
+        torch.Tensor
+        """
         valid = self.backbone.valid(inputs, lengths)
         if valid is not None:
             valid = nn.functional.pad(valid, (self.prompts, 0), value=True)
         for adapted in self._adapted:
             adapted.valid = valid
-        hidden = self.backbone(inputs, lengths)
-        return self.head(self._pool(hidden, valid))
+        with self._precision(inputs.device.type):
+            hidden = self.backbone(inputs, lengths)
+        return self._pool(hidden.float(), valid)
+
+    def _precision(self, device):
+        """Under which the backbone computes."""
+        if self.backbone_dtype == "float32":  # autocast, if it is on, stays on
+            return contextlib.nullcontext()
+        return torch.autocast(device, dtype=torch.bfloat16)
 
     def _pool(self, hidden, valid):
         layout = self.backbone.sites.layout
@@ -174,7 +212,7 @@ class TunedModel(nn.Module):
         hidden = hidden[:, part]
         if valid is None:
             return hidden.mean(1)
-        weight = valid[:, part].unsqueeze(-1).float()  # bf16 cannot count
+        weight = valid[:, part].unsqueeze(-1)
         return (hidden * weight).sum(1) / weight.sum(1)
 
     def count_parameters(self):

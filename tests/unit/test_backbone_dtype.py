@@ -1,0 +1,100 @@
+"""A backbone in bfloat16: bf16 autocast, with the rounding done beforehand."""
+
+import pytest
+import torch
+from test_methods import FILES, FRAMES, LABELS, Kind
+from torch import nn
+
+from petl_modules.backbones import AST
+from petl_modules.freezing import frozen_digests, require_unchanged
+from petl_modules.tuned_model import TunedModel
+
+
+@pytest.fixture(params=["ast", "group", "layer"])
+def kind(request, tiny_ast, tiny_wav2vec2):
+    folders = {"ast": tiny_ast, **tiny_wav2vec2}
+    return Kind(request.param, folders[request.param])
+
+
+def build(kind, case, dtype):
+    torch.manual_seed(0)
+    model = kind.from_yaml(case, backbone_dtype=dtype)
+    torch.manual_seed(2)
+    for path in model.inserted.values():
+        for parameter in model.get_submodule(path).parameters():
+            nn.init.normal_(parameter, std=0.05)
+    return model.eval()
+
+
+def gradients(model, pooled):
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return torch.autograd.grad(
+        model.head(pooled).square().sum(), trained, allow_unused=True
+    )
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_equals_autocast_bit_for_bit(case, kind):
+    model = build(kind, case, "float32")
+    rounded = build(kind, case, "bfloat16")
+    inputs = kind.inputs()
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = model.pooled(inputs)
+    found = rounded.pooled(inputs)
+    assert found.dtype == expected.dtype == torch.float32
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, model.pooled(inputs))
+    for one, other in zip(gradients(rounded, found), gradients(model, expected)):
+        assert one.dtype == torch.float32
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("case", ["bottleneck", "lora", "soft_moa"])
+def test_logits_are_near_those_of_float32(case, tiny_ast):
+    kind = Kind("ast", tiny_ast)
+    inputs = kind.inputs()
+    with torch.no_grad():
+        expected = build(kind, case, "float32")(inputs)
+        found = build(kind, case, "bfloat16")(inputs)
+    assert (found - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+def test_frozen_matrices_alone_are_rounded(tiny_ast):
+    model = build(Kind("ast", tiny_ast), "soft_moa", "bfloat16")
+    rounded = {
+        name for name, p in model.named_parameters() if p.dtype != torch.float32
+    }
+    matrices = {
+        f"{name}.weight"
+        for name, module in model.backbone.named_modules(prefix="backbone")
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and "block" not in name
+    }
+    assert rounded == matrices
+    assert all(
+        p.dtype == torch.float32 for p in model.parameters() if p.requires_grad
+    )
+
+
+def test_what_trains_stays_in_float32(tiny_ast):
+    kind = Kind("ast", tiny_ast)
+    model = kind.from_yaml(
+        "bottleneck", backbone_dtype="bfloat16", train_backbone="last_1"
+    )
+    layers = model.backbone.model.layers
+    assert layers[0].attention.q_proj.weight.dtype == torch.bfloat16
+    assert layers[-1].attention.q_proj.weight.dtype == torch.float32
+
+
+def test_the_guard_of_frozen_weights_reads_bfloat16(tiny_ast):
+    model = build(Kind("ast", tiny_ast), "lora", "bfloat16")
+    digests = frozen_digests(model)
+    require_unchanged(digests, model)
+    weight = model.backbone.model.layers[0].mlp.fc1.weight
+    weight.data[0, 0] += 1
+    with pytest.raises(RuntimeError, match="fc1.weight"):
+        require_unchanged(digests, model)
+
+
+def test_no_such_type(tiny_ast):
+    with pytest.raises(ValueError, match="'float16' is none of: float32"):
+        TunedModel(AST(tiny_ast, FRAMES), LABELS, backbone_dtype="float16")

@@ -1,0 +1,192 @@
+"""Recomputation gives the same gradients, statistics and draws, for less."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from test_methods import CASES, FRAMES, LABELS, Kind
+from torch import nn
+
+from petl_modules.adapters import ConvPass
+from petl_modules.backbones import AST, Wav2Vec2
+from petl_modules.insertion import Adapted, Insert
+from petl_modules.recomputation import Recomputed, Unneeded
+from petl_modules.tuned_model import TunedModel
+
+
+def build(kind, case, recompute, monkeypatch):
+    """A model in training mode, its inserted weights drawn."""
+    insert = TunedModel._insert
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            TunedModel, "_insert", lambda self, _: insert(self, recompute)
+        )
+        model = kind.build(case).train()
+    torch.manual_seed(2)
+    for path in model.inserted.values():
+        for parameter in model.get_submodule(path).parameters():
+            nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+def step(model, inputs, lengths=None):
+    """Loss, gradients by name, buffers by name, of one step."""
+    torch.manual_seed(3)  # dropout
+    model.zero_grad()
+    loss = model(inputs, lengths).square().sum()
+    if loss.requires_grad:
+        loss.backward()
+    inserted = {
+        f"{key}.{name}": parameter.grad
+        for key, path in model.inserted.items()
+        for name, parameter in model.get_submodule(path).named_parameters()
+    }
+    weights = {
+        name: model.get_parameter(path).grad
+        for name, path in model.trained_weights.items()
+    }
+    buffers = {
+        f"{key}.{name}": buffer.clone()
+        for key, path in model.inserted.items()
+        for name, buffer in model.get_submodule(path).named_buffers()
+    }
+    return loss.detach(), {**inserted, **weights}, buffers
+
+
+@pytest.fixture(params=["ast", "layer"])
+def kind(request, tiny_ast, tiny_wav2vec2):
+    folders = {"ast": tiny_ast, **tiny_wav2vec2}
+    return Kind(request.param, folders[request.param])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_and_statistics_are_the_same(case, kind, monkeypatch):
+    inputs = kind.inputs()
+    lengths = torch.tensor([0.6, 1.0]) if kind.speech else None
+    expected = step(build(kind, case, "none", monkeypatch), inputs, lengths)
+    for choice in ("feed_forward", "layer"):
+        model = build(kind, case, choice, monkeypatch)
+        assert any(isinstance(m, Recomputed) for m in model.modules())
+        found = step(model, inputs, lengths)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def kept_bytes(model, inputs):
+    """What a forward keeps for the backward, weights excluded."""
+    weights = {
+        p.untyped_storage().data_ptr() for p in model.parameters()
+    }
+    kept = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+        loss = model(inputs).sum()
+    del loss
+    return sum(size for size, _ in kept.values())
+
+
+@pytest.mark.parametrize("case", ["bottleneck", "conformer"])
+def test_less_is_kept(case, tiny_ast):
+    kind = Kind("ast", tiny_ast)
+    kept = {
+        choice: kept_bytes(
+            kind.from_yaml(case, recompute=choice).train(), kind.inputs()
+        )
+        for choice in ("none", "feed_forward", "layer")
+    }
+    assert kept["feed_forward"] < 0.7 * kept["none"]
+    assert kept["layer"] < 0.25 * kept["none"]
+
+
+def test_the_last_product_is_not_computed_again(tiny_ast):
+    model = Kind("ast", tiny_ast).from_yaml("bottleneck", recompute="layer")
+    calls = []
+    last = [m for m in model.modules() if isinstance(m, Unneeded)]
+    assert len(last) == model.backbone.sites.n_layers
+    for module in last:
+        module.base.register_forward_hook(lambda *_: calls.append(1))
+    model(torch.randn(2, FRAMES, 128)).sum().backward()
+    assert len(calls) == len(last)
+
+
+def test_trained_last_products_are_not_kept(tiny_ast):
+    model = Kind("ast", tiny_ast).from_yaml(
+        "full_finetuning", recompute="layer"
+    )
+    assert not any(isinstance(m, Unneeded) for m in model.modules())
+
+
+def test_another_forward_may_come_in_between(tiny_wav2vec2):
+    """The mask of the first one holds for its second pass."""
+    gradients = []
+    for recompute in ("none", "layer"):
+        torch.manual_seed(0)
+        model = TunedModel(
+            Wav2Vec2(tiny_wav2vec2["layer"]),
+            LABELS,
+            [Insert(at=["ffn"], block=ConvPass)],
+            train_norms=False,
+            pooling="speech",
+            recompute=recompute,
+        ).eval()
+        for path in model.inserted.values():
+            nn.init.normal_(model.get_submodule(path).up.weight, std=0.1)
+        waveforms = torch.randn(2, 5_000)
+        loss = model(waveforms, torch.tensor([0.4, 1.0])).square().sum()
+        model(waveforms)  # nothing is padded
+        loss.backward()
+        gradients.append(
+            [p.grad for p in model.parameters() if p.requires_grad]
+        )
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-6)
+
+
+def test_evaluation_keeps_nothing_to_recompute(tiny_ast, monkeypatch):
+    model = Kind("ast", tiny_ast).from_yaml("soft_moa", recompute="layer")
+    monkeypatch.setattr("petl_modules.recomputation.checkpoint", None)
+    with torch.no_grad():
+        model(torch.randn(1, FRAMES, 128))
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, "pickle"])
+def test_copies_are_independent(duplicate, tiny_ast):
+    model = Kind("ast", tiny_ast).from_yaml("conformer", recompute="layer")
+    if duplicate == "pickle":
+        twin = pickle.loads(pickle.dumps(model))
+    else:
+        twin = duplicate(model)
+    inputs = torch.randn(2, FRAMES, 128)
+    before = model.eval()(inputs)
+    for module in twin.modules():
+        if isinstance(module, Adapted):
+            nn.init.normal_(module.block.pointwise_out.weight)
+    assert torch.equal(model(inputs), before)
+    assert not torch.equal(twin.eval()(inputs), before)
+
+
+@pytest.mark.parametrize("choice", ["feed_forward", "layer"])
+@pytest.mark.parametrize("case", ["conformer", "soft_moa"])
+def test_compiles_without_a_graph_break(case, choice, tiny_ast):
+    kind = Kind("ast", tiny_ast)
+    model = kind.from_yaml(case, recompute=choice).train()
+    inputs = kind.inputs()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    found = torch.autograd.grad(compiled(inputs).square().sum(), trained)
+    expected = torch.autograd.grad(model(inputs).square().sum(), trained)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for name, buffer in model.named_buffers():
+        if name.endswith("num_batches_tracked"):
+            assert buffer == 2, name
+
+
+def test_no_such_choice(tiny_ast):
+    with pytest.raises(ValueError, match="recompute 'all' is none of: none"):
+        TunedModel(AST(tiny_ast, FRAMES), LABELS, recompute="all")
