@@ -5,14 +5,21 @@ Authors
 """
 
 import contextlib
+import json
+import os
 from functools import partial
-from pathlib import Path
 
+import numpy as np
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from petl_modules.audio import AudioError, read_audio
+
+
+def audio_path(data_folder, wav):
+    """The file of a record's ``wav``, ``{data_root}/...``."""
+    return os.path.join(data_folder, wav.removeprefix("{data_root}/"))
 
 
 def load_features(features, data_folder, wav):
@@ -33,7 +40,7 @@ def load_features(features, data_folder, wav):
     torch.Tensor
         ``[time, ...]``.
     """
-    path = Path(data_folder, wav.removeprefix("{data_root}/"))
+    path = audio_path(data_folder, wav)
     with one_thread():
         return features(read_audio(path, features.sample_rate))
 
@@ -95,10 +102,47 @@ def encode_label(labels, label):
     return torch.tensor([labels.index(label)])
 
 
-def make_datasets(parts, data_folder, features, labels, skip_bad_audio=False):
+class ClipDataset(DynamicItemDataset):
+    """A dataset whose records lie in one piece of memory.
+
+    A loader's worker gets a copy of each page with a Python object that it
+    looks at, and would end up with one of all records.
+
+    Arguments
+    ---------
+    records : dict
+        Plain data by id.
+    pipeline : list of dict
+        See SpeechBrain's ``DynamicItemDataset``.
+    output_keys : list of str
+        See there.
+
+    Example
+    -------
+    >>> ClipDataset({"a/1": {"label": "cat"}}, [], ["id", "label"])[0]
+    {'id': 'a/1', 'label': 'cat'}
+    """
+
+    def __init__(self, records, pipeline, output_keys):
+        super().__init__(records, pipeline, output_keys)
+        self.texts, ends = bytearray(), [0]
+        for key, record in records.items():
+            self.texts += json.dumps({"id": key, **record}).encode()
+            ends.append(len(self.texts))
+        self.ends = np.array(ends)
+
+    def __getitem__(self, index):
+        start, end = self.ends[index : index + 2]
+        return self.pipeline.compute_outputs(json.loads(self.texts[start:end]))
+
+
+def make_datasets(
+    parts, data_folder, features, labels, skip_bad_audio=False, cache=None
+):
     """SpeechBrain datasets of features and targets.
 
-    Features are computed when a clip is fetched, in the loader's workers.
+    Features are computed when a clip is fetched, in the loader's workers, or
+    read from a cache, which is filled first.
 
     Arguments
     ---------
@@ -113,18 +157,31 @@ def make_datasets(parts, data_folder, features, labels, skip_bad_audio=False):
     skip_bad_audio : bool
         Whether a clip that cannot be read is left out (see ``collate``)
         instead of ending the run.
+    cache : petl_modules.feature_cache.FeatureCache or None
+        A cache of these features.
 
     Returns
     -------
     dict
         A ``DynamicItemDataset`` a part, with ``id``, ``features`` and
         ``target`` (``[1]``, the class index).
+
+    Raises
+    ------
+    ValueError
+        If the cache is one of other features, or cannot be filled.
     """
     load = try_features if skip_bad_audio else load_features
+    load = partial(load, features, data_folder)
+    if cache is not None:
+        if cache.features is not features:
+            raise ValueError("the feature cache is one of other features")
+        records = {k: r for part in parts.values() for k, r in part.items()}
+        load = cache.fill(records, data_folder, skip_bad_audio)
     # No closures: workers that are started afresh must be able to pickle it
     pipeline = [
         {
-            "func": partial(load, features, data_folder),
+            "func": load,
             "takes": "wav",
             "provides": "features",
         },
@@ -135,8 +192,6 @@ def make_datasets(parts, data_folder, features, labels, skip_bad_audio=False):
         },
     ]
     return {
-        part: DynamicItemDataset(
-            records, pipeline, output_keys=["id", "features", "target"]
-        )
+        part: ClipDataset(records, pipeline, ["id", "features", "target"])
         for part, records in parts.items()
     }

@@ -20,6 +20,9 @@ FREE_KEYS = {
     "few_shot_draws",
     "download",
     "num_workers",
+    "pin_memory",
+    "recompute",  # the gradients are the same
+    "feature_cache",  # so are the features
     "output_folder",
     "manifest_folder",
 }
@@ -28,6 +31,7 @@ FREE_KEYS = {
 LEAST = {
     "number_of_epochs": 1,
     "batch_size": 1,
+    "test_batch_size": 1,
     "grad_accumulation_factor": 1,
     "nonfinite_patience": 0,
     "num_workers": 0,
@@ -64,6 +68,21 @@ def check_values(settings):
     if precision not in ("fp32", "bf16", "fp16"):
         raise HparamsError(
             f"precision '{precision}' is none of: fp32, bf16, fp16"
+        )
+    if precision == "fp16" and settings["backbone_dtype"] != "float32":
+        raise HparamsError(
+            "precision fp16 and backbone_dtype bfloat16 do not go together: "
+            "take precision bf16 or fp32"
+        )
+    dtype = settings["feature_cache_dtype"]
+    if dtype not in ("float32", "float16"):
+        raise HparamsError(
+            f"feature_cache_dtype '{dtype}' is none of: float32, float16"
+        )
+    if dtype == "float16" and not settings["feature_cache"]:
+        raise HparamsError(
+            "feature_cache_dtype float16 is for a cache, and there is none: "
+            "name its folder with --feature_cache DIR"
         )
     if not 0 <= seed < 2**32:
         raise HparamsError(f"seed {seed} is not in 0 .. 2**32 - 1")

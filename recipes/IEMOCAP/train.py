@@ -32,8 +32,12 @@ from petl_modules.experiment import (
     plain_errors,
     traceback_in_log,
 )
+from petl_modules.feature_cache import FeatureCache
 from petl_modules.freezing import gradients_are_finite, require_gradients
 from petl_modules.hparams import make
+from petl_modules.linear_probe import pool_once
+from petl_modules.lora import merge
+from petl_modules.loss_watch import LossWatch
 from petl_modules.manifest import read_manifest
 from petl_modules.order import counted_seed
 from petl_modules.selection import (
@@ -53,7 +57,7 @@ class IEMOCAPBrain(sb.Brain):
 
     def compute_forward(self, batch, stage):
         """Returns the logits, ``[batch, classes]``."""
-        batch = batch.to(self.device)
+        batch = batch.to(self.device, non_blocking=True)
         features, lengths = batch.features
         if stage == sb.Stage.TRAIN:
             features = self.hparams.augment(features)
@@ -68,7 +72,7 @@ class IEMOCAPBrain(sb.Brain):
         count, weight, counted = len(losses), 1 / len(losses), losses
         if stage == sb.Stage.TRAIN:
             count, weight = self.train_sampler.share(self.step)
-            # check_loss_isfinite stops at others, or leaves them out
+            # The watch stops at others, or they are left out
             counted = losses.nan_to_num(0.0, 0.0, 0.0)
         self.tally.skipped.update(batch.skipped)
         self.clips = batch.id[:count]
@@ -92,6 +96,8 @@ class IEMOCAPBrain(sb.Brain):
         )
         self.tally = Tally(self.hparams.labels, self.hparams.metrics)
         self.stopwatch = Stopwatch()
+        lazy = self.device != "cpu" and not self.nonfinite_patience
+        self.watch = LossWatch(self.nonfinite_patience, 20 if lazy else 1)
         for name in ("optimizer", "schedule", "tally", "stopwatch"):
             self.checkpointer.add_recoverable(name, getattr(self, name))
 
@@ -108,23 +114,38 @@ class IEMOCAPBrain(sb.Brain):
             return False
         if self.step == self.steps_per_epoch:
             return False
-        return super()._should_save_intra_epoch_ckpt(*times)
+        if not super()._should_save_intra_epoch_ckpt(*times):
+            return False
+        self.watch.look()
+        return True
 
-    def check_loss_isfinite(self, loss):
-        """Names the clips of a loss that is not finite."""
-        if torch.isfinite(loss):
-            return
-        self.nonfinite_count += 1
-        told = (
-            f"the loss is {loss.item()} in step {self.step} of epoch "
-            f"{self.train_sampler.epoch}; its clips: {', '.join(self.clips)}. "
-        )
-        if self.nonfinite_count > self.nonfinite_patience:
-            raise ValueError(
-                f"{told}Try a smaller lr, or --precision fp32; "
-                "--nonfinite_patience N leaves out N such steps of an epoch"
-            )
-        logger.warning(f"{told}Nothing is learnt from this step")
+    def fit_batch(self, batch):
+        """Takes a step as SpeechBrain does, without waiting for the device."""
+        should_step = self.step % self.grad_accumulation_factor == 0
+        self.on_fit_batch_start(batch, should_step)
+        with self.no_sync(not should_step):
+            with self.training_ctx:
+                outputs = self.compute_forward(batch, sb.Stage.TRAIN)
+                loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
+            step = f"step {self.step} of epoch {self.train_sampler.epoch}"
+            self.watch.add(step, self.clips, loss)
+            loss = loss / self.grad_accumulation_factor
+            self.scaler.scale(loss).backward()
+        if should_step:
+            self.optimizers_step()
+        self.on_fit_batch_end(batch, outputs, loss, should_step)
+        return loss.detach()
+
+    def update_average(self, loss, avg_loss):
+        """Returns the mean loss for the progress bar."""
+        return self.watch.mean
+
+    @torch.inference_mode()
+    def evaluate_batch(self, batch, stage):
+        """Returns the loss of a batch, which stays on the device."""
+        with self.evaluation_ctx:
+            outputs = self.compute_forward(batch, stage)
+            return self.compute_objectives(outputs, batch, stage)
 
     def optimizers_step(self):
         """Updates, once every trained parameter has a gradient."""
@@ -144,9 +165,16 @@ class IEMOCAPBrain(sb.Brain):
         """Starts counting, or goes on within an epoch."""
         if stage != sb.Stage.TRAIN or self.step == 0:
             self.tally.reset()
+        if stage == sb.Stage.TRAIN:
+            self.watch.reset()
+        else:
+            self.unmerge = merge(self.hparams.tuned_model)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the stage and, after an epoch's last one, saves."""
+        self.watch.look()
+        if stage != sb.Stage.TRAIN:
+            self.unmerge()
         stats = self.tally.result(shared_out=stage == sb.Stage.TRAIN)
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
@@ -221,12 +249,21 @@ def run_fold(experiment, fold, labels):
         hyperparams_to_save=experiment.file,
         overrides=overrides,
     )
+    cache = None
+    if hparams["feature_cache"]:
+        cache = FeatureCache(
+            hparams["feature_cache"],
+            hparams["features"],
+            hparams["feature_cache_dtype"],
+            hparams["num_workers"],
+        )
     datasets = make_datasets(
         fold.parts,
         hparams["data_folder"],
         hparams["features"],
         labels,
         hparams["skip_bad_audio"],
+        cache,
     )
     brain = IEMOCAPBrain(
         modules=hparams["modules"],
@@ -235,6 +272,8 @@ def run_fold(experiment, fold, labels):
         run_opts=experiment.run_opts,
         checkpointer=hparams["checkpointer"],
     )
+    if hparams["pool_once"]:
+        datasets = pool_once(brain, datasets, hparams["test_loader"])
     brain.train_sampler = hparams["train_batches"](len(datasets["train"]))
     train_loader = make_dataloader(
         datasets["train"],

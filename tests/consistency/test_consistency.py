@@ -207,6 +207,7 @@ OF_THE_DATASET = {
     "frames",
     "seconds",
     "batch_size",
+    "test_batch_size",
     "number_of_epochs",
     "augment",
     "metrics",
@@ -388,7 +389,7 @@ def test_optimizer_is_that_of_the_protocol(file):
     made = make(merged(file), ["opt_class"])["opt_class"]
     expected = {"betas": (0.9, 0.98), "eps": 1e-6, "weight_decay": 0.1}
     assert made.func is torch.optim.AdamW
-    assert made.keywords == {"lr": 1e-3, **expected}
+    assert made.keywords == {"lr": 1e-3, "fused": True, **expected}
 
 
 @every_base

@@ -352,7 +352,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(esc50, words, tmp_path):
         esc50.main(line)
     assert not any(tmp_path.rglob("result.json"))
     log = (tmp_path / "fold1" / "log.txt").read_text()
-    assert "Traceback" in log and "check_loss_isfinite" in log
+    assert "Traceback" in log and "loss_watch" in log
 
 
 def test_interruption_by_hand_is_told_in_a_line(
