@@ -1,68 +1,80 @@
 """Time and memory of one training step, against the floor.
 
-    python benchmarks/step.py --methods soft_moa,lora --batch 8 --frames 500
+    python benchmarks/step.py --methods soft_moa,lora --batch 8 --frames 100
+    python benchmarks/step.py --methods lora:rank=64,lora:recompute=layer
+    python benchmarks/step.py --methods lora --memory 4GiB
 
 The floor is what no method that adapts the first layer can go below: the
-frozen forward and the backward to the first layer's input (patch embedding
-excluded), measured in the same process, step by step in turn. Weights are
-random, of AST-base's sizes. Each method runs in a process of its own, for its
-peak memory.
+frozen forward in float32 and the backward to the first layer's input (what
+stands in front of it excluded), measured in the same process, step by step in
+turn. Weights are random, of the published sizes. Each method runs in a process
+of its own, for its peak memory; ``name:key=value`` changes keys of its YAML
+file.
 
 Authors
  * The PETL audio recipes team 2026
 """
 
 import argparse
+import contextlib
 import json
 import os
-import platform
+import re
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the recipes do
-
+import common  # isort: skip, first: it prepares the path
 import torch
 from torch import nn
-from transformers import ASTConfig, ASTModel
 
-from petl_modules.backbones import AST
-from petl_modules.checkpoint import versions
-from petl_modules.hparams import dump_yaml, make, merge
+from petl_modules.backbones import AST, Wav2Vec2
+from petl_modules.hparams import dump_yaml, make, merge, parse_yaml
 
-HPARAMS = ROOT / "recipes" / "ESC50" / "hparams"
 COLUMNS = {
-    "method": "{method}",
+    "method": "{name}",
     "trained": "{trainable_parameters:,}",
     "s/step": "{seconds:.2f}",
     "floor s": "{floor_seconds:.2f}",
     "ratio": "{ratio_to_floor:.2f}",
+    "forward s": "{forward_seconds:.2f}",
     "saved MiB": "{saved_mib:.0f}",
+    "ratio ": "{saved_ratio:.2f}",
     "peak MiB": "{peak_mib:.0f}",
+}
+MEMORY_COLUMNS = {
+    "method": "{name}",
+    "largest batch": "{largest_batch}",
+    "peak MiB": "{peak_mib:.0f}",
+    "one more: MiB": "{next_peak_mib:.0f}",
 }
 
 
-def write_ast_base(folder):
-    """Writes an AST of the original's sizes with random weights."""
-    torch.manual_seed(0)
-    model = ASTModel(ASTConfig())
-    nn.init.normal_(model.embeddings.position_embeddings, std=0.02)
-    model.save_pretrained(folder)
+def saved_bytes(step, module):
+    """Bytes that a step's forward keeps for its backward.
 
+    Arguments
+    ---------
+    step : callable
+        Returns the loss.
+    module : torch.nn.Module
+        Its parameters do not count: they are there anyway.
 
-def saved_bytes(step):
-    """Bytes that a step's forward keeps for its backward, weights excluded."""
+    Returns
+    -------
+    int
+    """
+    weights = {
+        parameter.untyped_storage().data_ptr()
+        for parameter in module.parameters()
+    }
     kept = {}
 
     def note(tensor):
-        if not isinstance(tensor, nn.Parameter):
-            storage = tensor.untyped_storage()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -72,139 +84,245 @@ def saved_bytes(step):
     return sum(kept.values())
 
 
-def floor_step(backbone, inputs):
-    """Returns the forward of the floor."""
-    backbone.requires_grad_(False).eval()
-    backbone.model.embeddings.register_forward_hook(
-        lambda module, args, out: out.detach().requires_grad_()
-    )
-    return lambda: backbone(inputs).mean(1).square().sum()
+def parse_method(text):
+    """Splits ``name:key=value:key=value``.
 
-
-def method_step(model, inputs):
-    """Returns the forward of a tuned model with its loss."""
-    targets = torch.arange(len(inputs)) % len(model.labels)
-    model.train()
-    return lambda: nn.functional.cross_entropy(model(inputs), targets)
-
-
-def measure(method, backbone, batch, frames, repeats):
-    """One row of the table, in this process.
-
-    Arguments
-    ---------
-    method : str
-        Stem of a YAML file of the ESC50 recipe.
-    backbone : str
-        Folder of the backbone.
-    batch : int
-        Clips a step.
-    frames : int
-        Frames a clip.
-    repeats : int
-        Steps of which the median counts.
-
-    Returns
+    Example
     -------
-    dict
+    >>> parse_method("soft_moa:experts=15")
+    ('soft_moa', {'experts': 15})
     """
+    name, *changes = text.split(":")
+    pairs = (change.partition("=")[::2] for change in changes)
+    return name, {key: parse_yaml(value, text) for key, value in pairs}
+
+
+def make_model(chosen):
+    """The tuned model of the first of the chosen methods, and inputs."""
+    name, changes = parse_method(chosen.methods)
+    folder = common.HPARAMS[chosen.kind]
+    base = None if chosen.kind == "ast" else "wav2vec2.yaml"
+    tree = merge(folder / f"{name}.yaml", base)
+    unknown = sorted(changes.keys() - tree.keys())
+    if unknown:
+        raise SystemExit(f"error: {name}.yaml has no key '{unknown[0]}'")
     labels = [str(label) for label in range(50)]
-    tree = merge(HPARAMS / f"{method}.yaml")
-    tree.update(backbone=backbone, frames=frames, labels=labels)
+    tree.update(backbone=chosen.backbone, labels=labels, **changes)
+    if chosen.kind == "ast":
+        tree["frames"] = chosen.frames
     model = make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
+    return model.to(chosen.device), make_inputs(chosen)
+
+
+def make_inputs(chosen):
+    """Random spectrograms or waveforms."""
+    shape = (chosen.frames, 128)
+    if chosen.kind == "wav2vec2":
+        shape = (chosen.frames * 160,)
+    return torch.randn(chosen.batch, *shape, device=chosen.device)
+
+
+def make_floor(chosen):
+    """The frozen backbone, and the forward of its step."""
+    if chosen.kind == "ast":
+        backbone = AST(chosen.backbone, chosen.frames)
+    else:
+        backbone = Wav2Vec2(chosen.backbone)
+    backbone = backbone.requires_grad_(False).eval().to(chosen.device)
+
+    def enter(layer, args):
+        return (args[0].detach().requires_grad_(), *args[1:])
+
+    backbone.sites.module("layers.0").register_forward_pre_hook(enter)
+    run = torch.compile(backbone) if chosen.compile else backbone
+    inputs = make_inputs(chosen)
+    return backbone, lambda: run(inputs).mean(1).square().sum()
+
+
+def make_step(model, inputs, chosen):
+    """The forward of a training step with its loss, and the whole update."""
+    targets = torch.arange(len(inputs), device=chosen.device) % 50
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-4)
-    inputs = torch.randn(
-        batch, frames, model.backbone.model.config.num_mel_bins
-    )
-    step = method_step(model, inputs)
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    run = torch.compile(model.train()) if chosen.compile else model.train()
+
+    def forward():
+        with precision(chosen):
+            return nn.functional.cross_entropy(run(inputs), targets)
 
     def update():
         optimizer.zero_grad(set_to_none=True)
-        step().backward()
+        forward().backward()
         optimizer.step()
 
+    return forward, update
+
+
+def precision(chosen):
+    """bf16 autocast where it is chosen."""
+    if chosen.precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(torch.device(chosen.device).type, torch.bfloat16)
+
+
+def peak_bytes(chosen):
+    """The most memory so far: of the device, on a CPU of this process."""
+    if torch.device(chosen.device).type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure(chosen):
+    """One row of the table, in this process."""
+    name, changes = parse_method(chosen.methods)
+    model, inputs = make_model(chosen)
+    forward, update = make_step(model, inputs, chosen)
+    row = {"name": chosen.methods, "method": name, "changes": changes}
+    row.update(batch=chosen.batch, frames=chosen.frames)
+    row.update(model.count_parameters())
     update()  # the first one allocates
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    floor = floor_step(AST(backbone, frames), inputs)
-    times = {"method": [], "floor": []}
-    floor().backward()
-    for _ in range(repeats):
-        for name, run in (
-            ("floor", lambda: floor().backward()),
-            ("method", update),
-        ):
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    pairs = zip(times["method"], times["floor"])
-    return {
-        "method": method,
-        "batch": batch,
-        "frames": frames,
-        "seconds": statistics.median(times["method"]),
-        "floor_seconds": statistics.median(times["floor"]),
-        "ratio_to_floor": statistics.median(m / f for m, f in pairs),
-        "saved_bytes": saved_bytes(step),
-        "floor_saved_bytes": saved_bytes(floor),
-        "peak_bytes": peak,
-        **model.count_parameters(),
+    update()
+    row["peak_bytes"] = peak_bytes(chosen)
+    if chosen.memory:
+        return row
+    backbone, floor = make_floor(chosen)
+
+    @torch.inference_mode()
+    def evaluate():
+        model.eval()
+        with precision(chosen):
+            model(inputs)
+        model.train()
+
+    runs = {
+        "floor": lambda: floor().backward(),
+        "method": update,
+        "forward": evaluate,
     }
+    times = common.interleaved(runs, chosen.repeats, chosen.device)
+    row["seconds"] = statistics.median(times["method"])
+    row["floor_seconds"] = statistics.median(times["floor"])
+    row["ratio_to_floor"] = common.ratio(times, "method", "floor")
+    row["forward_seconds"] = statistics.median(times["forward"])
+    if not chosen.compile:  # whose hooks do not see what is kept
+        row["saved_bytes"] = saved_bytes(forward, model)
+        row["floor_saved_bytes"] = saved_bytes(floor, backbone)
+    return row
 
 
-def table(rows):
-    """The rows as a Markdown table."""
-    lines = [list(COLUMNS), ["---"] + ["---:"] * (len(COLUMNS) - 1)]
-    for row in rows:
-        mib = {
-            "saved_mib": row["saved_bytes"] / 2**20,
-            "peak_mib": row["peak_bytes"] / 2**20,
-        }
-        lines.append([c.format(**row, **mib) for c in COLUMNS.values()])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def in_a_process(chosen, backbone, method, batch):
+    """A row, measured in a fresh process."""
+    names = ("kind", "frames", "repeats", "threads", "device", "precision")
+    words = [f"--{name}={getattr(chosen, name)}" for name in names]
+    words += [f"--methods={method}", f"--backbone={backbone}"]
+    words += [f"--batch={batch}", "--row"]
+    words += ["--compile"] if chosen.compile else []
+    words += [f"--memory={chosen.memory}"] if chosen.memory else []
+    words = [sys.executable, __file__, *words]
+    out = subprocess.run(words, stdout=subprocess.PIPE, text=True)
+    if out.returncode:
+        return None
+    row = json.loads(out.stdout.splitlines()[-1])
+    for key in ("saved", "floor_saved", "peak"):
+        if f"{key}_bytes" in row:
+            row[f"{key}_mib"] = row[f"{key}_bytes"] / 2**20
+    if "saved_bytes" in row:
+        row["saved_ratio"] = row["saved_bytes"] / row["floor_saved_bytes"]
+    return row
 
 
-def main():
+def largest_batch(chosen, backbone, method):
+    """The largest batch whose steps stay within the memory, by trying."""
+    limit = read_size(chosen.memory)
+    peaks = {}
+
+    def fits(batch):
+        if batch not in peaks:
+            row = in_a_process(chosen, backbone, method, batch)
+            peaks[batch] = row["peak_bytes"] if row else float("inf")
+            print(f"  {method}, batch {batch}: {peaks[batch] / 2**20:.0f} MiB")
+        return peaks[batch] <= limit
+
+    low, high = 0, 1
+    while fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:  # the peak grows nearly in a straight line
+        middle = (low + high) // 2
+        if low and peaks[high] < float("inf"):
+            slope = (peaks[high] - peaks[low]) / (high - low)
+            middle = low + int((limit - peaks[low]) / slope)
+            middle = min(max(middle, low + 1), high - 1)
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    row = {"name": method, "method": parse_method(method)[0]}
+    row.update(frames=chosen.frames, largest_batch=low)
+    if low:
+        row["peak_mib"] = peaks[low] / 2**20
+    return {**row, "next_peak_mib": peaks[high] / 2**20}
+
+
+def read_size(text):
+    """Bytes from ``4GiB`` or ``500MiB``."""
+    found = re.fullmatch(r"([\d.]+)\s*(G|M)iB", text)
+    if not found:
+        raise SystemExit(f"error: --memory {text}: write 4GiB or 500MiB")
+    return float(found[1]) * 2 ** {"G": 30, "M": 20}[found[2]]
+
+
+def read_arguments():
     """The command line."""
-    stems = sorted(path.stem for path in HPARAMS.glob("*.yaml"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    stems = sorted(p.stem for p in common.HPARAMS["ast"].glob("*.yaml"))
     parser.add_argument("--methods", default=",".join(stems))
+    parser.add_argument("--kind", choices=common.HPARAMS, default="ast")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--frames", type=int, default=500)
+    parser.add_argument("--frames", type=int, default=500, help="of 10 ms")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    cuda = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=cuda)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--memory", help="find the largest batch: 4GiB")
     parser.add_argument("--backbone", help="folder; default: random weights")
     parser.add_argument("--json", metavar="FILE", help="write the rows there")
     parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    methods = chosen.methods.split(",")
-    unknown = sorted(set(methods) - set(stems))
-    if unknown:
-        parser.error(f"no method {unknown[0]}; there are: {', '.join(stems)}")
+    for method in chosen.methods.split(","):
+        if parse_method(method)[0] not in stems:
+            parser.error(f"no method {method}; there are: {', '.join(stems)}")
     torch.set_num_threads(chosen.threads)
-    sizes = (chosen.batch, chosen.frames, chosen.repeats)
+    return chosen
+
+
+def main():
+    """Measures each method in a process of its own."""
+    chosen = read_arguments()
     if chosen.row:
-        print(json.dumps(measure(methods[0], chosen.backbone, *sizes)))
+        print(json.dumps(measure(chosen)))
         return
+    columns = MEMORY_COLUMNS if chosen.memory else COLUMNS
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        backbone = chosen.backbone
-        if not backbone:
-            backbone = scratch
-            write_ast_base(scratch)
-        for method in methods:
-            names = ("batch", "frames", "repeats", "threads")
-            sizes = [f"--{name}={getattr(chosen, name)}" for name in names]
-            words = [f"--methods={method}", f"--backbone={backbone}", "--row"]
-            words = [sys.executable, __file__, *words, *sizes]
-            out = subprocess.run(words, stdout=subprocess.PIPE, check=True)
-            rows.append(json.loads(out.stdout.splitlines()[-1]))
-            print(table(rows[-1:]).splitlines()[-1], flush=True)
-    print(f"\n{table(rows)}")
-    if chosen.json:
-        machine = f"{platform.machine()}, {chosen.threads} threads"
-        report = {"machine": machine, "versions": versions(), "rows": rows}
-        Path(chosen.json).write_text(json.dumps(report, indent=2) + "\n")
+        backbone = chosen.backbone or scratch
+        if not chosen.backbone:
+            common.write_backbone(chosen.kind, scratch)
+        for method in chosen.methods.split(","):
+            if chosen.memory:
+                row = largest_batch(chosen, backbone, method)
+            else:
+                row = in_a_process(chosen, backbone, method, chosen.batch)
+            if row is None:
+                sys.exit(f"error: {method} could not be measured, see above")
+            rows.append(row)
+            print(common.table([row], columns).splitlines()[-1], flush=True)
+    print(f"\n{common.table(rows, columns)}")
+    facts = ("kind", "precision", "compile", "memory")
+    common.write_report(
+        chosen.json,
+        rows,
+        chosen.device,
+        **{fact: getattr(chosen, fact) for fact in facts},
+    )
 
 
 if __name__ == "__main__":

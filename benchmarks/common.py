@@ -1,0 +1,152 @@
+"""What the benchmarks share: backbones, clocks, tables, files.
+
+Importing it puts the repository on the path and lets waiting CPU threads
+sleep, as the recipes do: import it before torch.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+from torch import nn
+from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
+
+from petl_modules.checkpoint import versions
+
+HPARAMS = {
+    "ast": ROOT / "recipes" / "ESC50" / "hparams",
+    "wav2vec2": ROOT / "recipes" / "GSC" / "hparams",
+}
+
+
+def write_backbone(kind, folder):
+    """Writes an encoder of the published sizes with random weights.
+
+    Arguments
+    ---------
+    kind : str
+        ``ast`` (AST-base) or ``wav2vec2`` (wav2vec 2.0 base).
+    folder : str
+        Where the Hugging Face files go.
+    """
+    torch.manual_seed(0)
+    if kind == "ast":
+        model = ASTModel(ASTConfig())
+        nn.init.normal_(model.embeddings.position_embeddings, std=0.02)
+    else:
+        model = Wav2Vec2Model(Wav2Vec2Config())
+    model.save_pretrained(folder)
+
+
+def wait_for(device):
+    """Waits until a device has done what it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+def interleaved(runs, repeats, device="cpu"):
+    """Times some functions in turn.
+
+    Arguments
+    ---------
+    runs : dict
+        From name to function.
+    repeats : int
+        How often each is called, after a first call that does not count.
+    device : str
+        Where they compute.
+
+    Returns
+    -------
+    dict
+        From name to its list of seconds.
+    """
+    for run in runs.values():
+        run()
+    times = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            wait_for(device)
+            start = time.perf_counter()
+            run()
+            wait_for(device)
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def ratio(times, one, other):
+    """Median over the rounds of the ratio of two entries of ``times``."""
+    return statistics.median(a / b for a, b in zip(times[one], times[other]))
+
+
+def machine(device="cpu"):
+    """A line that says what was measured on."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"{model}, {torch.get_num_threads()} threads"
+
+
+def table(rows, columns):
+    """The rows as a Markdown table.
+
+    Arguments
+    ---------
+    rows : list of dict
+        The measurements.
+    columns : dict
+        From heading to a format such as ``{seconds:.2f}``. A row that lacks
+        the value has a dash there.
+
+    Returns
+    -------
+    str
+    """
+    lines = [list(columns), ["---"] + ["---:"] * (len(columns) - 1)]
+    for row in rows:
+        cells = []
+        for form in columns.values():
+            try:
+                cells.append(form.format(**row))
+            except (KeyError, TypeError):
+                cells.append("-")
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_report(path, rows, device="cpu", **facts):
+    """Writes the rows with machine and versions as JSON.
+
+    Arguments
+    ---------
+    path : str or None
+        The file. None: nothing is written.
+    rows : list of dict
+        The measurements.
+    device : str
+        Where they were made.
+    **facts : object
+        What else belongs to them.
+    """
+    if path:
+        report = {"machine": machine(device), "versions": versions(), **facts}
+        text = json.dumps({**report, "rows": rows}, indent=2) + "\n"
+        Path(path).write_text(text, encoding="utf-8")

@@ -1,0 +1,263 @@
+"""Speed and memory of the way from audio files to batches.
+
+    python benchmarks/data.py --clips 1000 --seconds 5 --rate 44100
+    python benchmarks/data.py --gsc    # memory with as many clips as GSC's
+
+Noise and tones are written to a temporary folder and read from the memory
+that the system keeps of them: disks are left out. Plain and cached epochs
+take turns; medians count. "First" is the epoch of a run that fills the cache,
+"later" that of one that finds it filled; both with all that comes before the
+first batch.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from multiprocessing import active_children
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the recipes do
+
+import numpy as np
+import soundfile
+from speechbrain.dataio.dataloader import make_dataloader
+
+from petl_modules.audio import read_audio
+from petl_modules.checkpoint import versions
+from petl_modules.data import collate, load_features, make_datasets, one_thread
+from petl_modules.feature_cache import FeatureCache
+from petl_modules.features import FilterBank
+from petl_modules.manifest import read_manifest, write_manifest
+from petl_modules.order import EpochBatches
+
+LABELS = [f"word{i}" for i in range(35)]
+GSC = dict(clips=105_829, seconds=0.1, rate=16_000)  # rows are of 100 frames
+GSC.update(frames=100, batch=128, dtype="float16")
+SPEED = {
+    "what": "{what}",
+    "clips/s": "{clips_per_second:.0f}",
+    "ms a clip": "{milliseconds:.2f}",
+    "times plain": "{times_plain:.1f}",
+}
+MEMORY = {
+    "RssAnon, MiB more": "{what}",
+    "main process": "{main_mib:.0f}",
+    "largest worker": "{worker_mib:.0f}",
+    "all together, shared pages once": "{together_mib:.0f}",
+}
+
+
+def write_clips(folder, clips, seconds, rate):
+    """Writes different clips, and a manifest as GSC's."""
+    time = np.arange(int(seconds * rate)) / rate
+    records = {}
+    for i in range(clips):
+        random = np.random.default_rng(i)
+        tone = np.sin(2 * np.pi * random.uniform(100, 7000) * time)
+        label = LABELS[i % len(LABELS)]
+        name = f"{label}/{i:08x}_nohash_0"
+        path = folder / f"{name}.wav"
+        path.parent.mkdir(exist_ok=True)
+        noise = random.standard_normal(len(time))
+        soundfile.write(path, 0.2 * tone + 0.1 * noise, rate)
+        records[name] = {
+            "wav": f"{{data_root}}/{name}.wav",
+            "duration": seconds,
+            "label": label,
+            "speaker": f"{i:08x}",
+            "split": "train",
+        }
+    write_manifest(folder / "manifest.json", records)
+
+
+def epoch(data, chosen, cache=None):
+    """Seconds of one epoch, from the manifest to the last batch."""
+    start = time.perf_counter()
+    records = read_manifest(data / "manifest.json")
+    features = cache.features if cache else FilterBank(chosen.frames)
+    parts = {"train": records}
+    dataset = make_datasets(parts, data, features, LABELS, cache=cache)["train"]
+    loader = make_dataloader(
+        dataset,
+        batch_sampler=EpochBatches(len(dataset), chosen.batch, seed=0),
+        num_workers=chosen.workers,
+        collate_fn=collate,
+    )
+    seen = sum(len(batch.id) for batch in loader)
+    assert seen == len(records)
+    return time.perf_counter() - start
+
+
+def open_cache(chosen, folder):
+    """The cache of the features."""
+    bank = FilterBank(chosen.frames)
+    return FeatureCache(folder, bank, chosen.dtype, chosen.workers)
+
+
+def speed(data, chosen):
+    """Rows of seconds: steps of one clip, and epochs."""
+    records = read_manifest(data / "manifest.json").values()
+    wavs = [record["wav"] for record in records]
+    paths = [data / wav.removeprefix("{data_root}/") for wav in wavs]
+    bank = FilterBank(chosen.frames)
+    steps = {
+        "reading, 1 process": lambda i: read_audio(paths[i], chosen.rate),
+        "+ 16 kHz": lambda i: read_audio(paths[i]),
+        "+ filter bank": lambda i: load_features(bank, data, wavs[i]),
+    }
+    times = {}
+    for turn in range(chosen.repeats):
+        with one_thread():
+            for name, step in steps.items():
+                start = time.perf_counter()
+                for i in range(len(wavs)):
+                    step(i)
+                seconds = time.perf_counter() - start
+                times.setdefault(name, []).append(seconds)
+        cache = open_cache(chosen, data / f"cache{turn}")
+        epochs = {"plain": None, "cached, first": cache, "cached, later": cache}
+        for name, cache in epochs.items():
+            name = f"epoch, {chosen.workers} workers: {name}"
+            times.setdefault(name, []).append(epoch(data, chosen, cache))
+    plain = times[f"epoch, {chosen.workers} workers: plain"]
+    return [
+        {
+            "what": name,
+            "seconds": statistics.median(seconds),
+            "clips_per_second": len(wavs) / statistics.median(seconds),
+            "milliseconds": 1e3 * statistics.median(seconds) / len(wavs),
+            "times_plain": statistics.median(
+                p / s for p, s in zip(plain, seconds)
+            ),
+        }
+        for name, seconds in times.items()
+    ]
+
+
+def anonymous(process="self"):
+    """Private memory of a process in bytes: all of it, and its share of it.
+
+    A worker's includes pages that it still shares with the main process; of
+    the share, those of all processes add up to what there is.
+    """
+    found = {}
+    for name in ("status", "smaps_rollup"):
+        for line in Path(f"/proc/{process}/{name}").read_text().splitlines():
+            if line.startswith(("RssAnon", "Pss_Anon")):
+                key, size = line.split(":")
+                found[key] = int(size.split()[0]) * 1024
+    return found["RssAnon"], found["Pss_Anon"]
+
+
+def most_memory(work):
+    """The most that main process, a worker and all hold while working."""
+    before, done = anonymous()[0], threading.Event()
+    most = {"main": before, "worker": before, "together": before}
+
+    def watch():
+        while not done.wait(0.1):
+            main, together = anonymous()
+            most["main"] = max(most["main"], main)
+            for worker in active_children():
+                with contextlib.suppress(OSError, KeyError):  # just ended
+                    rss, pss = anonymous(worker.pid)
+                    most["worker"] = max(most["worker"], rss)
+                    together += pss
+            most["together"] = max(most["together"], together)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        work()
+    finally:
+        done.set()
+        watcher.join()
+    return {f"{k}_mib": (v - before) / 2**20 for k, v in most.items()}
+
+
+def memory(what, data, chosen):
+    """One row, in this process."""
+    cache = None if what == "plain" else open_cache(chosen, data / "memory")
+    found = most_memory(lambda: epoch(data, chosen, cache))
+    return {"what": what, "clips": chosen.clips, **found}
+
+
+def memory_apart(what, data, words):
+    """One row, in a process of its own."""
+    words = [sys.executable, __file__, *words, f"--row={what}", f"--at={data}"]
+    out = subprocess.run(words, stdout=subprocess.PIPE, check=True)
+    return json.loads(out.stdout.splitlines()[-1])
+
+
+def table(rows, columns):
+    """The rows as a Markdown table."""
+    lines = [list(columns), ["---"] + ["---:"] * (len(columns) - 1)]
+    lines += [[c.format(**row) for c in columns.values()] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def parse(words):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rate", type=int, default=44_100)
+    parser.add_argument("--frames", type=int, help="default: all of a clip")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument(
+        "--gsc", action="store_true", help=f"memory alone, with {GSC}"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the rows there")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    parser.add_argument("--at", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(words)
+    if chosen.gsc:
+        vars(chosen).update(GSC)
+    chosen.frames = chosen.frames or round(chosen.seconds * 100)
+    return chosen
+
+
+def main(words):
+    """Measures, prints and writes."""
+    chosen = parse(words)
+    if chosen.row:
+        print(json.dumps(memory(chosen.row, chosen.at, chosen)))
+        return
+    with tempfile.TemporaryDirectory() as data:
+        data = Path(data)
+        size = (chosen.clips, chosen.seconds, chosen.rate)
+        write_clips(data, *size)
+        rows = [] if chosen.gsc else speed(data, chosen)
+        if rows:
+            print(f"\n{table(rows, SPEED)}", flush=True)
+        kinds = ("plain", "cached, first", "cached, later")
+        apart = [memory_apart(kind, data, words) for kind in kinds]
+    print(f"\n{table(apart, MEMORY)}")
+    if chosen.json:
+        report = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+            "versions": versions(),
+            "settings": {**vars(chosen), "json": None, "at": None},
+            "rows": rows + apart,
+        }
+        Path(chosen.json).write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

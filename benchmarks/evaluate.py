@@ -1,0 +1,108 @@
+"""Evaluation: seconds a clip, alone and in batches, merged and not.
+
+    python benchmarks/evaluate.py --methods lora,soft_moa --frames 100
+
+``graph`` builds the graph for a backward pass, ``inference`` does not
+(``torch.inference_mode``, as the recipes evaluate), ``merged`` also has LoRA
+in the weights; all in turn in one process.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+
+import common  # isort: skip, first: it prepares the path
+import torch
+
+from petl_modules.hparams import dump_yaml, make, merge
+from petl_modules.lora import merge as merge_lora
+
+COLUMNS = {
+    "method": "{method}",
+    "batch": "{batch}",
+    "graph ms": "{graph:.0f}",
+    "inference ms": "{inference:.0f}",
+    "merged ms": "{merged:.0f}",
+    "clips/s": "{clips_per_second:.1f}",
+    "merged to frozen": "{ratio_to_frozen:.2f}",
+    "difference": "{difference:.1e}",
+}
+
+
+def make_model(method, backbone, frames):
+    """The tuned model of a YAML file of the ESC50 recipe."""
+    tree = merge(common.HPARAMS["ast"] / f"{method}.yaml")
+    labels = [str(label) for label in range(50)]
+    tree.update(backbone=backbone, frames=frames, labels=labels)
+    model = make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
+    for path in model.inserted.values():  # as after a training
+        for parameter in model.get_submodule(path).parameters():
+            torch.nn.init.normal_(parameter, std=0.02)
+    return model.eval()
+
+
+def measure(model, frozen, inputs, repeats):
+    """Milliseconds of a batch in the three ways, and of the frozen model."""
+    inference = torch.inference_mode()(model)
+
+    def merged():
+        undo = merge_lora(model)
+        try:
+            return inference(inputs)
+        finally:
+            undo()
+
+    runs = {
+        "graph": lambda: model(inputs),
+        "inference": lambda: inference(inputs),
+        "merged": lambda: inference(inputs),
+        "frozen": lambda: torch.inference_mode()(frozen)(inputs),
+    }
+    difference = (merged() - inference(inputs)).abs().max().item()
+    undo = None
+    times = {name: [] for name in runs}
+    for _ in range(repeats + 1):  # the first round does not count
+        for name, run in runs.items():
+            undo = merge_lora(model) if name == "merged" else None
+            times[name] += common.interleaved({name: run}, 1)[name]
+            if undo:
+                undo()
+    times = {name: seconds[1:] for name, seconds in times.items()}
+    row = {n: 1e3 * statistics.median(s) for n, s in times.items()}
+    row["clips_per_second"] = 1e3 * len(inputs) / row["merged"]
+    row["ratio_to_frozen"] = common.ratio(times, "merged", "frozen")
+    return {**row, "difference": difference}
+
+
+def main():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", default="lora,bitfit,bottleneck,soft_moa")
+    parser.add_argument("--batches", default="1,8,32")
+    parser.add_argument("--frames", type=int, default=100, help="of 10 ms")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json", metavar="FILE", help="write the rows there")
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    rows = []
+    with tempfile.TemporaryDirectory() as source:
+        common.write_backbone("ast", source)
+        frozen = make_model("linear", source, chosen.frames)
+        for method in chosen.methods.split(","):
+            model = make_model(method, source, chosen.frames)
+            for batch in map(int, chosen.batches.split(",")):
+                inputs = torch.randn(batch, chosen.frames, 128)
+                row = measure(model, frozen, inputs, chosen.repeats)
+                rows.append({"method": method, "batch": batch, **row})
+                print(common.table(rows[-1:], COLUMNS).splitlines()[-1])
+    print(f"\n{common.table(rows, COLUMNS)}")
+    common.write_report(chosen.json, rows, frames=chosen.frames)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The same work by others, in the same process, step by step in turn.
+
+    python benchmarks/peers.py --batch 8 --frames 100
+
+LoRA of the same rank on the same AST by peft and by SpeechBrain's
+``AdaptedModel``, without the norm that our recipe trains along; and the filter
+bank against ``ASTFeatureExtractor``. What is not installed is left out with a
+note (``pip install peft``).
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+
+import common  # isort: skip, first: it prepares the path
+import torch
+from speechbrain.nnet.adapters import AdaptedModel
+from speechbrain.nnet.adapters import LoRA as SpeechBrainLoRA
+from step import saved_bytes
+from torch import nn
+from transformers import ASTFeatureExtractor
+
+from petl_modules.backbones import AST
+from petl_modules.data import one_thread
+from petl_modules.features import FilterBank
+from petl_modules.lora import LoRA
+from petl_modules.tuned_model import TunedModel
+
+RANK = 6
+COLUMNS = {
+    "LoRA by": "{name}",
+    "trained": "{trainable_parameters:,}",
+    "s/step": "{seconds:.2f}",
+    "ratio to floor": "{ratio_to_floor:.3f}",
+    "saved MiB": "{saved_mib:.0f}",
+}
+FEATURE_COLUMNS = {
+    "filter bank by": "{name}",
+    "ms a clip": "{milliseconds:.2f}",
+    "largest difference": "{difference:.1e}",
+}
+
+
+class Classifier(nn.Module):
+    """A backbone, the mean of its tokens, and a head."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(768, 50)
+
+    def forward(self, inputs):
+        """Returns the logits."""
+        return self.head(self.backbone(inputs).mean(1))
+
+
+def ours(source, frames):
+    """LoRA as in ``lora.yaml``, norms frozen."""
+    labels = [str(label) for label in range(50)]
+    method = LoRA(at=["query", "value"], rank=RANK, alpha=RANK)
+    return TunedModel(AST(source, frames), labels, [method], train_norms=False)
+
+
+def by_speechbrain(source, frames):
+    """LoRA by SpeechBrain."""
+    backbone = AST(source, frames)
+    backbone.model = AdaptedModel(
+        backbone.model,
+        SpeechBrainLoRA,
+        target_layers=["*.q_proj", "*.v_proj"],
+        adapter_kwargs={"rank": RANK, "alpha": RANK},
+    )
+    return Classifier(backbone)
+
+
+def by_peft(source, frames):
+    """LoRA by peft."""
+    from peft import LoraConfig, get_peft_model
+
+    backbone = AST(source, frames)
+    config = LoraConfig(
+        r=RANK, lora_alpha=RANK, target_modules=["q_proj", "v_proj"]
+    )
+    backbone.model = get_peft_model(backbone.model, config)
+    return Classifier(backbone)
+
+
+def lora_rows(chosen, source):
+    """Steps of LoRA by us and by others, and of the floor."""
+    inputs = torch.randn(chosen.batch, chosen.frames, 128)
+    targets = torch.arange(chosen.batch) % 50
+    runs, rows = {}, []
+    for name, build in (
+        ("this project", ours),
+        ("SpeechBrain", by_speechbrain),
+        ("peft", by_peft),
+    ):
+        try:
+            model = build(source, chosen.frames).train()
+        except ImportError:
+            print(f"{name} is not installed and is left out")
+            continue
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+
+        def forward(model=model):
+            return nn.functional.cross_entropy(model(inputs), targets)
+
+        def update(forward=forward, optimizer=optimizer):
+            optimizer.zero_grad(set_to_none=True)
+            forward().backward()
+            optimizer.step()
+
+        runs[name] = update
+        rows.append(
+            {
+                "name": name,
+                "trainable_parameters": sum(p.numel() for p in trained),
+                "saved_mib": saved_bytes(forward, model) / 2**20,
+            }
+        )
+    floor = AST(source, chosen.frames).requires_grad_(False).eval()
+    floor.sites.module("layers.0").register_forward_pre_hook(
+        lambda _, args: (args[0].detach().requires_grad_(), *args[1:])
+    )
+    runs["floor"] = lambda: floor(inputs).sum().backward()
+    times = common.interleaved(runs, chosen.repeats)
+    for row in rows:
+        row["seconds"] = statistics.median(times[row["name"]])
+        row["ratio_to_floor"] = common.ratio(times, row["name"], "floor")
+    return rows
+
+
+def feature_rows(chosen):
+    """The filter bank of one clip by us and by Hugging Face."""
+    clips = 0.1 * torch.randn(20, chosen.frames * 160)
+    mine = FilterBank(chosen.frames)
+    theirs = ASTFeatureExtractor(max_length=chosen.frames)
+
+    def extract(clip):
+        clip = clip - clip.mean()  # as ours, and as AST was trained
+        found = theirs(clip.numpy(), sampling_rate=16_000, return_tensors="pt")
+        return found["input_values"][0]
+
+    with one_thread():
+        times = common.interleaved(
+            {
+                "this project": lambda: [mine(clip) for clip in clips],
+                "ASTFeatureExtractor": lambda: [extract(c) for c in clips],
+            },
+            chosen.repeats,
+        )
+        difference = (mine(clips[0]) - extract(clips[0])).abs().max().item()
+    return [
+        {
+            "name": name,
+            "milliseconds": statistics.median(seconds) / len(clips) * 1e3,
+            "difference": difference,
+        }
+        for name, seconds in times.items()
+    ]
+
+
+def main():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=100, help="of 10 ms")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json", metavar="FILE", help="write the rows there")
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    with tempfile.TemporaryDirectory() as source:
+        common.write_backbone("ast", source)
+        rows = lora_rows(chosen, source)
+    print(common.table(rows, COLUMNS), "\n", sep="")
+    features = feature_rows(chosen)
+    print(common.table(features, FEATURE_COLUMNS))
+    common.write_report(
+        chosen.json, rows + features, batch=chosen.batch, frames=chosen.frames
+    )
+
+
+if __name__ == "__main__":
+    main()
