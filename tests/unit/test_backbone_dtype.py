@@ -44,7 +44,9 @@ def test_equals_autocast_bit_for_bit(case, kind):
     assert found.dtype == expected.dtype == torch.float32
     assert torch.equal(found, expected)
     assert not torch.equal(found, model.pooled(inputs))
-    for one, other in zip(gradients(rounded, found), gradients(model, expected)):
+    for one, other in zip(
+        gradients(rounded, found), gradients(model, expected)
+    ):
         assert one.dtype == torch.float32
         assert torch.equal(one, other)
 

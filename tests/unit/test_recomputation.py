@@ -74,9 +74,7 @@ def test_gradients_and_statistics_are_the_same(case, kind, monkeypatch):
 
 def kept_bytes(model, inputs):
     """What a forward keeps for the backward, weights excluded."""
-    weights = {
-        p.untyped_storage().data_ptr() for p in model.parameters()
-    }
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept = {}
 
     def note(tensor):

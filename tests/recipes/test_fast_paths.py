@@ -1,0 +1,211 @@
+"""The fast ways through a recipe end where the plain one does."""
+
+import json
+
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from petl_modules import linear_probe, loss_watch
+from petl_modules.backbones import AST
+from petl_modules.insertion import Adapted
+
+
+def run(esc50, words, folder, stem, **changes):
+    """Trains fold 1; its result and its predictions."""
+    esc50.main(words(stem, output_folder=folder, **changes))
+    fold = folder / "fold1"
+    result = json.loads((fold / "result.json").read_text("utf-8"))["fold"]
+    result.pop("seconds")
+    return result, (fold / "predictions.csv").read_text("utf-8")
+
+
+def test_cached_features_change_nothing(esc50, words, tmp_path, monkeypatch):
+    cache = {"feature_cache": tmp_path / "cache"}
+    plain = run(esc50, words, tmp_path / "plain", "soft_moa")
+    filled = run(esc50, words, tmp_path / "first", "soft_moa", **cache)
+    monkeypatch.setattr("petl_modules.data.read_audio", None)  # nothing read
+    found = run(esc50, words, tmp_path / "later", "soft_moa", **cache)
+    assert plain == filled == found
+
+
+def test_a_cache_in_float16_is_near(esc50, words, tmp_path):
+    plain, _ = run(esc50, words, tmp_path / "plain", "lora")
+    found, _ = run(
+        esc50,
+        words,
+        tmp_path / "out",
+        "lora",
+        feature_cache=tmp_path / "cache",
+        feature_cache_dtype="float16",
+    )
+    assert found["weights_sha256"] != plain["weights_sha256"]
+    assert found["test_loss"] == pytest.approx(plain["test_loss"], rel=1e-2)
+
+
+def test_float16_without_a_cache_is_refused(esc50, words, tmp_path):
+    line = words("lora", output_folder=tmp_path, feature_cache_dtype="float16")
+    with pytest.raises(SystemExit, match="name its folder with --feature_ca"):
+        esc50.main(line)
+
+
+@pytest.mark.parametrize("choice", ["feed_forward", "layer"])
+def test_recomputing_changes_nothing(choice, esc50, words, tmp_path):
+    plain, _ = run(esc50, words, tmp_path / "plain", "conformer")
+    found, _ = run(
+        esc50, words, tmp_path / "out", "conformer", recompute=choice
+    )
+    for key in ("train_loss", "valid_loss", "test_loss"):
+        assert found[key] == pytest.approx(plain[key], rel=1e-4), key
+
+
+def test_a_backbone_in_bfloat16_is_near(esc50, words, tmp_path):
+    plain, _ = run(esc50, words, tmp_path / "plain", "soft_moa")
+    found, _ = run(
+        esc50, words, tmp_path / "out", "soft_moa", backbone_dtype="bfloat16"
+    )
+    assert found["weights_sha256"] != plain["weights_sha256"]
+    assert found["test_loss"] == pytest.approx(plain["test_loss"], rel=5e-2)
+
+
+def test_bfloat16_in_fp16_is_refused(esc50, words, tmp_path):
+    line = words(
+        "lora",
+        output_folder=tmp_path,
+        precision="fp16",
+        backbone_dtype="bfloat16",
+    )
+    with pytest.raises(SystemExit, match="do not go together"):
+        esc50.main(line)
+
+
+# Linear probes
+
+PLAIN = {"augment": "!new:torch.nn.Identity {}", "number_of_epochs": 4}
+
+
+def test_pooled_once_ends_like_pooled_each_time(
+    esc50, words, tmp_path, monkeypatch
+):
+    calls, forward = [], AST.forward
+
+    def counted(self, inputs, lengths=None):
+        calls.append(len(inputs))
+        return forward(self, inputs, lengths)
+
+    monkeypatch.setattr(AST, "forward", counted)
+    once = run(esc50, words, tmp_path / "once", "linear", **PLAIN)
+    assert sum(calls) == 50  # each clip, once
+    each = run(
+        esc50, words, tmp_path / "each", "linear", pool_once=False, **PLAIN
+    )
+    assert sum(calls) > 50 + 4 * (30 + 10)
+    for key, value in each[0].items():
+        if key.endswith("loss"):
+            assert once[0][key] == pytest.approx(value, rel=1e-5), key
+        elif key != "weights_sha256":
+            assert once[0][key] == value, key
+
+
+def test_it_is_told_why_features_are_not_pooled_once(
+    esc50, words, tmp_path, monkeypatch
+):
+    told = []
+    monkeypatch.setattr(linear_probe.logger, "info", told.append)
+    run(esc50, words, tmp_path / "linear", "linear")
+    assert "SpecAugment changes them in every epoch" in told[0]
+    told.clear()
+    run(esc50, words, tmp_path / "lora", "lora")
+    assert told == []
+
+
+# Nothing is waited for, and nothing is computed in vain
+
+
+READS = {"item", "tolist", "numpy", "cpu", "nonzero", "unique"}
+READS |= {"__bool__", "__float__", "__int__", "__index__", "__contains__"}
+
+
+class Calls(TorchFunctionMode):
+    """Notes calls that make a program wait for its device."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", "") in READS:
+            self.found.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+class Kernels(TorchDispatchMode):
+    """Notes the same where a library of compiled code calls it."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.nonzero.default,
+        ):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "stem, every",
+    [("soft_moa", 20), ("conformer", 20), ("prefix", 20), ("prefix", 1)],
+)
+def test_no_step_waits_for_the_device(
+    stem, every, esc50, words, tmp_path, monkeypatch
+):
+    """On a GPU losses are read every 20 steps; on a CPU in each."""
+    watch = loss_watch.LossWatch.__init__
+    monkeypatch.setattr(
+        loss_watch.LossWatch,
+        "__init__",
+        lambda self, patience, _: watch(self, patience, every),
+    )
+    calls, kernels, fit_batch = Calls(), Kernels(), esc50.ESC50Brain.fit_batch
+    evaluate_batch = esc50.ESC50Brain.evaluate_batch
+    steps = []
+
+    def counted(batch_function):
+        def call(self, *args, **kwargs):
+            steps.append(batch_function)
+            with calls, kernels:
+                return batch_function(self, *args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(esc50.ESC50Brain, "fit_batch", counted(fit_batch))
+    monkeypatch.setattr(
+        esc50.ESC50Brain, "evaluate_batch", counted(evaluate_batch)
+    )
+    run(esc50, words, tmp_path, stem)
+    assert {fit_batch, evaluate_batch} <= set(steps)
+    in_training = steps.count(fit_batch)
+    assert calls.found == (["tolist"] * in_training if every == 1 else [])
+    assert kernels.found == []
+
+
+def test_evaluation_has_lora_in_the_weights(
+    esc50, words, tmp_path, monkeypatch
+):
+    evaluate_batch, seen = esc50.ESC50Brain.evaluate_batch, []
+
+    def spied(self, batch, stage):
+        adapted = [m for m in self.modules.modules() if isinstance(m, Adapted)]
+        seen.append({module.merged for module in adapted})
+        loss = evaluate_batch(self, batch, stage)
+        assert loss.is_inference()
+        return loss
+
+    monkeypatch.setattr(esc50.ESC50Brain, "evaluate_batch", spied)
+    line = words("lora", output_folder=tmp_path, debug_persistently=True)
+    esc50.main([*line, "--debug"])  # which finds frozen weights that changed
+    assert seen and all(merged == {True} for merged in seen)
