@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from petl_modules.audio import AudioError
 from petl_modules.data import audio_path
-from petl_modules.known_files import file_sha256
+from petl_modules.known_files import file_sha256, key_of
 from petl_modules.shards import find
 
 
@@ -79,27 +79,27 @@ class CachedClips:
     ---------
     cache : FeatureCache
         Where they are from.
-    rows : petl_modules.shards.Rows
-        What is stored.
-    places : dict
-        The place of a clip's row, or -1, by its ``wav``.
+    keys : numpy.ndarray
+        ``key_of`` of each ``wav`` that is cached, sorted.
+    reader : petl_modules.shards.RowReader
+        Their rows.
     data_folder : str
         The folder of the data.
     skip_bad_audio : bool
         Whether a clip that cannot be read has None for features.
     """
 
-    def __init__(self, cache, rows, places, data_folder, skip_bad_audio):
+    def __init__(self, cache, keys, reader, data_folder, skip_bad_audio):
         self.cache = cache
-        self.rows = rows
-        self.places = places
+        self.keys = keys
+        self.reader = reader
         self.data_folder = data_folder
         self.skip_bad_audio = skip_bad_audio
 
     def __call__(self, wav):
         """Returns ``[time, ...]``, float32, in memory of its own."""
-        place = self.places[wav]
-        content = self.rows.read(place) if place >= 0 else None
+        number = find(self.keys, np.array([key_of(wav)]))[0]
+        content = self.reader.read(number) if number >= 0 else None
         if content is not None:
             values = np.frombuffer(content, self.cache.dtype).copy()
             values = values.reshape(-1, *self.cache.facts["shape"][1:])

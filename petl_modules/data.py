@@ -132,6 +132,7 @@ class ClipDataset(DynamicItemDataset):
         self.ends = np.array(ends)
 
     def __getitem__(self, index):
+        index = range(len(self))[index]  # IndexError ends a plain loop
         start, end = self.ends[index : index + 2]
         return self.pipeline.compute_outputs(json.loads(self.texts[start:end]))
 

@@ -27,7 +27,7 @@ from petl_modules.cached_clips import CachedClips, MissingClips
 from petl_modules.data import audio_path, load_features
 from petl_modules.feature_facts import feature_facts
 from petl_modules.files import write_json
-from petl_modules.known_files import STATE, KnownFiles, file_state
+from petl_modules.known_files import KEY, SHA256, KnownFiles, file_state, key_of
 from petl_modules.manifest import refusal
 from petl_modules.shards import Rows, ShardWriter
 
@@ -121,17 +121,16 @@ class FeatureCache:
             read, or values are too large for ``float16``.
         """
         wavs = list(dict.fromkeys(r["wav"] for r in records.values()))
-        rows, places = run_on_main(
+        keys, reader = run_on_main(
             self._fill, [wavs, data_folder, skip_bad_audio]
         )
-        places = dict(zip(wavs, places))
-        return CachedClips(self, rows, places, data_folder, skip_bad_audio)
+        return CachedClips(self, keys, reader, data_folder, skip_bad_audio)
 
     def _fill(self, wavs, data_folder, skip_bad_audio):
-        """The rows that there are in the end, and the place of each clip's."""
+        """Sorted keys of the clips that are cached then, and their rows."""
         root = os.path.abspath(data_folder)
         states = (file_state(audio_path(root, wav)) for wav in wavs)
-        states = np.fromiter(states, STATE, len(wavs))
+        states = np.fromiter(states, KEY, len(wavs))
         rows, sha256s = Rows(self.folder), self.files.sha256s(states)
         if (rows.find(sha256s) < 0).any():
             try:
@@ -147,7 +146,11 @@ class FeatureCache:
                 )
                 raise refusal(self.folder, error, remedy) from error
             rows = Rows(self.folder)
-        return rows, rows.find(sha256s).tolist()
+        numbers = rows.find(sha256s)
+        keys = np.fromiter(map(key_of, wavs), KEY, len(wavs))
+        order = np.argsort(keys)
+        order = order[numbers[order] >= 0]
+        return keys[order], rows.reader(numbers[order])
 
     def _complete(self, wavs, states, data_folder, skip_bad_audio):
         """Adds what is missing; the SHA-256 of each file, empty if bad."""
@@ -162,7 +165,7 @@ class FeatureCache:
         if len(missing):
             write_json(self.folder / "about.json", self.facts)
             wavs = [wavs[i] for i in missing]
-            known = rows.index["sha256"]
+            known = rows.index["sha256"].copy()  # in one piece: fast to search
             clips = MissingClips(self, data_folder, wavs, known, skip_bad_audio)
             sha256s[missing] = self._compute_all(clips)
             self.files.add(states[missing], sha256s[missing])
@@ -177,16 +180,15 @@ class FeatureCache:
             collate_fn=_unchanged,
             generator=torch.Generator(),  # leaves the global one alone
         )
-        writer, sha256s, written = ShardWriter(self.folder), [], set()
+        writer, sha256s = ShardWriter(self.folder), np.zeros(len(clips), SHA256)
         try:
-            for found in tqdm(loader, "Caching features", unit="clip"):
+            bar = tqdm(loader, "Caching features", unit="clip")
+            for i, found in enumerate(bar):
                 if isinstance(found, ValueError):
                     raise found
-                sha256, values = found
-                sha256s.append(sha256)
-                if values is not None and sha256 not in written:
-                    writer.add(sha256, values)
-                    written.add(sha256)
+                sha256s[i], values = found
+                if values is not None:
+                    writer.add(found[0], values)
         finally:
             writer.finish()
         return sha256s

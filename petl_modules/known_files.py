@@ -14,14 +14,20 @@ import numpy as np
 from petl_modules.files import write_bytes
 from petl_modules.shards import find
 
-STATE = np.dtype("S16")
+KEY = np.dtype("S16")
 SHA256 = np.dtype("S32")
-FILE = np.dtype([("state", STATE), ("sha256", SHA256)])
+FILE = np.dtype([("state", KEY), ("sha256", SHA256)])
 AT_REST = 2_000_000_000  # ns; the times of a younger file prove nothing
 
 
+def key_of(text):
+    """16 bytes that stand for a text of any length."""
+    content = os.fsencode(text)
+    return hashlib.blake2b(content, digest_size=KEY.itemsize).digest()
+
+
 def file_state(path):
-    """A digest of a file's name, size and times.
+    """A digest of a file's path, number (inode), size and times.
 
     Nobody can set the time of a file's last change (ctime), so a file in a
     state that was seen before has the content that it had then.
@@ -29,7 +35,7 @@ def file_state(path):
     Arguments
     ---------
     path : str
-        The file.
+        The file, absolute.
 
     Returns
     -------
@@ -43,10 +49,8 @@ def file_state(path):
         return b""
     if stat.st_ctime_ns > time.time_ns() - AT_REST:
         return b""
-    text = f"{path}/{stat.st_size}/{stat.st_mtime_ns}/{stat.st_ctime_ns}"
-    return hashlib.blake2b(
-        os.fsencode(text), digest_size=STATE.itemsize
-    ).digest()
+    times = stat.st_mtime_ns, stat.st_ctime_ns
+    return key_of(f"{path}/{stat.st_ino}/{stat.st_size}/{times}")
 
 
 def file_sha256(path):

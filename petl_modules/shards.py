@@ -21,15 +21,15 @@ from petl_modules.files import flush_folder
 logger = get_logger(__name__)
 
 FULL = 128 << 20  # bytes of a shard
-ROW = np.dtype(
+PLACE = np.dtype(
     [
-        ("sha256", "S32"),
         ("offset", "<u8"),
         ("size", "<u8"),
         ("check", "<u4"),  # CRC-32 of the row
         ("shard", "<u4"),  # 0 in a file, numbered when read
     ]
 )
+ROW = np.dtype([("sha256", "S32"), ("place", PLACE)])
 TAIL = struct.Struct("<Q32s")  # how many rows, and the index's SHA-256
 
 
@@ -90,7 +90,7 @@ def read_index(path):
     index = np.frombuffer(content, ROW).copy()
     if hashlib.sha256(content).digest() != digest:
         raise ValueError(f"{path} is cut or damaged")
-    if index["size"].sum() != start:
+    if index["place"]["size"].sum() != start:
         raise ValueError(f"{path} lacks rows")
     return index
 
@@ -123,8 +123,8 @@ class ShardWriter:
             self.stream = open(self.temporary, "wb")
             self.index, self.size = [], 0
         self.stream.write(values)
-        check = zlib.crc32(values)
-        self.index.append((sha256, self.size, values.nbytes, check, 0))
+        place = self.size, values.nbytes, zlib.crc32(values), 0
+        self.index.append((sha256, place))
         self.size += values.nbytes
         if self.size >= FULL:
             self.finish()
@@ -164,12 +164,14 @@ class Rows:
     ----------
     index : numpy.ndarray
         A ``ROW`` each, sorted by SHA-256.
+    paths : list of pathlib.Path
+        The shards.
     damaged : list of pathlib.Path
         Shards that are left out.
     """
 
     def __init__(self, folder):
-        self.paths, self.damaged, self.maps = [], [], {}
+        self.paths, self.damaged = [], []
         parts = [np.empty(0, ROW)]
         for path in sorted(folder.glob("*.rows")):
             try:
@@ -177,26 +179,49 @@ class Rows:
             except (ValueError, FileNotFoundError):  # removed just now
                 self.damaged.append(path)
                 continue
-            part["shard"] = len(self.paths)
+            part["place"]["shard"] = len(self.paths)
             self.paths.append(path)
             parts.append(part)
         index = np.concatenate(parts)
         self.index = index[np.unique(index["sha256"], return_index=True)[1]]
 
+    def find(self, sha256s):
+        """Numbers of rows, -1 for those that are not there."""
+        return find(self.index["sha256"], sha256s)
+
+    def reader(self, numbers):
+        """A ``RowReader`` of some rows in some order."""
+        return RowReader(self.paths, self.index["place"][numbers])
+
+
+class RowReader:
+    """Reads rows from maps that are opened when they are needed.
+
+    It is small and pickles without the maps.
+
+    Arguments
+    ---------
+    paths : list of pathlib.Path
+        The shards.
+    places : numpy.ndarray
+        The ``PLACE`` of each row.
+    """
+
+    def __init__(self, paths, places):
+        self.paths = paths
+        self.places = places
+        self.maps = {}
+
     def __getstate__(self):
         return {**self.__dict__, "maps": {}}
 
-    def find(self, sha256s):
-        """Places of rows, -1 for those that are not there."""
-        return find(self.index["sha256"], sha256s)
-
-    def read(self, place):
+    def read(self, number):
         """A row.
 
         Arguments
         ---------
-        place : int
-            As ``find`` gave it.
+        number : int
+            Which of the places.
 
         Returns
         -------
@@ -204,7 +229,7 @@ class Rows:
             Bytes in the map, read-only. None if they are not those that were
             written, or their shard is gone, which a warning tells.
         """
-        _, offset, size, check, shard = self.index[place].item()
+        offset, size, check, shard = self.places[number].item()
         try:
             content = self._map(shard)[offset : offset + size]
             if zlib.crc32(content) == check:
