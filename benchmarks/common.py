@@ -24,6 +24,7 @@ from torch import nn
 from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
 from petl_modules.checkpoint import versions
+from petl_modules.hparams import HparamsError, dump_yaml, make, merge, nearest
 
 HPARAMS = {
     "ast": ROOT / "recipes" / "ESC50" / "hparams",
@@ -48,6 +49,67 @@ def write_backbone(kind, folder):
     else:
         model = Wav2Vec2Model(Wav2Vec2Config())
     model.save_pretrained(folder)
+
+
+def stems(kind):
+    """Names of the recipe files for a kind of backbone."""
+    return sorted(path.stem for path in HPARAMS[kind].glob("*.yaml"))
+
+
+def make_model(kind, method, backbone, frames, **changes):
+    """The tuned model of a recipe file, with 50 classes.
+
+    Arguments
+    ---------
+    kind : str
+        ``ast`` or ``wav2vec2``.
+    method : str
+        The file's stem.
+    backbone : str
+        Folder of the backbone.
+    frames : int
+        Frames of 10 ms.
+    **changes : object
+        Keys to change.
+
+    Returns
+    -------
+    petl_modules.tuned_model.TunedModel
+    """
+    base = None if kind == "ast" else "wav2vec2.yaml"
+    if method.endswith("wav2vec2"):
+        base = None  # stands on it already
+    tree = merge(HPARAMS[kind] / f"{method}.yaml", base)
+    for key in changes:
+        if key not in tree:
+            raise HparamsError(
+                f"{method}.yaml has no key '{key}'{nearest(key, [*tree])}"
+            )
+    labels = [str(label) for label in range(50)]
+    tree.update(backbone=str(backbone), labels=labels, **changes)
+    if kind == "ast":
+        tree["frames"] = frames
+    return make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
+
+
+def draw_blocks(model):
+    """Draws all inserted weights, as if they had been trained."""
+    torch.manual_seed(1)
+    for path in model.inserted.values():
+        for parameter in model.get_submodule(path).parameters():
+            nn.init.normal_(parameter, std=0.02)
+
+
+def make_floor(backbone):
+    """Makes of a backbone one whose backward ends at its first layer."""
+    backbone.requires_grad_(False).eval()
+    layer = backbone.sites.module("layers.0")
+    layer.register_forward_pre_hook(_enter)
+    return backbone
+
+
+def _enter(layer, args):
+    return (args[0].detach().requires_grad_(), *args[1:])
 
 
 def wait_for(device):

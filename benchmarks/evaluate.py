@@ -18,8 +18,7 @@ import tempfile
 import common  # isort: skip, first: it prepares the path
 import torch
 
-from petl_modules.hparams import dump_yaml, make, merge
-from petl_modules.lora import merge as merge_lora
+from petl_modules.lora import merge
 
 COLUMNS = {
     "method": "{method}",
@@ -33,28 +32,9 @@ COLUMNS = {
 }
 
 
-def make_model(method, backbone, frames):
-    """The tuned model of a YAML file of the ESC50 recipe."""
-    tree = merge(common.HPARAMS["ast"] / f"{method}.yaml")
-    labels = [str(label) for label in range(50)]
-    tree.update(backbone=backbone, frames=frames, labels=labels)
-    model = make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
-    for path in model.inserted.values():  # as after a training
-        for parameter in model.get_submodule(path).parameters():
-            torch.nn.init.normal_(parameter, std=0.02)
-    return model.eval()
-
-
 def measure(model, frozen, inputs, repeats):
     """Milliseconds of a batch in the three ways, and of the frozen model."""
     inference = torch.inference_mode()(model)
-
-    def merged():
-        undo = merge_lora(model)
-        try:
-            return inference(inputs)
-        finally:
-            undo()
 
     runs = {
         "graph": lambda: model(inputs),
@@ -62,12 +42,14 @@ def measure(model, frozen, inputs, repeats):
         "merged": lambda: inference(inputs),
         "frozen": lambda: torch.inference_mode()(frozen)(inputs),
     }
-    difference = (merged() - inference(inputs)).abs().max().item()
-    undo = None
+    plain = inference(inputs)
+    undo = merge(model)
+    difference = (inference(inputs) - plain).abs().max().item()
+    undo()
     times = {name: [] for name in runs}
     for _ in range(repeats + 1):  # the first round does not count
         for name, run in runs.items():
-            undo = merge_lora(model) if name == "merged" else None
+            undo = merge(model) if name == "merged" else None
             times[name] += common.interleaved({name: run}, 1)[name]
             if undo:
                 undo()
@@ -92,9 +74,11 @@ def main():
     rows = []
     with tempfile.TemporaryDirectory() as source:
         common.write_backbone("ast", source)
-        frozen = make_model("linear", source, chosen.frames)
+        frozen = common.make_model("ast", "linear", source, chosen.frames)
+        frozen.eval()
         for method in chosen.methods.split(","):
-            model = make_model(method, source, chosen.frames)
+            model = common.make_model("ast", method, source, chosen.frames)
+            common.draw_blocks(model.eval())
             for batch in map(int, chosen.batches.split(",")):
                 inputs = torch.randn(batch, chosen.frames, 128)
                 row = measure(model, frozen, inputs, chosen.repeats)

@@ -123,10 +123,7 @@ def lora_rows(chosen, source):
                 "saved_mib": saved_bytes(forward, model) / 2**20,
             }
         )
-    floor = AST(source, chosen.frames).requires_grad_(False).eval()
-    floor.sites.module("layers.0").register_forward_pre_hook(
-        lambda _, args: (args[0].detach().requires_grad_(), *args[1:])
-    )
+    floor = common.make_floor(AST(source, chosen.frames))
     runs["floor"] = lambda: floor(inputs).sum().backward()
     times = common.interleaved(runs, chosen.repeats)
     for row in rows:

@@ -21,6 +21,7 @@ import json
 import os
 import re
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -31,7 +32,7 @@ import torch
 from torch import nn
 
 from petl_modules.backbones import AST, Wav2Vec2
-from petl_modules.hparams import dump_yaml, make, merge, parse_yaml
+from petl_modules.hparams import HparamsError, parse_yaml
 
 COLUMNS = {
     "method": "{name}",
@@ -50,6 +51,7 @@ MEMORY_COLUMNS = {
     "peak MiB": "{peak_mib:.0f}",
     "one more: MiB": "{next_peak_mib:.0f}",
 }
+NO_ROOM = 3  # the exit code of a process that ran out of memory
 
 
 def saved_bytes(step, module):
@@ -97,23 +99,6 @@ def parse_method(text):
     return name, {key: parse_yaml(value, text) for key, value in pairs}
 
 
-def make_model(chosen):
-    """The tuned model of the first of the chosen methods, and inputs."""
-    name, changes = parse_method(chosen.methods)
-    folder = common.HPARAMS[chosen.kind]
-    base = None if chosen.kind == "ast" else "wav2vec2.yaml"
-    tree = merge(folder / f"{name}.yaml", base)
-    unknown = sorted(changes.keys() - tree.keys())
-    if unknown:
-        raise SystemExit(f"error: {name}.yaml has no key '{unknown[0]}'")
-    labels = [str(label) for label in range(50)]
-    tree.update(backbone=chosen.backbone, labels=labels, **changes)
-    if chosen.kind == "ast":
-        tree["frames"] = chosen.frames
-    model = make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
-    return model.to(chosen.device), make_inputs(chosen)
-
-
 def make_inputs(chosen):
     """Random spectrograms or waveforms."""
     shape = (chosen.frames, 128)
@@ -128,12 +113,7 @@ def make_floor(chosen):
         backbone = AST(chosen.backbone, chosen.frames)
     else:
         backbone = Wav2Vec2(chosen.backbone)
-    backbone = backbone.requires_grad_(False).eval().to(chosen.device)
-
-    def enter(layer, args):
-        return (args[0].detach().requires_grad_(), *args[1:])
-
-    backbone.sites.module("layers.0").register_forward_pre_hook(enter)
+    backbone = common.make_floor(backbone.to(chosen.device))
     run = torch.compile(backbone) if chosen.compile else backbone
     inputs = make_inputs(chosen)
     return backbone, lambda: run(inputs).mean(1).square().sum()
@@ -165,21 +145,38 @@ def precision(chosen):
     return torch.autocast(torch.device(chosen.device).type, torch.bfloat16)
 
 
+def forget_peak():
+    """Starts anew to look for the most memory."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    if os.path.exists("/proc/self/clear_refs"):
+        with open("/proc/self/clear_refs", "w") as stream:
+            stream.write("5")
+
+
 def peak_bytes(chosen):
-    """The most memory so far: of the device, on a CPU of this process."""
+    """The most memory since then: of the device, or of this process."""
     if torch.device(chosen.device).type == "cuda":
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if os.path.exists("/proc/self/status"):
+        with open("/proc/self/status") as stream:
+            status = dict(line.split(":", 1) for line in stream)
+        return int(status["VmHWM"].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def measure(chosen):
     """One row of the table, in this process."""
     name, changes = parse_method(chosen.methods)
-    model, inputs = make_model(chosen)
+    model = common.make_model(
+        chosen.kind, name, chosen.backbone, chosen.frames, **changes
+    ).to(chosen.device)
+    inputs = make_inputs(chosen)
     forward, update = make_step(model, inputs, chosen)
     row = {"name": chosen.methods, "method": name, "changes": changes}
     row.update(batch=chosen.batch, frames=chosen.frames)
     row.update(model.count_parameters())
+    forget_peak()
     update()  # the first one allocates
     update()
     row["peak_bytes"] = peak_bytes(chosen)
@@ -220,8 +217,10 @@ def in_a_process(chosen, backbone, method, batch):
     words += [f"--memory={chosen.memory}"] if chosen.memory else []
     words = [sys.executable, __file__, *words]
     out = subprocess.run(words, stdout=subprocess.PIPE, text=True)
-    if out.returncode:
+    if out.returncode in (NO_ROOM, -signal.SIGKILL):
         return None
+    if out.returncode:
+        sys.exit(f"error: {method} could not be measured, see above")
     row = json.loads(out.stdout.splitlines()[-1])
     for key in ("saved", "floor_saved", "peak"):
         if f"{key}_bytes" in row:
@@ -255,9 +254,10 @@ def largest_batch(chosen, backbone, method):
         low, high = (middle, high) if fits(middle) else (low, middle)
     row = {"name": method, "method": parse_method(method)[0]}
     row.update(frames=chosen.frames, largest_batch=low)
-    if low:
-        row["peak_mib"] = peaks[low] / 2**20
-    return {**row, "next_peak_mib": peaks[high] / 2**20}
+    for name, batch in (("peak", low), ("next_peak", high)):
+        if peaks.get(batch, float("inf")) < float("inf"):
+            row[f"{name}_mib"] = peaks[batch] / 2**20
+    return row
 
 
 def read_size(text):
@@ -271,8 +271,7 @@ def read_size(text):
 def read_arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    stems = sorted(p.stem for p in common.HPARAMS["ast"].glob("*.yaml"))
-    parser.add_argument("--methods", default=",".join(stems))
+    parser.add_argument("--methods", help="default: all of the kind")
     parser.add_argument("--kind", choices=common.HPARAMS, default="ast")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--frames", type=int, default=500, help="of 10 ms")
@@ -287,6 +286,8 @@ def read_arguments():
     parser.add_argument("--json", metavar="FILE", help="write the rows there")
     parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    stems = common.stems(chosen.kind)
+    chosen.methods = chosen.methods or ",".join(stems)
     for method in chosen.methods.split(","):
         if parse_method(method)[0] not in stems:
             parser.error(f"no method {method}; there are: {', '.join(stems)}")
@@ -298,7 +299,12 @@ def main():
     """Measures each method in a process of its own."""
     chosen = read_arguments()
     if chosen.row:
-        print(json.dumps(measure(chosen)))
+        try:
+            print(json.dumps(measure(chosen)))
+        except torch.OutOfMemoryError:
+            sys.exit(NO_ROOM)
+        except HparamsError as error:
+            sys.exit(f"error: {error}")
         return
     columns = MEMORY_COLUMNS if chosen.memory else COLUMNS
     rows = []
@@ -312,7 +318,7 @@ def main():
             else:
                 row = in_a_process(chosen, backbone, method, chosen.batch)
             if row is None:
-                sys.exit(f"error: {method} could not be measured, see above")
+                sys.exit(f"error: {method} does not fit into the memory")
             rows.append(row)
             print(common.table([row], columns).splitlines()[-1], flush=True)
     print(f"\n{common.table(rows, columns)}")

@@ -50,6 +50,15 @@ def petl_sdpa(module, query, key, value, attention_mask, **kwargs):
     )
 
 
+def whole_mask(*args, **kwargs):
+    """Stock sdpa's mask, without a look at whether anything is padded.
+
+    To look is to wait for the device in every step.
+    """
+    kwargs["allow_is_bidirectional_skip"] = False
+    return sdpa_mask(*args, **kwargs)
+
+
 # Without a mask function under the same name the mask would arrive as None
 AttentionInterface.register(ATTENTION, petl_sdpa)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+AttentionMaskInterface.register(ATTENTION, whole_mask)

@@ -67,6 +67,32 @@ def try_features(features, data_folder, wav):
         return None
 
 
+class Unreadable:
+    """A batch of which no clip can be read.
+
+    Arguments
+    ---------
+    skipped : list of str
+        The ids of its clips.
+    """
+
+    def __init__(self, skipped):
+        self.id = []
+        self.skipped = skipped
+
+    def to(self, *args, **kwargs):
+        """As a batch's."""
+        return self
+
+    @property
+    def features(self):
+        """Raises an ``AudioError``: there are none."""
+        raise AudioError(
+            f"no clip of a batch can be read: {', '.join(self.skipped)}. "
+            "Fetch the dataset again"
+        )
+
+
 def collate(clips):
     """A padded batch of those clips that could be read.
 
@@ -77,21 +103,13 @@ def collate(clips):
 
     Returns
     -------
-    speechbrain.dataio.batch.PaddedBatch
+    speechbrain.dataio.batch.PaddedBatch or Unreadable
         Its ``skipped`` lists the ids of the others.
-
-    Raises
-    ------
-    AudioError
-        If none could be read.
     """
     readable = [clip for clip in clips if clip["features"] is not None]
     skipped = [clip["id"] for clip in clips if clip["features"] is None]
     if not readable:
-        raise AudioError(
-            f"no clip of a batch can be read: {', '.join(skipped)}. Fetch "
-            "the dataset again"
-        )
+        return Unreadable(skipped)
     batch = PaddedBatch(readable)
     batch.skipped = skipped
     return batch

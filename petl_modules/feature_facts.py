@@ -69,6 +69,7 @@ def feature_facts(features, dtype):
         "shape": ["time", *example.shape[1:]],
         "dtype": dtype,
         "matmul_precision": torch.get_float32_matmul_precision(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
         "sources": sources,
         "versions": {
             **{name: version(name) for name in names},

@@ -8,9 +8,11 @@ Authors
 """
 
 import contextlib
+import math
 
 import torch
 from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 from torch import nn
 from tqdm import tqdm
@@ -87,12 +89,12 @@ def _without_affine(norm):
 
 
 def obstacle(model, augment):
-    """Why features cannot be pooled once.
+    """Why a linear probe's features cannot be pooled once.
 
     Arguments
     ---------
     model : petl_modules.tuned_model.TunedModel
-        The model.
+        A linear probe.
     augment : torch.nn.Module
         What is done to the features in training.
 
@@ -101,9 +103,7 @@ def obstacle(model, augment):
     str or None
         None: they can.
     """
-    if model.methods or model.train_backbone != "none":
-        return "the method changes them in every step"
-    if model.train_norms and not model.backbone.sites.layout.norm_is_last:
+    if model.train_norms and not model.backbone.sites.layout.pre_norm:
         return "train_norms trains a norm in front of the layers"
     if not isinstance(augment, nn.Identity):
         return (
@@ -120,32 +120,35 @@ class PooledClips(torch.utils.data.Dataset):
     ---------
     clips : list of str
         Their ids.
-    features : dict
-        From id to ``[d_model]``. Those that lack could not be read.
-    targets : dict
-        From id to class index, ``[1]``.
+    d_model : int
+        Size of the features.
     """
 
-    def __init__(self, clips, features, targets):
+    def __init__(self, clips, d_model):
         self.clips = clips
-        self.rows = {clip: row for row, clip in enumerate(features)}
-        self.features = torch.stack([*features.values()])
-        self.targets = torch.stack([*targets.values()])
+        self.features = torch.full((len(clips), d_model), math.nan)
+        self.targets = torch.full((len(clips), 1), -1)  # -1: cannot be read
+
+    def put(self, rows, features, targets):
+        """Takes in the features ``[rows, d_model]`` of some clips."""
+        self.features[rows] = features.cpu()
+        self.targets[rows] = targets.cpu()
 
     def __len__(self):
         return len(self.clips)
 
     def __getitem__(self, index):
-        clip = self.clips[index]
-        row = self.rows.get(clip)
-        if row is None:
-            return {"id": clip, "features": None, "target": None}
-        features, target = self.features[row], self.targets[row]
-        return {"id": clip, "features": features, "target": target}
+        features, target = self.features[index], self.targets[index]
+        if target < 0:
+            features = target = None
+        return {"id": self.clips[index], "features": features, "target": target}
 
 
-def pool_once(brain, datasets, loading):
+def pool_once(brain, datasets, hparams):
     """Pools the frozen features of a linear probe, where that can be.
+
+    Training clips are pooled as they are tested: alone, where the test loader
+    takes one at a time. A debug run, which sees a few batches, does not pool.
 
     Arguments
     ---------
@@ -153,37 +156,47 @@ def pool_once(brain, datasets, loading):
         Its model becomes a ``Probe`` then, and otherwise stays.
     datasets : dict
         See ``petl_modules.data.make_datasets``.
-    loading : dict
-        How the test loader loads: a clip is pooled as it is tested.
+    hparams : dict
+        The recipe's. Its loaders get no workers then: nothing is left to do
+        for them.
 
     Returns
     -------
     dict
         The datasets, of pooled features or as they were.
     """
-    model = brain.hparams.tuned_model
-    reason = obstacle(model, brain.hparams.augment)
+    model = hparams["tuned_model"]
+    if model.methods or model.train_backbone != "none" or brain.debug:
+        return datasets
+    reason = obstacle(model, hparams["augment"])
     if reason:
-        if not model.methods and model.train_backbone == "none":
-            logger.info(f"features are not pooled once: {reason}")
+        logger.info(f"features are not pooled once: {reason}")
         return datasets
     probe = Probe(model).to(brain.device)
-    brain.modules["model"] = probe
     model.eval()
-    return {
-        part: _pool_part(brain, probe, part, dataset, loading)
+    pooled = {
+        part: _pool_part(brain, probe, part, dataset, hparams["test_loader"])
         for part, dataset in datasets.items()
     }
+    brain.modules["model"] = probe
+    hparams["train_loader"]["num_workers"] = 0
+    hparams["test_loader"]["num_workers"] = 0
+    return pooled
 
 
 def _pool_part(brain, probe, part, dataset, loading):
-    features, targets = {}, {}
+    """Pooled features of one part, as precise as its stage computes."""
+    precision = brain.training_ctx if part == "train" else brain.evaluation_ctx
+    clips = PooledClips(dataset.data_ids, probe.head.in_features)
+    rows = {clip: row for row, clip in enumerate(clips.clips)}
     title = f"Pooling frozen features ({part})"
+    quiet = brain.noprogressbar or not if_main_process()
     loader = make_dataloader(dataset, **loading)
-    for batch in tqdm(loader, title, disable=brain.noprogressbar):
+    for batch in tqdm(loader, title, disable=quiet):
+        if not batch.id:  # none of them can be read
+            continue
         batch = batch.to(brain.device)
-        with brain.evaluation_ctx:
-            rows = probe.pool(*batch.features).cpu()
-        features.update(zip(batch.id, rows))
-        targets.update(zip(batch.id, batch.target.data.cpu()))
-    return PooledClips(dataset.data_ids, features, targets)
+        with precision:
+            features = probe.pool(*batch.features)
+        clips.put([rows[c] for c in batch.id], features, batch.target.data)
+    return clips

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 def widen(narrow, weight, bias=None):
     """A linear layer with far fewer inputs than outputs.
 
-    As ``torch.nn.functional.linear``. The copy of the weight, which is small,
-    gives the products of the backward pass the layout in which a CPU takes a
-    half to a fifth of the time.
+    As ``torch.nn.functional.linear``. On a CPU, a copy of the weight, which is
+    small, gives the products of the backward pass the layout in which they
+    take a half to a fifth of the time.
 
     Arguments
     ---------
@@ -28,4 +28,6 @@ def widen(narrow, weight, bias=None):
     torch.Tensor
         ``[..., d]``.
     """
+    if narrow.is_cuda:
+        return F.linear(narrow, weight, bias)
     return F.linear(narrow, weight.t().contiguous().t(), bias)

@@ -97,7 +97,8 @@ class Unneeded(nn.Module):
     """A frozen linear layer that recomputation need not reach.
 
     What it keeps for the backward pass is its weight, which is there anyway:
-    recomputation ends in front of it where nothing behind is asked for.
+    recomputation ends in front of it where nothing behind is asked for. (Not
+    where autocast rounds the weight: that would keep a copy of it.)
 
     Arguments
     ---------
@@ -111,7 +112,13 @@ class Unneeded(nn.Module):
 
     def forward(self, x):
         """Returns what the layer returns."""
-        if torch.compiler.is_compiling():  # which drops what is unneeded
+        rounded = (
+            torch.is_autocast_enabled(x.device.type)
+            and torch.get_autocast_dtype(x.device.type)
+            != self.base.weight.dtype
+        )
+        # A compiler drops what is unneeded by itself
+        if rounded or torch.compiler.is_compiling():
             return self.base(x)
         with saved_tensors_hooks(_itself, _itself):
             return self.base(x)
@@ -154,10 +161,11 @@ def recomputations(sites, choice):
         output = f"{sites.path(layer)}.{sites.layout.ffn_output}"
         if not sites.model.get_submodule(output).weight.requires_grad:
             wraps.append((output, Unneeded))
-        norm = sites.feeding_norm(f"{layer}.ffn")
+        # Behind a sublayer, the norm feeds the residual as well
+        norm = sites.layout.pre_norm and sites.feeding_norm(f"{layer}.ffn")
         if choice == "layer":
             wraps.append((sites.path(layer), Recomputed))
-        elif norm is None:
+        elif not norm:
             wraps.append((sites.path(f"{layer}.ffn"), Recomputed))
         else:
             behind = partial(_behind, sites.module(norm))

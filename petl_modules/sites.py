@@ -24,8 +24,9 @@ class Layout:
         Site name to module name, outside the layers.
     ffn_output : str
         The linear layer that a layer's feed-forward ends with.
-    norm_is_last : bool
-        Whether the ``final_norm`` stands behind the layers.
+    pre_norm : bool
+        Whether norms stand in front of the sublayers they feed, and the
+        ``final_norm`` behind the layers.
     leading_tokens : int
         How many tokens stand in front of the frames.
     tokens_before_prompts : int
@@ -37,7 +38,7 @@ class Layout:
     in_layer: dict
     outside: dict
     ffn_output: str
-    norm_is_last: bool
+    pre_norm: bool
     leading_tokens: int
     tokens_before_prompts: int
 
@@ -56,7 +57,7 @@ AST = Layout(
     },
     outside={"embeddings": "embeddings", "final_norm": "layernorm"},
     ffn_output="mlp.fc2",
-    norm_is_last=True,
+    pre_norm=True,
     leading_tokens=2,  # CLS and distillation
     tokens_before_prompts=1,  # CLS
 )
@@ -81,14 +82,14 @@ WAV2VEC2 = Layout(
         "final_norm": "encoder.layer_norm",
     },
     ffn_output="feed_forward.output_dense",
-    norm_is_last=False,
+    pre_norm=False,
     leading_tokens=0,
     tokens_before_prompts=0,
 )
 _inside = {k: v for k, v in WAV2VEC2.in_layer.items() if "norm" not in k}
 _norms = {"attention_norm": "layer_norm", "ffn_norm": "final_layer_norm"}
 WAV2VEC2_PRE_NORM = replace(
-    WAV2VEC2, in_layer={**_inside, **_norms}, norm_is_last=True
+    WAV2VEC2, in_layer={**_inside, **_norms}, pre_norm=True
 )
 
 LAYOUTS = {

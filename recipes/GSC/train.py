@@ -95,7 +95,6 @@ class GSCBrain(sb.Brain):
             self.optimizer, T_max=updates * self.hparams.number_of_epochs
         )
         self.tally = Tally(self.hparams.labels, self.hparams.metrics)
-        self.stopwatch = Stopwatch()
         lazy = self.device != "cpu" and not self.nonfinite_patience
         self.watch = LossWatch(self.nonfinite_patience, 20 if lazy else 1)
         for name in ("optimizer", "schedule", "tally", "stopwatch"):
@@ -129,8 +128,8 @@ class GSCBrain(sb.Brain):
                 loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
             step = f"step {self.step} of epoch {self.train_sampler.epoch}"
             self.watch.add(step, self.clips, loss)
-            loss = loss / self.grad_accumulation_factor
-            self.scaler.scale(loss).backward()
+            share = loss / self.grad_accumulation_factor
+            self.scaler.scale(share).backward()
         if should_step:
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
@@ -143,6 +142,9 @@ class GSCBrain(sb.Brain):
     @torch.inference_mode()
     def evaluate_batch(self, batch, stage):
         """Returns the loss of a batch, which stays on the device."""
+        if not batch.id:  # none of its clips can be read
+            self.tally.skipped.update(batch.skipped)
+            return torch.zeros(())
         with self.evaluation_ctx:
             outputs = self.compute_forward(batch, stage)
             return self.compute_objectives(outputs, batch, stage)
@@ -249,8 +251,8 @@ def run_fold(experiment, fold, labels):
         hyperparams_to_save=experiment.file,
         overrides=overrides,
     )
-    cache = None
-    if hparams["feature_cache"]:
+    stopwatch, cache = Stopwatch(), None
+    if hparams["feature_cache"] and not experiment.run_opts.debug:
         cache = FeatureCache(
             hparams["feature_cache"],
             hparams["features"],
@@ -272,8 +274,9 @@ def run_fold(experiment, fold, labels):
         run_opts=experiment.run_opts,
         checkpointer=hparams["checkpointer"],
     )
+    brain.stopwatch = stopwatch
     if hparams["pool_once"]:
-        datasets = pool_once(brain, datasets, hparams["test_loader"])
+        datasets = pool_once(brain, datasets, hparams)
     brain.train_sampler = hparams["train_batches"](len(datasets["train"]))
     train_loader = make_dataloader(
         datasets["train"],

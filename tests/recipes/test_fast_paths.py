@@ -1,6 +1,7 @@
 """The fast ways through a recipe end where the plain one does."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -106,6 +107,60 @@ def test_pooled_once_ends_like_pooled_each_time(
             assert once[0][key] == pytest.approx(value, rel=1e-5), key
         elif key != "weights_sha256":
             assert once[0][key] == value, key
+
+
+def test_the_time_of_pooling_counts(esc50, words, tmp_path, monkeypatch):
+    pool = esc50.pool_once
+
+    def slow(*args):
+        time.sleep(2)
+        return pool(*args)
+
+    monkeypatch.setattr(esc50, "pool_once", slow)
+    esc50.main(words("linear", output_folder=tmp_path, **PLAIN))
+    result = json.loads((tmp_path / "fold1" / "result.json").read_text("utf-8"))
+    assert result["fold"]["seconds"] > 2
+
+
+def test_a_debug_run_neither_pools_nor_caches(
+    esc50, words, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(linear_probe, "Probe", None)
+    cache = tmp_path / "cache"
+    line = words("linear", output_folder=tmp_path, feature_cache=cache, **PLAIN)
+    esc50.main([*line, "--debug"])
+    assert not cache.exists()
+
+
+def test_speech_is_pooled_once_as_it_is_tested(
+    script, places, tmp_path, monkeypatch
+):
+    """Clips of different lengths, each alone."""
+    monkeypatch.chdir(tmp_path)
+    gsc = script("recipes/GSC/train.py")
+    results = []
+    for once in (True, False):
+        gsc.main(
+            [
+                "hparams/linear.yaml",
+                "--base=wav2vec2.yaml",
+                f"--data_folder={places['speech_commands_v0.02']}",
+                f"--backbone={places['tiny-wav2vec2']}",
+                "--allow_partial=True",
+                f"--output_folder={tmp_path / str(once)}",
+                f"--pool_once={once}",
+                "--number_of_epochs=2",
+                "--batch_size=1",  # so that the plain way pads nothing
+                "--num_workers=0",
+                "--device=cpu",
+                "--noprogressbar",
+            ]
+        )
+        file = tmp_path / str(once) / "fold1" / "result.json"
+        results.append(json.loads(file.read_text("utf-8"))["fold"])
+    for key, value in results[1].items():
+        if key.endswith(("loss", "accuracy")):
+            assert results[0][key] == pytest.approx(value, rel=1e-4), key
 
 
 def test_it_is_told_why_features_are_not_pooled_once(

@@ -134,8 +134,30 @@ def test_clips_can_be_left_out(esc50, words, spoilt, tmp_path):
 
 
 def test_batch_without_any_clip_is_an_error():
+    batch = collate([{"id": name, "features": None} for name in "ab"])
     with pytest.raises(AudioError, match="no clip of a batch.*: a, b"):
-        collate([{"id": name, "features": None} for name in "ab"])
+        batch.to("cpu").features
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_clips_alone_in_their_batches_can_be_left_out(
+    once, esc50, words, spoilt, tmp_path
+):
+    data, lost = spoilt
+    line = words(
+        "linear",
+        data_folder=data,
+        manifest_folder=tmp_path,
+        output_folder=tmp_path / "out",
+        skip_bad_audio=True,
+        test_batch_size=1,
+        augment="!new:torch.nn.Identity {}",
+        pool_once=once,
+    )
+    esc50.main(line)
+    assert folds_of(tmp_path / "out")[0]["skipped_clips"] == lost
+    tested = read_csv(tmp_path / "out" / "fold1" / "predictions.csv")
+    assert len(tested) == 9 and lost[0] not in {row["id"] for row in tested}
 
 
 # What is frozen

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from test_methods import CASES, LABELS, Kind
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     HubertConfig,
     HubertModel,
@@ -321,3 +322,25 @@ def test_tiny_one_is_the_same_every_time(tiny_wav2vec2, tmp_path):
 def test_seconds_that_make_no_frame(seconds):
     with pytest.raises(ValueError, match=f"seconds is {seconds}: at least"):
         Waveform(seconds=seconds)
+
+
+class Reads(TorchDispatchMode):
+    """Notes what makes a program wait for its device."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func == torch.ops.aten._local_scalar_dense.default:
+            self.found.append(func)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("case", ["soft_moa", "prefix", "prompt_deep"])
+def test_no_look_at_the_mask(case, folder, padded):
+    norm = "layer" if folder.endswith("layer") else "group"
+    model = Kind(norm, folder).build(case)
+    with Reads() as reads:
+        model(*padded)
+    assert reads.found == []
