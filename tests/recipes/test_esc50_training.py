@@ -22,6 +22,7 @@ from speechbrain import Stage
 from petl_modules.checkpoint import read_trained
 from petl_modules.data import collate
 from petl_modules.splits import Fold
+from petl_modules.stopwatch import Stopwatch
 
 SCALE = 1e6  # of the loss, so that any clipping would show
 SGD = """\
@@ -55,6 +56,7 @@ def updated(esc50, words, tmp_path, monkeypatch):
             checkpointer=hparams["checkpointer"],
         )
         brain.steps_per_epoch = 1
+        brain.stopwatch = Stopwatch()
         brain.train_sampler = hparams["train_batches"](2)
         torch.manual_seed(0)
         clips = [
