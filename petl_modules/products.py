@@ -12,7 +12,7 @@ def widen(narrow, weight, bias=None):
 
     As ``torch.nn.functional.linear``. On a CPU, a copy of the weight, which is
     small, gives the products of the backward pass the layout in which they
-    take a half to a fifth of the time.
+    are quick.
 
     Arguments
     ---------
