@@ -216,7 +216,12 @@ def in_a_process(chosen, backbone, method, batch):
     words += ["--compile"] if chosen.compile else []
     words += [f"--memory={chosen.memory}"] if chosen.memory else []
     words = [sys.executable, __file__, *words]
-    out = subprocess.run(words, stdout=subprocess.PIPE, text=True)
+    environment = dict(os.environ)
+    if chosen.memory:  # glibc gives large blocks back when they are freed
+        environment["MALLOC_MMAP_THRESHOLD_"] = "1000000"
+    out = subprocess.run(
+        words, stdout=subprocess.PIPE, text=True, env=environment
+    )
     if out.returncode in (NO_ROOM, -signal.SIGKILL):
         return None
     if out.returncode:
