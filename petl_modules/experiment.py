@@ -4,6 +4,7 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+import atexit
 import contextlib
 import logging
 import os
@@ -19,6 +20,7 @@ from speechbrain.utils.distributed import (
     ddp_init_group,
     if_main_process,
 )
+from torch import distributed
 
 from petl_modules import report
 from petl_modules.checkpoint import WEIGHTS, save_trained, versions
@@ -120,6 +122,8 @@ class Experiment:
         check_values(self.settings)
         check_device(self.run_opts.device)
         ddp_init_group(self.run_opts)
+        if n_processes() > 1:  # its threads must end before the interpreter
+            atexit.register(distributed.destroy_process_group)
         self.kept = True
         if self.run_opts.debug:
             self._move_aside()
