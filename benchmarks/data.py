@@ -2,7 +2,6 @@
 
     python benchmarks/data.py --clips 1000 --seconds 5 --rate 44100
     python benchmarks/data.py --gsc       # memory with as many clips as GSC's
-    python benchmarks/data.py --logits 16    # what float16 changes, of 16 clips
 
 Noise and tones are written to a temporary folder and read from the memory
 that the system keeps of them: disks are left out. Plain and cached epochs
@@ -29,14 +28,12 @@ from pathlib import Path
 import common  # isort: skip, first: it prepares the path
 import numpy as np
 import soundfile
-import torch
 from speechbrain.dataio.dataloader import make_dataloader
 
 from petl_modules.audio import read_audio
 from petl_modules.data import collate, load_features, make_datasets, one_thread
-from petl_modules.feature_cache import DTYPES, FeatureCache
+from petl_modules.feature_cache import FeatureCache
 from petl_modules.features import FilterBank
-from petl_modules.hparams import dump_yaml, make, merge
 from petl_modules.manifest import read_manifest, write_manifest
 from petl_modules.order import EpochBatches
 
@@ -48,12 +45,6 @@ SPEED = {
     "clips/s": "{clips_per_second:.0f}",
     "ms a clip": "{milliseconds:.2f}",
     "times plain": "{times_plain:.1f}",
-}
-LOGITS = {
-    "logits with a cache of": "{what}",
-    "bit-equal": "{equal}",
-    "largest difference": "{largest:.1e}",
-    "standard deviation over clips": "{deviation:.1e}",
 }
 MEMORY = {
     "RssAnon, MiB more": "{what}",
@@ -205,34 +196,6 @@ def memory_apart(what, data, words):
     return json.loads(out.stdout.splitlines()[-1])
 
 
-def logits(data, chosen):
-    """What the cache changes in logits, of an AST-base of random weights."""
-    common.write_backbone("ast", data / "ast")
-    tree = merge(common.HPARAMS["ast"] / "ast.yaml")
-    labels = [str(label) for label in range(50)]
-    tree.update(backbone=str(data / "ast"), frames=chosen.frames, labels=labels)
-    model = make(dump_yaml(tree), ["tuned_model"])["tuned_model"].eval()
-    records = read_manifest(data / "manifest.json")
-    bank, found = FilterBank(chosen.frames), []
-    caches = [FeatureCache(data / "logits", bank, x) for x in DTYPES]
-    for cache in (None, *caches):
-        given = {"test": records}, data, bank, LABELS
-        dataset = make_datasets(*given, cache=cache)["test"]
-        with torch.inference_mode():
-            batch = torch.stack([item["features"] for item in dataset])
-            found.append(model(batch))
-    plain, *cached = found
-    return [
-        {
-            "what": dtype,
-            "equal": torch.equal(plain, ours),
-            "largest": (plain - ours).abs().max().item(),
-            "deviation": plain.std(0).mean().item(),
-        }
-        for dtype, ours in zip(DTYPES, cached)
-    ]
-
-
 def parse(words):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -247,14 +210,12 @@ def parse(words):
     parser.add_argument(
         "--gsc", action="store_true", help=f"memory alone, with {GSC}"
     )
-    parser.add_argument("--logits", type=int, metavar="CLIPS")
     parser.add_argument("--json", metavar="FILE", help="write the rows there")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     parser.add_argument("--at", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args(words)
     if chosen.gsc:
         vars(chosen).update(GSC)
-    chosen.clips = chosen.logits or chosen.clips
     chosen.frames = chosen.frames or round(chosen.seconds * 100)
     return chosen
 
@@ -269,14 +230,11 @@ def main(words):
         data = Path(data)
         write_clips(data, chosen.clips, chosen.seconds, chosen.rate)
         tables = []
-        if chosen.logits:
-            tables.append((logits(data, chosen), LOGITS))
-        else:
-            if not chosen.gsc:
-                tables.append((speed(data, chosen), SPEED))
-            kinds = ("plain", "cached, first", "cached, later")
-            apart = [memory_apart(kind, data, words) for kind in kinds]
-            tables.append((apart, MEMORY))
+        if not chosen.gsc:
+            tables.append((speed(data, chosen), SPEED))
+        kinds = ("plain", "cached, first", "cached, later")
+        apart = [memory_apart(kind, data, words) for kind in kinds]
+        tables.append((apart, MEMORY))
     for rows, columns in tables:
         print(f"\n{common.table(rows, columns)}")
     rows = [row for rows, _ in tables for row in rows]

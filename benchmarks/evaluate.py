@@ -11,6 +11,7 @@ Authors
 """
 
 import argparse
+import copy
 import os
 import statistics
 import tempfile
@@ -34,26 +35,18 @@ COLUMNS = {
 
 def measure(model, frozen, inputs, repeats):
     """Milliseconds of a batch in the three ways, and of the frozen model."""
+    merged = copy.deepcopy(model)
+    merge(merged)
     inference = torch.inference_mode()(model)
-
+    merged, frozen = map(torch.inference_mode(), (merged, frozen))
+    difference = (merged(inputs) - inference(inputs)).abs().max().item()
     runs = {
         "graph": lambda: model(inputs),
         "inference": lambda: inference(inputs),
-        "merged": lambda: inference(inputs),
-        "frozen": lambda: torch.inference_mode()(frozen)(inputs),
+        "merged": lambda: merged(inputs),
+        "frozen": lambda: frozen(inputs),
     }
-    plain = inference(inputs)
-    undo = merge(model)
-    difference = (inference(inputs) - plain).abs().max().item()
-    undo()
-    times = {name: [] for name in runs}
-    for _ in range(repeats + 1):  # the first round does not count
-        for name, run in runs.items():
-            undo = merge(model) if name == "merged" else None
-            times[name] += common.interleaved({name: run}, 1)[name]
-            if undo:
-                undo()
-    times = {name: seconds[1:] for name, seconds in times.items()}
+    times = common.interleaved(runs, repeats)
     row = {n: 1e3 * statistics.median(s) for n, s in times.items()}
     row["clips_per_second"] = 1e3 * len(inputs) / row["merged"]
     row["ratio_to_frozen"] = common.ratio(times, "merged", "frozen")

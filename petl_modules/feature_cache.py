@@ -7,13 +7,9 @@ Authors
  * The PETL audio recipes team 2026
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import socket
-import time
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +24,7 @@ from petl_modules.data import audio_path, load_features
 from petl_modules.feature_facts import feature_facts
 from petl_modules.files import write_json
 from petl_modules.known_files import KEY, SHA256, KnownFiles, file_state, key_of
+from petl_modules.lock import alone_in
 from petl_modules.manifest import refusal
 from petl_modules.shards import Rows, ShardWriter
 
@@ -135,7 +132,7 @@ class FeatureCache:
         if (rows.find(sha256s) < 0).any():
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with _alone_in(self.folder):
+                with alone_in(self.folder):
                     sha256s = self._complete(
                         wavs, states, data_folder, skip_bad_audio
                     )
@@ -222,25 +219,3 @@ class FeatureCache:
 def _unchanged(item):
     """Leaves an item as it is."""
     return item
-
-
-@contextlib.contextmanager
-def _alone_in(folder):
-    """Waits until no other process fills a folder, and keeps others out.
-
-    A POSIX record lock: after a kill nothing has to be cleared.
-    """
-    with open(folder / ".lock", "a+", encoding="utf-8") as stream:
-        try:
-            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            stream.seek(0)
-            owner = stream.read().strip() or "another process"
-            logger.warning(f"waiting for {owner}, which fills {folder}")
-            fcntl.lockf(stream, fcntl.LOCK_EX)
-        stream.truncate(0)
-        now = time.strftime("%Y-%m-%d %H:%M:%S")
-        host = socket.gethostname()
-        stream.write(f"process {os.getpid()} on {host} since {now}")
-        stream.flush()
-        yield

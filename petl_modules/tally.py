@@ -15,6 +15,7 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.distributed import ddp_all_reduce, if_main_process
 
+from petl_modules.audio import AudioError
 from petl_modules.files import write_json
 from petl_modules.order import gathered
 
@@ -173,6 +174,11 @@ class Tally:
         dict
             ``loss``, ``accuracy`` (0 to 1) and the other metrics.
         """
+        if not shared_out and not torch.is_tensor(self.loss):
+            raise AudioError(
+                f"no clip can be read: {', '.join(sorted(self.skipped))}. "
+                "Fetch the dataset again"
+            )
         loss, confusion = self.counts(shared_out)
         values = {
             name: metric(confusion, self.labels)

@@ -192,7 +192,7 @@ def assert_looks_only(cache, data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("petl_modules.cached_clips.file_sha256", refuse)
         patch.setattr(feature_cache, "load_features", refuse)
-        patch.setattr(feature_cache, "_alone_in", refuse)
+        patch.setattr(feature_cache, "alone_in", refuse)
         found = all_of(cache.fill(RECORDS, data))
     assert_same(found, plain(BANK, data))
 
@@ -671,7 +671,7 @@ def test_two_runs_at_once_share_the_work(data, cache, tmp_path, monkeypatch):
     one = run(fill)
     assert begun.wait(60)
     monkeypatch.setattr(feature_cache, "load_features", usual)
-    monkeypatch.setattr(feature_cache, "logger", Logger())
+    monkeypatch.setattr("petl_modules.lock.logger", Logger())
     monkeypatch.setattr("petl_modules.cached_clips.file_sha256", refuse)
     two = run(fill)
     assert ended(one) == ended(two) == 0
@@ -685,7 +685,7 @@ def test_two_runs_at_once_share_the_work(data, cache, tmp_path, monkeypatch):
 
 def test_folder_is_free_after_filling(data, cache, monkeypatch):
     def fill_more():
-        monkeypatch.setattr(feature_cache.logger, "warning", kill_self)
+        monkeypatch.setattr("petl_modules.lock.logger.warning", kill_self)
         cache.fill(RECORDS, data)
 
     cache.fill(records_of(["d.flac"]), data)

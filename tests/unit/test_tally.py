@@ -7,6 +7,7 @@ Authors
 import pytest
 import torch
 
+from petl_modules.audio import AudioError
 from petl_modules.tally import (
     Tally,
     accuracy,
@@ -96,6 +97,13 @@ def test_rows_beyond_the_ids_do_not_count():
     tally.add("x", logits, targets, torch.tensor([0.5, 7.0]))
     assert tally.result() == {"loss": 0.5, "accuracy": 1.0}
     assert [row["id"] for row in tally.predictions()] == ["x"]
+
+
+def test_pass_without_a_readable_clip_has_no_result():
+    tally = Tally(["cat", "dog"])
+    tally.skipped.add("b.wav")
+    with pytest.raises(AudioError, match="no clip can be read: b.wav"):
+        tally.result()
 
 
 @pytest.mark.parametrize("in_mid_epoch", [True, False])
