@@ -1,8 +1,8 @@
 """Frozen Hugging Face encoders behind one interface.
 
 A backbone has ``model`` (the encoder), ``sites`` (where things are in it),
-``settings`` (what a checkpoint has to fit) and ``valid`` (which tokens are
-real).
+``settings`` (what a checkpoint has to fit), ``valid`` (which tokens are real)
+and ``sees_padding`` (whether a clip's output depends on how far it is padded).
 
 ``python -m petl_modules.backbones tiny-ast DIR`` and ``tiny-wav2vec2 DIR`` write
 small random encoders for trials and tests.
@@ -22,6 +22,7 @@ from transformers import ASTConfig, AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 from petl_modules.attention import ATTENTION
+from petl_modules.lengths import in_samples
 from petl_modules.positions import fit_positions
 from petl_modules.sites import Sites
 from petl_modules.tiny_backbones import (
@@ -137,6 +138,8 @@ class AST(nn.Module):
     torch.Size([2, 50, 128])
     """
 
+    sees_padding = False  # all clips have as many frames
+
     def __init__(self, source, frames, positions="center_cut"):
         super().__init__()
         self.model = load_encoder((ASTConfig.model_type,), source)
@@ -218,8 +221,9 @@ class Wav2Vec2(nn.Module):
     position convolution is worked into its weight. Encoders whose convolutions
     are normalised by groups (``feat_extract_norm: group``, as in base and
     base-960h) were trained on zero padding without an attention mask, and so
-    they are run: a clip's output depends a little on how far it is padded.
-    The others get a mask, and a padded clip equals the clip alone.
+    they are run: a clip's output depends a little on how far it is padded
+    (``sees_padding``). The others get a mask, and a padded clip equals the
+    clip alone.
 
     Arguments
     ---------
@@ -252,6 +256,7 @@ class Wav2Vec2(nn.Module):
             mask_feature_prob=0.0,
         )
         config = self.model.config
+        self.sees_padding = config.feat_extract_norm == "group"
         self.settings = {
             "kind": config.model_type,
             "d_model": config.hidden_size,
@@ -286,7 +291,7 @@ class Wav2Vec2(nn.Module):
         """
         if lengths is None:
             return None
-        real = self.frames(_absolute(lengths, inputs)).clamp(min=1)
+        real = self.frames(in_samples(lengths, inputs)).clamp(min=1)
         return _mask(real, self.frames(inputs.shape[1]))
 
     def forward(self, inputs, lengths=None):
@@ -315,17 +320,9 @@ class Wav2Vec2(nn.Module):
                 "short for one frame, or of another shape"
             )
         mask = None
-        if (
-            lengths is not None
-            and self.model.config.feat_extract_norm == "layer"
-        ):
-            mask = _mask(_absolute(lengths, inputs), inputs.shape[1])
+        if lengths is not None and not self.sees_padding:
+            mask = _mask(in_samples(lengths, inputs), inputs.shape[1])
         return self.model(inputs, attention_mask=mask).last_hidden_state
-
-
-def _absolute(lengths, inputs):
-    """Lengths in samples from relative ones."""
-    return (lengths * inputs.shape[1]).round().long()
 
 
 def _mask(lengths, total):

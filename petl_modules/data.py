@@ -120,6 +120,29 @@ def encode_label(labels, label):
     return torch.tensor([labels.index(label)])
 
 
+def longest_first(records):
+    """Ids of clips, those of one duration beside each other.
+
+    A batch of neighbours has few lengths, and little padding.
+
+    Arguments
+    ---------
+    records : dict
+        Records by id, with ``duration``.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> longest_first({"a": {"duration": 0.5}, "b": {"duration": 1.0}})
+    ['b', 'a']
+    """
+    durations = {clip: record["duration"] for clip, record in records.items()}
+    return sorted(durations, key=durations.get, reverse=True)
+
+
 class ClipDataset(DynamicItemDataset):
     """A dataset whose records lie in one piece of memory.
 
@@ -183,7 +206,8 @@ def make_datasets(
     -------
     dict
         A ``DynamicItemDataset`` a part, with ``id``, ``features`` and
-        ``target`` (``[1]``, the class index).
+        ``target`` (``[1]``, the class index). Parts that do not train come
+        longest first.
 
     Raises
     ------
@@ -210,7 +234,10 @@ def make_datasets(
             "provides": "target",
         },
     ]
-    return {
-        part: ClipDataset(records, pipeline, ["id", "features", "target"])
-        for part, records in parts.items()
-    }
+    datasets = {}
+    for part, records in parts.items():
+        if part != "train":  # which has a new order in each epoch
+            records = {clip: records[clip] for clip in longest_first(records)}
+        keys = ["id", "features", "target"]
+        datasets[part] = ClipDataset(records, pipeline, keys)
+    return datasets

@@ -227,7 +227,7 @@ class Experiment:
             The fold's entry in ``summary.json``, but for its number.
         predictions : list of dict
             ``id``, ``label``, ``predicted``, ``probability`` of each test
-            clip.
+            clip, in any order. The file has them in the manifest's.
         model : petl_modules.tuned_model.TunedModel
             The selected model.
 
@@ -241,7 +241,9 @@ class Experiment:
         if if_main_process():
             folder = self.fold_folder(fold)
             save_trained(model, folder / WEIGHTS)
-            report.write_csv(folder / "predictions.csv", predictions)
+            order = {clip: i for i, clip in enumerate(fold.parts["test"])}
+            rows = sorted(predictions, key=lambda row: order[row["id"]])
+            report.write_csv(folder / "predictions.csv", rows)
             counts = model.count_parameters()
             number = {"fold": fold.number}
             if self.settings["few_shot"]:

@@ -17,6 +17,8 @@ from speechbrain.utils.logger import get_logger
 from torch import nn
 from tqdm import tqdm
 
+from petl_modules.data import longest_first
+
 logger = get_logger(__name__)
 
 
@@ -147,8 +149,8 @@ class PooledClips(torch.utils.data.Dataset):
 def pool_once(brain, datasets, hparams):
     """Pools the frozen features of a linear probe, where that can be.
 
-    Training clips are pooled as they are tested: alone, where the test loader
-    takes one at a time. A debug run, which sees a few batches, does not pool.
+    Training clips are pooled as they are tested: without padding, where the
+    backbone sees it. A debug run, which sees a few batches, does not pool.
 
     Arguments
     ---------
@@ -191,7 +193,8 @@ def _pool_part(brain, probe, part, dataset, loading):
     rows = {clip: row for row, clip in enumerate(clips.clips)}
     title = f"Pooling frozen features ({part})"
     quiet = brain.noprogressbar or not if_main_process()
-    loader = make_dataloader(dataset, **loading)
+    order = [rows[clip] for clip in longest_first(dataset.data)]
+    loader = make_dataloader(dataset, sampler=order, **loading)
     for batch in tqdm(loader, title, disable=quiet):
         if not batch.id:  # none of them can be read
             continue

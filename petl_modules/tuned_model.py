@@ -18,6 +18,7 @@ from torch import nn
 from petl_modules.checkpoint import load_trained, save_trained
 from petl_modules.freezing import freeze, store_frozen
 from petl_modules.insertion import Adapted
+from petl_modules.lengths import by_length
 from petl_modules.prompts import PromptTuning
 from petl_modules.recomputation import recomputations
 
@@ -29,7 +30,8 @@ class TunedModel(nn.Module):
     """A classifier on a frozen backbone with trained parts inside.
 
     Freezes the backbone, inserts the methods' blocks, keeps frozen parts in
-    eval mode, and saves and loads only what is trained.
+    eval mode, and saves and loads only what is trained. In eval mode a clip's
+    logits are those of the clip alone, whatever stands in its batch.
 
     Arguments
     ---------
@@ -172,6 +174,9 @@ class TunedModel(nn.Module):
     def pooled(self, inputs, lengths=None):
         """Returns what the head takes, ``[batch, d_model]``.
 
+        In eval mode a backbone that sees padding gets none: the clips of each
+        length go through it by themselves.
+
         Arguments
         ---------
         inputs, lengths : torch.Tensor
@@ -181,6 +186,12 @@ class TunedModel(nn.Module):
         -------
         torch.Tensor
         """
+        padded = lengths is not None
+        if padded and self.backbone.sees_padding and not self.training:
+            return by_length(self._pooled, inputs, lengths)
+        return self._pooled(inputs, lengths)
+
+    def _pooled(self, inputs, lengths=None):
         valid = self.backbone.valid(inputs, lengths)
         if valid is not None:
             valid = nn.functional.pad(valid, (self.prompts, 0), value=True)

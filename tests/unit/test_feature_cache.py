@@ -48,7 +48,8 @@ def write_clip(
 def records_of(names):
     """Records by ids that hold slashes where the names do."""
     return {
-        name: {"wav": f"{{data_root}}/{name}", "label": "cat"} for name in names
+        name: {"wav": f"{{data_root}}/{name}", "duration": 1.0, "label": "cat"}
+        for name in names
     }
 
 

@@ -69,10 +69,10 @@ def test_gradients_of_a_padded_clip_are_those_of_the_clip_alone(
         torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_group_norm_model_runs_as_it_was_trained(tiny_wav2vec2, padded):
+def test_group_norm_model_trains_as_it_was_trained(tiny_wav2vec2, padded):
     """Zero padding and no attention mask, real frames alone are pooled."""
     folder = tiny_wav2vec2["group"]
-    model = TunedModel(Wav2Vec2(folder), LABELS).eval()
+    model = TunedModel(Wav2Vec2(folder), LABELS).train()
     stock = Wav2Vec2Model.from_pretrained(folder, attn_implementation="sdpa")
     waveforms, lengths = padded
     frames = model.backbone.frames(SHORT)
@@ -85,7 +85,7 @@ def test_group_norm_model_runs_as_it_was_trained(tiny_wav2vec2, padded):
 
 
 def test_group_norm_model_sees_how_far_a_clip_is_padded(tiny_wav2vec2, padded):
-    model = TunedModel(Wav2Vec2(tiny_wav2vec2["group"]), LABELS).eval()
+    model = TunedModel(Wav2Vec2(tiny_wav2vec2["group"]), LABELS).train()
     waveforms, lengths = padded
     with torch.no_grad():
         together, alone = (
