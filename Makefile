@@ -6,8 +6,9 @@ STAMP = $(VENV)/.installed
 ARGS =
 
 help:
-	@echo "make demo    train linear and soft_moa on generated sounds (about 3 minutes)"
+	@echo "make demo    train five methods on generated sounds (about 5 minutes)"
 	@echo "make test    run all tests and doctests; ARGS=\"-k demo\" for some"
+	@echo "make bench-demo   train all methods on five generated data sets (90 minutes)"
 	@echo "make style   check lint and format with ruff"
 	@echo "make clean   remove $(VENV) and caches; data and results stay"
 	@echo
@@ -16,6 +17,9 @@ help:
 
 demo: $(STAMP)
 	$(VENV)/bin/python -m petl_modules.demo $(ARGS)
+
+bench-demo: $(STAMP)
+	$(VENV)/bin/python benchmarks/demo.py $(ARGS)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest $(ARGS)
@@ -26,7 +30,7 @@ style: $(STAMP)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info build
-	find petl_modules recipes tests -name __pycache__ -type d -prune \
+	find petl_modules recipes tests tools benchmarks -name __pycache__ -type d -prune \
 		-exec rm -rf {} +
 
 # Written last, so that an interrupted installation is done again.
@@ -35,4 +39,4 @@ $(STAMP): requirements.txt pyproject.toml
 	$(VENV)/bin/python -m pip install --editable ".[test]"
 	touch $(STAMP)
 
-.PHONY: help demo test style clean
+.PHONY: help demo bench-demo test style clean

@@ -43,7 +43,7 @@ def tiny_wav2vec2(tmp_path_factory):
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """Folder of 50 generated clips, ten classes in five folds, as ESC-50."""
-    from petl_modules.demo_corpus import write_corpus
+    from petl_modules.miniatures.corpus import write_miniature
 
     folder = tmp_path_factory.mktemp("data") / "ESC-50-master"
-    return str(write_corpus(folder, takes=1))
+    return str(write_miniature("ESC50", folder, takes=1))

@@ -17,8 +17,8 @@ import common  # isort: skip, first: it prepares the path
 import torch
 
 from petl_modules.audio import read_audio
-from petl_modules.demo_corpus import write_corpus
 from petl_modules.features import FilterBank
+from petl_modules.miniatures.corpus import write_miniature
 
 COLUMNS = {
     "method": "{method}",
@@ -60,7 +60,7 @@ def main():
     chosen = parser.parse_args()
     rows, bank = [], FilterBank(chosen.frames)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        corpus = write_corpus(f"{folder}/ESC-50-master", takes=1)
+        corpus = write_miniature("ESC50", f"{folder}/ESC-50-master", takes=1)
         wavs = sorted(corpus.rglob("*.wav"))[: chosen.clips]
         inputs = torch.stack([bank(read_audio(wav)) for wav in wavs])
         common.write_backbone("ast", f"{folder}/ast")

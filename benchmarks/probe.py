@@ -21,7 +21,7 @@ from pathlib import Path
 
 import common  # isort: skip, first: it prepares the path
 
-from petl_modules.demo_corpus import write_corpus
+from petl_modules.miniatures.corpus import write_miniature
 
 COLUMNS = {
     "pool_once": "{pool_once}",
@@ -75,7 +75,7 @@ def main():
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        write_corpus(folder / "data", takes=chosen.clips // 50)
+        write_miniature("ESC50", folder / "data", takes=chosen.clips // 50)
         common.write_backbone("ast", folder / "ast")
         rows = [run(folder, choice, chosen) for choice in (True, False)]
     print(common.table(rows, COLUMNS))

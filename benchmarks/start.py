@@ -20,7 +20,7 @@ from pathlib import Path
 
 import common  # isort: skip, first: it prepares the path
 
-from petl_modules.demo_corpus import write_corpus
+from petl_modules.miniatures.corpus import write_miniature
 
 
 def first_step(folder, method):
@@ -53,7 +53,7 @@ def main():
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        write_corpus(folder / "ESC-50-master", takes=1)
+        write_miniature("ESC50", folder / "ESC-50-master", takes=1)
         common.write_backbone("ast", folder / "ast-base")
         first_step(folder, chosen.method)  # writes the manifest
         seconds = [

@@ -215,3 +215,41 @@ def draw_confusion(path, counts, labels):
             color="white" if dark else "black",
         )
     figure.savefig(path, dpi=150)
+
+
+def draw_tradeoff(path, panels):
+    """Draws accuracy against trained parameters, with a panel a task.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The picture to write.
+    panels : dict
+        From title to points: tuples of name, trained parameters, mean and
+        standard deviation of the accuracy (0 to 1).
+    """
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1 + 4.5 * len(panels), 4), layout="constrained")
+    for axes, (title, points) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items()
+    ):
+        for name, parameters, mean, std in points:
+            mark = axes.errorbar(
+                parameters, 100 * mean, 100 * std, fmt="o", capsize=2, lw=0.7
+            )
+            axes.annotate(
+                name,
+                (parameters, 100 * mean),
+                (4, 4),
+                textcoords="offset points",
+                fontsize=8,
+                color=mark[0].get_color(),
+            )
+        axes.set_xscale("log")
+        axes.margins(x=0.2)
+        axes.set_title(title)
+        axes.set_xlabel("trained parameters")
+    figure.axes[0].set_ylabel("accuracy, %")
+    figure.savefig(path, dpi=150)

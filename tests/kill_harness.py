@@ -22,7 +22,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from petl_modules.demo_corpus import write_corpus
+from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.tiny_backbones import write_tiny_ast
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +61,7 @@ class Harness:
     def __init__(self, folder, method):
         self.folder = folder
         self.method = method
-        write_corpus(folder / "data", takes=1)
+        write_miniature("ESC50", folder / "data", takes=1)
         write_tiny_ast(folder / "tiny-ast")
         (folder / "hook").mkdir()
         (folder / "hook" / "sitecustomize.py").write_text(HOOK)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from petl_modules.miniatures.trials import BACKBONES
 from tests import corpora
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ def esc50():
 
 
 @pytest.fixture(scope="session")
-def places(corpus, tiny_ast, tiny_wav2vec2, tmp_path_factory):
+def places(corpus, tmp_path_factory):
     """What the CSV files call ``tests/tmp/<name>``: generated data."""
     folder = tmp_path_factory.mktemp("corpora")
     writers = {
@@ -59,8 +60,8 @@ def places(corpus, tiny_ast, tiny_wav2vec2, tmp_path_factory):
         write(folder / name)
     return {
         "ESC-50-master": corpus,
-        "tiny-ast": tiny_ast,
-        "tiny-wav2vec2": tiny_wav2vec2["group"],
+        "tiny-ast": str(BACKBONES["ast"]),
+        "tiny-wav2vec2": str(BACKBONES["wav2vec2"]),
         **{name: str(folder / name) for name in writers},
     }
 

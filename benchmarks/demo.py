@@ -1,0 +1,183 @@
+"""All methods on all miniatures, with the small pretrained backbones.
+
+    python benchmarks/demo.py                   # writes results/demo.csv
+    python benchmarks/demo.py --methods linear,lora --datasets GSC --seeds 10
+
+Each row is a run of a recipe: a method on a miniature with a seed. Runs take
+turns over processes of one thread each. Run again, finished ones are kept;
+another commit needs another ``--folder``.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import common  # isort: skip, first: it prepares the path
+from tqdm import tqdm
+
+from petl_modules.checkpoint import versions
+from petl_modules.files import write_text
+from petl_modules.miniatures.corpus import write_miniature
+from petl_modules.miniatures.trials import METHODS, MINIATURES, command
+from petl_modules.report import draw_tradeoff, write_csv
+
+UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
+
+
+def trials(datasets, methods, seeds):
+    """What is to be run: dataset, backbone, method, positions, seed."""
+    found = []
+    for seed in seeds:
+        for dataset in datasets:
+            for method in methods:
+                found.append((dataset, "ast", method, "center_cut", seed))
+                if method in UNORDERED:
+                    found.append((dataset, "ast", method, "zeros", seed))
+                if MINIATURES[dataset].speech:
+                    found.append((dataset, "wav2vec2", method, "", seed))
+    return found
+
+
+def run(folder, trial):
+    """One row: the result of a trial, which is run unless it was."""
+    dataset, backbone, method, positions, seed = trial
+    output = folder.joinpath(*(str(part) or "-" for part in trial))
+    summary = output / "summary.json"
+    if not summary.is_file():
+        changes = {"positions": positions} if positions else {}
+        words = command(
+            dataset, method, folder, output, backbone, seed=seed, **changes
+        )
+        done = subprocess.run(
+            [*words, "--noprogressbar"],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            cwd=common.ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode:
+            raise SystemExit(
+                f"{' '.join(words)}\nended with code {done.returncode}:\n"
+                f"{done.stderr[-3000:]}"
+            )
+    found = json.loads(summary.read_text("utf-8"))
+    return {
+        "dataset": dataset,
+        "backbone": backbone,
+        "method": method,
+        "positions": positions,
+        "seed": seed,
+        "accuracy": round(found["accuracy_mean"], 4),
+        "trainable_parameters": found["trainable_parameters"],
+        "seconds": round(sum(fold["seconds"] for fold in found["folds"]), 1),
+    }
+
+
+def gathered(rows):
+    """Rows with mean and standard deviation over the seeds."""
+    groups = {}
+    for row in rows:
+        key = (row["backbone"], row["method"], row["positions"])
+        groups.setdefault(key, {}).setdefault(row["dataset"], []).append(row)
+    return {
+        key: {
+            dataset: (
+                found[0]["trainable_parameters"],
+                statistics.fmean(row["accuracy"] for row in found),
+                statistics.pstdev(row["accuracy"] for row in found),
+            )
+            for dataset, found in datasets.items()
+        }
+        for key, datasets in groups.items()
+    }
+
+
+def report(rows, datasets):
+    """The table as Markdown: a row for method and backbone."""
+    lines = []
+    for key, found in sorted(gathered(rows).items()):
+        backbone, method, positions = key
+        name = f"{method}, no positions" if positions == "zeros" else method
+        row = {"backbone": backbone, "method": name}
+        for dataset, (_, mean, std) in found.items():
+            row[dataset] = f"{100 * mean:.1f} ± {100 * std:.1f}"
+        row["mean"] = 100 * statistics.fmean(m for _, m, _ in found.values())
+        lines.append(row)
+    columns = {"backbone": "{backbone}", "method": "{method}"}
+    columns |= {dataset: f"{{{dataset}}}" for dataset in datasets}
+    return common.table(lines, {**columns, "mean": "{mean:.1f}"})
+
+
+def commit():
+    """The commit that is checked out, and whether files differ from it."""
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(
+        words, cwd=common.ROOT, capture_output=True, text=True
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def parse(words):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--datasets", default=",".join(MINIATURES))
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--seeds", default="10,11,12")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--folder", default="results/bench-demo")
+    parser.add_argument("--csv", default="results/demo.csv")
+    chosen = parser.parse_args(words)
+    for name, known in (("datasets", MINIATURES), ("methods", METHODS)):
+        given = getattr(chosen, name).split(",")
+        if unknown := set(given) - set(known):
+            parser.error(
+                f"no {name} {', '.join(sorted(unknown))}; there are: "
+                f"{', '.join(known)}"
+            )
+        setattr(chosen, name, given)
+    chosen.seeds = [int(seed) for seed in chosen.seeds.split(",")]
+    return chosen
+
+
+def main(words):
+    """Runs what has no result, then writes table and picture."""
+    chosen = parse(words)
+    folder = Path(chosen.folder).resolve()
+    for dataset in chosen.datasets:
+        write_miniature(dataset, folder / MINIATURES[dataset].folder)
+    todo = trials(chosen.datasets, chosen.methods, chosen.seeds)
+    with ThreadPoolExecutor(chosen.processes) as threads:
+        found = threads.map(lambda trial: run(folder, trial), todo)
+        rows = list(tqdm(found, "runs", len(todo), unit="run"))
+    target = Path(chosen.csv)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(target, rows)
+    facts = ", ".join(f"{name} {value}" for name, value in versions().items())
+    text = (
+        f"# Methods on the miniatures\n\n"
+        f"Accuracy in %, mean and standard deviation over seeds "
+        f"{', '.join(map(str, chosen.seeds))}.\n\n"
+        f"{report(rows, chosen.datasets)}\n\n"
+        f"Commit {commit()}, {common.machine()}, {facts}.\n"
+    )
+    write_text(target.with_suffix(".md"), text)
+    panels = {}
+    for (backbone, method, positions), datasets in gathered(rows).items():
+        for dataset, point in datasets.items():
+            if backbone == "ast" and positions != "zeros":
+                panels.setdefault(dataset, []).append((method, *point))
+    draw_tradeoff(target.with_suffix(".png"), panels)
+    print(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

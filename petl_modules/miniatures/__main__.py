@@ -1,0 +1,32 @@
+"""Write a miniature: ``python -m petl_modules.miniatures GSC DIR``.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import argparse
+import sys
+
+from petl_modules.miniatures.corpus import write_miniature
+from petl_modules.miniatures.layouts import LAYOUTS
+
+
+def main(arguments=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m petl_modules.miniatures",
+        description="Write generated sounds in the layout of a dataset.",
+    )
+    parser.add_argument("dataset", choices=[*LAYOUTS])
+    parser.add_argument("folder", metavar="DIR", help="a new folder")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args(arguments)
+    try:
+        write_miniature(chosen.dataset, chosen.folder, chosen.seed)
+    except OSError as error:
+        sys.exit(f"error: {error}")
+    print(f"a miniature of {chosen.dataset} is in {chosen.folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""What the miniatures consist of: files in the layouts of the five datasets.
+
+Each function here plans a miniature: its sounds, each a function of a random
+generator, and its tables. Nothing is computed or written before a sound is
+asked for. Speakers and recordings never span two parts of a split.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import csv
+import io
+from dataclasses import dataclass, field, replace
+from functools import partial
+from string import ascii_uppercase
+
+import numpy as np
+
+from petl_modules.miniatures.environment import synthesize
+from petl_modules.miniatures.speech import RATE, draw_voice, speak
+from petl_modules.miniatures.studio import Studio
+from petl_modules.miniatures.words import (
+    COMMANDS,
+    EMOTIONS,
+    SENTENCES,
+    WORDS,
+    phones_of,
+)
+
+ESC50 = {
+    "dog": 0,
+    "rooster": 1,
+    "rain": 10,
+    "sea_waves": 11,
+    "crackling_fire": 12,
+    "crying_baby": 20,
+    "sneezing": 21,
+    "clock_tick": 38,
+    "helicopter": 40,
+    "chainsaw": 41,
+}
+URBANSOUND8K = {
+    "air_conditioner": "air_conditioner",
+    "car_horn": "car_horn",
+    "children_playing": "children_playing",
+    "dog_bark": "dog",
+    "drilling": "drilling",
+    "engine_idling": "engine_idling",
+    "gun_shot": "gun_shot",
+    "jackhammer": "jackhammer",
+    "siren": "siren",
+    "street_music": "street_music",
+}
+RATES = (16000, 22050, 44100, 48000)  # of UrbanSound8K, in turns
+GSC = ("eight", "four", "no", "off", "on", "right", "tree", "two")
+SPEAKERS = {"train": 8, "valid": 4, "test": 8}
+NOISE = (5, 25)  # decibels of speech over the noise of its recording
+TAKES = {"train": 12, "valid": 4, "test": 12}  # of each word or command
+
+
+@dataclass
+class Plan:
+    """The files of a miniature.
+
+    Arguments
+    ---------
+    sounds : dict
+        From path to sampling rate and a function of a
+        ``numpy.random.Generator`` that gives the samples.
+    texts : dict
+        From path to content.
+    """
+
+    sounds: dict = field(default_factory=dict)
+    texts: dict = field(default_factory=dict)
+
+
+def esc50(seed, takes=3):
+    """Ten classes in five folds: clips of 5 s, some takes of a recording."""
+    if not 1 <= takes <= len(ascii_uppercase):
+        raise ValueError(f"takes is {takes}; choose a number from 1 to 26")
+    plan, rows = Plan(), []
+    for category, target in ESC50.items():
+        for fold in range(1, 6):
+            source = 100000 + 10 * target + fold
+            for take in ascii_uppercase[:takes]:
+                name = f"{fold}-{source}-{take}-{target}.wav"
+                rows.append([name, fold, target, category, True, source, take])
+                draw = partial(synthesize, category, seconds=5.0, rate=44100)
+                plan.sounds[f"audio/{name}"] = 44100, draw
+    columns = "filename,fold,target,category,esc10,src_file,take".split(",")
+    plan.texts["meta/esc50.csv"] = _csv(columns, sorted(rows))
+    return plan
+
+
+def urbansound8k(seed):
+    """200 clips of 1 to 3 s: ten classes, ten folds, two slices a recording."""
+    rng = np.random.default_rng((seed, 8))
+    plan, rows = Plan(), []
+    for number, (label, sound) in enumerate(URBANSOUND8K.items()):
+        for fold in range(1, 11):
+            recording = 100000 + 100 * number + fold
+            rate = RATES[(number + fold) % len(RATES)]
+            for take in range(2):
+                seconds = round(rng.uniform(1.0, 3.0), 2)
+                name = f"{recording}-{number}-0-{take}.wav"
+                times = [4.0 * take, 4.0 * take + seconds]
+                row = [name, recording, *times, 1, fold, number, label]
+                rows.append(row)
+                draw = partial(synthesize, sound, seconds=seconds, rate=rate)
+                plan.sounds[f"audio/fold{fold}/{name}"] = rate, draw
+    columns = "slice_file_name,fsID,start,end,salience,fold,classID,class"
+    table = _csv(columns.split(","), rows)
+    plan.texts["metadata/UrbanSound8K.csv"] = table
+    return plan
+
+
+def gsc(seed):
+    """224 clips of 1 s: eight words by 20 speakers, some words backwards."""
+    plan, lists = Plan(), {"valid": [], "test": []}
+    for split, speaker, voice in _speakers(seed):
+        voice = replace(voice, tempo=0.65 * voice.tempo)
+        for word in GSC:
+            for take in range(_takes(split)[speaker % SPEAKERS[split]]):
+                wav = f"{word}/{_name_of(split, speaker)}_nohash_{take}.wav"
+                draw = partial(say, WORDS[word], voice, seconds=1.0)
+                plan.sounds[wav] = RATE, draw
+                if split in lists:
+                    lists[split].append(f"{wav}\n")
+    plan.texts["validation_list.txt"] = "".join(sorted(lists["valid"]))
+    plan.texts["testing_list.txt"] = "".join(sorted(lists["test"]))
+    return plan
+
+
+def fsc(seed):
+    """168 clips of 2 s: six commands by 20 speakers."""
+    plan, rows = Plan(), {split: [] for split in SPEAKERS}
+    for split, speaker, voice in _speakers(seed):
+        voice = replace(voice, tempo=0.8 * voice.tempo)
+        for text, slots in COMMANDS.items():
+            for take in range(_takes(split)[speaker % SPEAKERS[split]]):
+                number = len(rows[split])
+                name = f"{_name_of(split, speaker)}-{number:04d}.wav"
+                wav = f"wavs/speakers/{_name_of(split, speaker)}/{name}"
+                draw = partial(say, phones_of(text), voice, seconds=2.0)
+                plan.sounds[wav] = RATE, draw
+                row = [number, wav, _name_of(split, speaker), text, *slots]
+                rows[split].append(row)
+    columns = ["", "path", "speakerId", "transcription"]
+    columns += ["action", "object", "location"]
+    for split, table in rows.items():
+        plan.texts[f"data/{split}_data.csv"] = _csv(columns, table)
+    return plan
+
+
+def iemocap(seed):
+    """240 utterances of 1 to 3 s: four emotions by ten speakers."""
+    plan = Plan()
+    for session in range(1, 6):
+        for sex in "FM":
+            rng = np.random.default_rng((seed, 10, session, "FM".index(sex)))
+            voice = draw_voice(rng, sex)
+            dialog = f"Ses0{session}{sex}_impro01"
+            lines, start = ["% [START_TIME - END_TIME] TURN_NAME EMOTION\n"], 0
+            for turn in range(24):
+                label = [*EMOTIONS][turn % len(EMOTIONS)]
+                sentence = SENTENCES[turn // 4 % len(SENTENCES)]
+                name = f"{dialog}_{sex}{turn:03d}"
+                draw = partial(act, phones_of(sentence), voice, label)
+                folder = f"Session{session}/sentences/wav/{dialog}"
+                plan.sounds[f"{folder}/{name}.wav"] = RATE, draw
+                times = f"[{start:.4f} - {start + 3:.4f}]"
+                lines.append(f"{times}\t{name}\t{label}\t[2.5, 2.5, 2.5]\n")
+                start += 4
+            labels = f"Session{session}/dialog/EmoEvaluation/{dialog}.txt"
+            plan.texts[labels] = "".join(lines)
+    return plan
+
+
+def say(phones, voice, rng, seconds=None, melody=None, loudness=(1.0, 1.0)):
+    """A recording of someone who says something.
+
+    Arguments
+    ---------
+    phones : str
+        What is said.
+    voice : petl_modules.miniatures.speech.Voice
+        Who says it.
+    rng : numpy.random.Generator
+        Source of all else.
+    seconds : float, optional
+        Length of the recording; by default a little longer than the speech.
+    melody, loudness : sequence of float, optional
+        See ``speak``; by default a melody that falls a little.
+
+    Returns
+    -------
+    samples : numpy.ndarray
+        Mean 0, peak between 0.08 and 0.9, at 16 kHz.
+    """
+    if melody is None:
+        melody = 1.05 - rng.uniform(0, 0.1, 3).cumsum()
+    samples, _ = speak(phones, voice, rng, melody, loudness)
+    spoken = len(samples) / RATE
+    studio = Studio(rng, seconds or spoken + rng.uniform(0.1, 0.4), RATE)
+    samples = samples[: studio.samples]
+    silence = studio.samples - len(samples)
+    start = min(silence, round(rng.uniform(0.05, 0.15) * RATE))
+    track = np.zeros(studio.samples)
+    track[start : start + len(samples)] = samples
+    track = studio.room(track, rng.uniform(0.1, 0.5), rng.uniform(0, 0.3))
+    return studio.recorded(track, NOISE)
+
+
+def act(phones, voice, emotion, rng):
+    """A recording of someone who says something with an emotion."""
+    level, slope, bow, tempo, tension, breath = EMOTIONS[emotion]
+    wander = np.exp(0.08 * rng.standard_normal(6))
+    slope, bow = slope + 0.12 * rng.standard_normal(2)
+    steps = np.linspace(-0.5, 0.5, 7)
+    melody = level * np.exp(slope * steps + bow * np.sin(4 * np.pi * steps))
+    voice = replace(
+        voice,
+        pitch=voice.pitch * wander[0],
+        tempo=voice.tempo * tempo * wander[1],
+        tension=np.clip(tension + 0.12 * rng.standard_normal(), 0, 1),
+        breath=voice.breath * breath,
+    )
+    return say(phones, voice, rng, melody=melody)
+
+
+def _speakers(seed):
+    """Split, number and voice of each speaker."""
+    number = 0
+    for split, count in SPEAKERS.items():
+        for place in range(count):
+            rng = np.random.default_rng((seed, 20, number))
+            yield split, place, draw_voice(rng, "FM"[number % 2])
+            number += 1
+
+
+def _takes(split):
+    """How often each speaker of a split says each word."""
+    each, rest = divmod(TAKES[split], SPEAKERS[split])
+    return [each + (i < rest) for i in range(SPEAKERS[split])]
+
+
+def _name_of(split, speaker):
+    """A speaker's name."""
+    return f"{[*SPEAKERS].index(split):x}{speaker:x}c0ffee"
+
+
+def _csv(columns, rows):
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+LAYOUTS = {
+    "ESC50": esc50,
+    "UrbanSound8k": urbansound8k,
+    "GSC": gsc,
+    "FSC": fsc,
+    "IEMOCAP": iemocap,
+}

@@ -1,0 +1,123 @@
+"""Command lines that try a method on a miniature with a small backbone.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BACKBONES = {
+    "ast": ROOT / "pretrained" / "tiny-ast",
+    "wav2vec2": ROOT / "pretrained" / "tiny-wav2vec2",
+}
+# 60 to 90 clips and a hidden size of 128 ask for other steps and widths than
+# the real thing. Soft-MoA's experts together are of one bottleneck's size.
+COMMON = {
+    "allow_partial": True,
+    "batch_size": 8,
+    "number_of_epochs": 15,
+    "augment": "!new:torch.nn.Identity {}",
+    "num_workers": 0,
+}
+METHODS = {
+    "linear": {"lr": 0.01, "number_of_epochs": 40},
+    "bitfit": {},
+    "lora": {},
+    "prefix": {},
+    "prompt_shallow": {"prompts": 50},
+    "prompt_deep": {"prompts": 10},
+    "bottleneck": {"reduction": 4},
+    "conformer": {"reduction": 8},
+    "houlsby": {"reduction": 8},
+    "dense_moa": {"reduction": 32},
+    "soft_moa": {"reduction": 32},
+    "full_finetuning": {"lr": 0.0005},
+}
+
+
+@dataclass
+class Miniature:
+    """What a miniature changes in its recipe's YAML files.
+
+    Arguments
+    ---------
+    folder : str
+        The dataset's usual name on the disk.
+    seconds : float
+        How much of a clip is used.
+    options : dict
+        Further keys.
+    speech : bool
+        Whether the recipe has wav2vec 2.0, too.
+    """
+
+    folder: str
+    seconds: float
+    options: dict
+    speech: bool = True
+
+
+MINIATURES = {
+    "ESC50": Miniature(
+        "ESC-50-master", 2.0, {"folds": "[1,2]", "few_shot": 6}, False
+    ),
+    "UrbanSound8k": Miniature(
+        "UrbanSound8K", 2.0, {"folds": "[1,2]", "few_shot": 6}, False
+    ),
+    "GSC": Miniature("speech_commands_v0.02", 1.0, {"few_shot": 8}),
+    "FSC": Miniature("fluent_speech_commands_dataset", 2.0, {}),
+    "IEMOCAP": Miniature(
+        "IEMOCAP_full_release", 2.0, {"folds": "[1,2]", "few_shot": 24}
+    ),
+}
+
+
+def command(dataset, method, data, output, backbone="ast", **changes):
+    """The command line of a trial.
+
+    Arguments
+    ---------
+    dataset : str
+        A key of ``MINIATURES``.
+    method : str
+        A key of ``METHODS``: the stem of a YAML file.
+    data : pathlib.Path
+        The folder that holds the miniatures.
+    output : pathlib.Path
+        Where the run's results go.
+    backbone : str
+        A key of ``BACKBONES``.
+    **changes : object
+        Further keys of the YAML file, with their values.
+
+    Returns
+    -------
+    words : list of str
+        For ``subprocess.run``.
+    """
+    miniature = MINIATURES[dataset]
+    options = {
+        "data_folder": data / miniature.folder,
+        "manifest_folder": data / "manifests" / dataset,
+        "output_folder": output,
+        "backbone": BACKBONES[backbone],
+        **COMMON,
+        **miniature.options,
+        **METHODS[method],
+    }
+    if backbone == "ast":
+        options["frames"] = round(100 * miniature.seconds)
+    else:
+        options["seconds"] = miniature.seconds
+        if method == "conformer":
+            method = "conformer_wav2vec2"
+        else:
+            options["base"] = "wav2vec2.yaml"
+    words = [sys.executable, str(ROOT / "recipes" / dataset / "train.py")]
+    words += [f"hparams/{method}.yaml"]
+    for key, value in {**options, **changes}.items():
+        words += [f"--{key}", str(value)]
+    return words

@@ -1,0 +1,52 @@
+"""How the miniatures' words are spoken, in the phones of ``speech.PHONES``.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+# Several are others backwards (no and on, four and off), or nearly so (two and
+# eight, tree and right): a model that does not know the order of what it hears
+# cannot tell them apart.
+WORDS = {
+    "eight": "et",
+    "four": "fo",
+    "no": "no",
+    "off": "of",
+    "on": "on",
+    "right": "rayt",
+    "tree": "tri",
+    "two": "tu",
+    "lamp": "lamp",
+    "lights": "layts",
+    "music": "myusik",
+}
+
+# Commands and their intents: action, object, location
+COMMANDS = {
+    "lights on": ("activate", "lights", "none"),
+    "no lights": ("deactivate", "lights", "none"),
+    "lamp on": ("activate", "lamp", "none"),
+    "no lamp": ("deactivate", "lamp", "none"),
+    "music on": ("activate", "music", "none"),
+    "no music": ("deactivate", "music", "none"),
+}
+SENTENCES = ("no music on", "two lights on right", "off no lamp")
+# How an emotion changes the voice: level of the pitch, its slope from start
+# to end and its swing (in log pitch), tempo, tension and breath
+EMOTIONS = {
+    "neu": (1.0, -0.10, 0.00, 1.00, 0.5, 1.0),
+    "ang": (1.22, -0.25, 0.15, 1.12, 0.75, 1.0),
+    "sad": (0.95, -0.20, -0.05, 0.85, 0.35, 2.0),
+    "hap": (1.22, 0.25, 0.15, 1.05, 0.6, 1.0),
+}
+
+
+def phones_of(text):
+    """A text of known words as phones, with pauses between the words.
+
+    Example
+    -------
+    >>> phones_of("no lights")
+    'no layts'
+    """
+    return " ".join(WORDS[word] for word in text.split())

@@ -1,0 +1,41 @@
+"""What the miniatures are there to show, in a few short runs.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import json
+import subprocess
+
+import pytest
+
+from petl_modules.miniatures.corpus import write_miniature
+from petl_modules.miniatures.trials import MINIATURES, command
+
+
+@pytest.fixture(scope="module")
+def accuracy(tmp_path_factory):
+    """Gives the accuracy of a method on the spoken commands."""
+    folder = tmp_path_factory.mktemp("miniatures")
+    write_miniature("FSC", folder / MINIATURES["FSC"].folder)
+
+    def trained(method, backbone="ast", **changes):
+        output = folder / "-".join([method, backbone, *changes.values()])
+        words = command("FSC", method, folder, output, backbone, **changes)
+        subprocess.run([*words, "--noprogressbar"], check=True)
+        return json.loads((output / "summary.json").read_text())[
+            "accuracy_mean"
+        ]
+
+    return trained
+
+
+@pytest.mark.slow
+def test_adapters_learn_an_order_that_is_not_in_the_mean(accuracy):
+    linear = accuracy("linear", "wav2vec2")
+    assert accuracy("bottleneck", "wav2vec2") > linear + 0.15
+
+
+@pytest.mark.slow
+def test_without_positions_ast_does_not_hear_the_order(accuracy):
+    assert accuracy("bottleneck") > accuracy("bottleneck", positions="zeros")

@@ -1,0 +1,96 @@
+"""The benchmark of all methods on the miniatures.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from petl_modules.report import read_csv
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """benchmarks/demo.py as a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        place = ROOT / "benchmarks" / "demo.py"
+        spec = importlib.util.spec_from_file_location("bench_demo", place)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("common", None)
+
+
+def fake_run(words, **_):
+    folder = Path(words[words.index("--output_folder") + 1])
+    folder.mkdir(parents=True)
+    found = {"accuracy_mean": 0.5, "trainable_parameters": 12}
+    found["folds"] = [{"seconds": 1.26}, {"seconds": 1.0}]
+    (folder / "summary.json").write_text(json.dumps(found))
+    return SimpleNamespace(returncode=0, stdout="", stderr="")
+
+
+def test_benchmark_writes_table_and_picture(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "write_miniature", lambda *_: None)
+    monkeypatch.setattr(bench, "commit", lambda: "0123abc")
+    monkeypatch.setattr(subprocess, "run", fake_run)
+    words = ["--datasets", "ESC50,GSC", "--methods", "linear,soft_moa"]
+    words += ["--seeds", "1,2", "--folder", str(tmp_path / "runs")]
+    bench.main([*words, "--csv", str(tmp_path / "demo.csv")])
+    rows = read_csv(tmp_path / "demo.csv")
+    assert len(rows) == 2 * (2 * 2 + 1 * 2 + 2)  # AST, zeros, wav2vec 2.0
+    assert rows[0] == {
+        "dataset": "ESC50",
+        "backbone": "ast",
+        "method": "linear",
+        "positions": "center_cut",
+        "seed": "1",
+        "accuracy": "0.5",
+        "trainable_parameters": "12",
+        "seconds": "2.3",
+    }
+    text = (tmp_path / "demo.md").read_text("utf-8")
+    assert (
+        "| ast | linear, no positions | 50.0 ± 0.0 | 50.0 ± 0.0 | 50.0 |"
+        in text
+    )
+    assert "| wav2vec2 | soft_moa | - | 50.0 ± 0.0 | 50.0 |" in text
+    assert "Commit 0123abc" in text
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_benchmark_keeps_what_is_finished(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", fake_run)
+    trial = ("GSC", "ast", "lora", "zeros", 10)
+    row = bench.run(tmp_path, trial)
+    monkeypatch.setattr(subprocess, "run", None)
+    assert bench.run(tmp_path, trial) == row
+
+
+def test_failing_run_is_shown(bench, tmp_path, monkeypatch):
+    def fail(words, **_):
+        return SimpleNamespace(returncode=2, stderr="error: no such thing")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(SystemExit, match="code 2:\nerror: no such thing"):
+        bench.run(tmp_path, ("GSC", "wav2vec2", "conformer", "", 10))
+
+
+@pytest.mark.parametrize(
+    "word, message",
+    [("--methods=adapter", "no methods adapter"), ("--datasets=AS", "ESC50")],
+)
+def test_unknown_names_are_refused(bench, word, message, capsys):
+    with pytest.raises(SystemExit):
+        bench.parse([word])
+    assert message in capsys.readouterr().err

@@ -1,0 +1,253 @@
+"""The generated corpora: how they are written, and that they are sound.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import hashlib
+import importlib.util
+import json
+import shutil
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from petl_modules.manifest import read_manifest
+from petl_modules.miniatures import __main__ as command_line
+from petl_modules.miniatures import corpus
+from petl_modules.miniatures.corpus import draw, write_miniature
+from petl_modules.miniatures.layouts import LAYOUTS, TAKES
+from petl_modules.miniatures.trials import MINIATURES, command
+from petl_modules.miniatures.words import WORDS
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+SIZES = {"ESC50": {"takes": 1}}  # five seconds a clip take their time
+
+
+def digest(samples):
+    rounded = np.round(samples * 100).astype("<i2")
+    return hashlib.sha256(rounded.tobytes()).hexdigest()[:16]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Writes a miniature once, and gives its folder."""
+    folder = tmp_path_factory.mktemp("miniatures")
+
+    def folder_of(name):
+        sizes = SIZES.get(name, {})
+        return write_miniature(name, folder / name, **sizes)
+
+    return folder_of
+
+
+@pytest.fixture(params=LAYOUTS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def own(written, tmp_path):
+    """A copy of the spoken words that a test may spoil."""
+    return shutil.copytree(written("GSC"), tmp_path / "GSC")
+
+
+@pytest.fixture
+def records(name, written, tmp_path):
+    """The manifest that the recipe's own prepare script makes of it."""
+    module = f"{name.lower()}_prepare"
+    place = RECIPES / name / f"{module}.py"
+    spec = importlib.util.spec_from_file_location(module, place)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    prepare = getattr(script, f"prepare_{name.lower()}")
+    manifest, _ = prepare(str(written(name)), tmp_path, allow_partial=True)
+    return read_manifest(manifest)
+
+
+PINNED = {
+    "ESC50": ["bce5cff3f250cd35", "8c5117cc3409ba7b", "c6627e10e2f2186d"],
+    "UrbanSound8k": [
+        "60e02f89f21cdefc",
+        "e017d6cc2ceffa78",
+        "33273fbdfe8a264e",
+    ],
+    "GSC": ["f554e60ecb920e1d", "69ef8d577db22aac", "cde52a71b20bded8"],
+    "FSC": ["e7ac0b5d4e1209a2", "09c782f692abcd5d", "8ccc04e16581214a"],
+    "IEMOCAP": ["faecd1f489e28750", "f3aaf4d6d0c13f0c", "586ce21aba055e24"],
+}
+
+
+def test_tables_are_pinned(name):
+    texts = json.dumps(LAYOUTS[name](seed=0).texts)
+    found = hashlib.sha256(texts.encode()).hexdigest()[:16]
+    assert found == PINNED[name][0]
+
+
+def test_sounds_are_pinned(name):
+    plan = LAYOUTS[name](seed=0)
+    paths = [*plan.sounds]
+    found = [digest(draw(plan, path, 0)) for path in (paths[0], paths[-1])]
+    assert found == PINNED[name][1:]
+
+
+def test_a_file_is_what_is_drawn_alone(name, written):
+    plan = LAYOUTS[name](0, **SIZES.get(name, {}))
+    path = [*plan.sounds][7]
+    samples, _ = soundfile.read(written(name) / path)
+    np.testing.assert_allclose(samples, draw(plan, path, 0), atol=1 / 32767)
+
+
+def test_another_seed_gives_other_sounds(name):
+    drawn = [LAYOUTS[name](seed) for seed in (0, 1)]
+    path = [*drawn[0].sounds][0]
+    zero, one = (digest(draw(plan, path, s)) for s, plan in enumerate(drawn))
+    assert zero != one
+
+
+def test_audio_is_valid(name, written):
+    folder = written(name)
+    rates = {rate for rate, _ in LAYOUTS[name](0).sounds.values()}
+    assert rates == ({16000} if MINIATURES[name].speech else rates)
+    for path in sorted(folder.rglob("*.wav")):
+        info = soundfile.info(path)
+        assert (info.channels, info.subtype) == (1, "PCM_16")
+        assert info.samplerate in rates
+        samples, _ = soundfile.read(path)
+        assert 0.07 < np.abs(samples).max() <= 0.9001, path
+        assert abs(samples.mean()) < 1e-4, path
+        assert 0.5 <= info.duration <= 5.0, path
+
+
+def test_recipe_reads_every_clip(name, records, written):
+    assert len(records) == len([*written(name).rglob("*.wav")])
+
+
+def test_classes_are_balanced(name, records):
+    part = {"GSC": "split", "FSC": "split", "IEMOCAP": "speaker"}
+    cells = defaultdict(Counter)
+    for record in records.values():
+        cells[record[part.get(name, "fold")]][record["label"]] += 1
+    labels = {record["label"] for record in records.values()}
+    assert len(labels) == {"GSC": 8, "FSC": 6, "IEMOCAP": 4}.get(name, 10)
+    for part, counts in cells.items():
+        assert set(counts) == labels and len(set(counts.values())) == 1, part
+        if part in TAKES:
+            assert set(counts.values()) == {TAKES[part]}
+
+
+def test_speakers_and_recordings_stay_in_one_part(name, records):
+    source = "speaker" if MINIATURES[name].speech else "recording"
+    if name == "IEMOCAP":
+        assert len({record["speaker"] for record in records.values()}) == 10
+        return
+    parts = defaultdict(set)
+    for record in records.values():
+        part = record.get("split", record.get("fold"))
+        parts[record[source]].add(part)
+    assert {len(found) for found in parts.values()} == {1}
+
+
+def test_words_are_others_backwards():
+    assert WORDS["no"] == WORDS["on"][::-1]
+    assert WORDS["four"] == WORDS["off"][::-1]
+
+
+def test_unknown_miniature_names_the_choices(tmp_path):
+    with pytest.raises(ValueError, match="'AudioSet'.*ESC50, UrbanSound8k"):
+        write_miniature("AudioSet", tmp_path / "new")
+
+
+@pytest.mark.parametrize("takes", [0, 27])
+def test_takes_out_of_range(takes, tmp_path):
+    with pytest.raises(ValueError, match=f"takes is {takes}"):
+        write_miniature("ESC50", tmp_path / "new", takes=takes)
+
+
+def test_complete_miniature_is_left_alone(own):
+    before = {path: path.stat().st_mtime_ns for path in own.rglob("*")}
+    write_miniature("GSC", own)
+    after = {path: path.stat().st_mtime_ns for path in own.rglob("*")}
+    assert after == before
+
+
+def test_other_folder_is_refused_and_kept(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="no readable generated.json"):
+        write_miniature("GSC", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_file_in_the_place_is_refused_and_kept(tmp_path):
+    place = tmp_path / "place"
+    place.write_text("mine")
+    with pytest.raises(FileExistsError, match="place"):
+        write_miniature("GSC", place)
+    assert place.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(seed=1), "'seed': 0.*'seed': 1"),
+        (dict(dataset="FSC"), "'dataset': 'GSC'.*'dataset': 'FSC'"),
+    ],
+)
+def test_other_miniature_is_refused(own, changes, message):
+    with pytest.raises(FileExistsError, match=message):
+        write_miniature(**{"dataset": "GSC", "folder": own, **changes})
+
+
+def test_damaged_miniature_is_refused(own):
+    first, second = sorted(own.rglob("*.wav"))[:2]
+    first.unlink()
+    second.write_bytes(b"RIFF")
+    (own / "testing_list.txt").write_text("")
+    with pytest.raises(FileExistsError, match="3 files") as error:
+        write_miniature("GSC", own)
+    for path in (first.name, second.name, "testing_list.txt"):
+        assert path in str(error.value)
+
+
+def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(corpus.soundfile, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_miniature("GSC", tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_line_writes_and_refuses(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(LAYOUTS, "GSC", lambda seed: corpus_of_one(seed))
+    command_line.main(["GSC", str(tmp_path / "new"), "--seed", "3"])
+    assert "a miniature of GSC is in" in capsys.readouterr().out
+    marker = json.loads((tmp_path / "new" / "generated.json").read_text())
+    assert marker["seed"] == 3
+    with pytest.raises(SystemExit, match="'seed': 3.*'seed': 0"):
+        command_line.main(["GSC", str(tmp_path / "new")])
+
+
+def corpus_of_one(seed):
+    plan = LAYOUTS["FSC"](seed)
+    plan.sounds = dict([*plan.sounds.items()][:1])
+    return plan
+
+
+@pytest.mark.parametrize(
+    "backbone, method, stem, has, lacks",
+    [
+        ("ast", "conformer", "conformer", "--frames", "--seconds"),
+        ("wav2vec2", "lora", "lora", "--base", "--frames"),
+        ("wav2vec2", "conformer", "conformer_wav2vec2", "--seconds", "--base"),
+    ],
+)
+def test_trial_names_the_right_file(backbone, method, stem, has, lacks):
+    words = command("GSC", method, Path("data"), Path("out"), backbone, lr=0.5)
+    assert f"hparams/{stem}.yaml" in words and has in words
+    assert lacks not in words
+    assert words[words.index("--lr") + 1] == "0.5"
