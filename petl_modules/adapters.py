@@ -53,6 +53,14 @@ def bottleneck_size(d_model, reduction):
     return round(d_model / reduction)
 
 
+class Gelu(nn.Module):
+    """GELU between two projections, of one block or of many side by side."""
+
+    def forward(self, hidden, valid=None):
+        """``[batch, time, r]`` to the same; ``valid`` changes nothing."""
+        return F.gelu(hidden)
+
+
 class Bottleneck(nn.Module):
     """Bottleneck adapter: ``up(GELU(down(x)))``.
 
@@ -77,31 +85,12 @@ class Bottleneck(nn.Module):
         super().__init__()
         width = bottleneck_size(d_model, reduction)
         self.down = nn.Linear(d_model, width)
+        self.inner = Gelu()
         self.up = nn.Linear(width, d_model)
         nn.init.normal_(self.down.weight, std=0.02)
         nn.init.zeros_(self.down.bias)
         nn.init.normal_(self.up.weight, std=init_std)
         nn.init.zeros_(self.up.bias)
-
-    @staticmethod
-    def inner(hidden, experts, valid=None):
-        """What happens between the projections, for any number of experts.
-
-        Arguments
-        ---------
-        hidden : torch.Tensor
-            Down projections, side by side: ``[batch, time, experts * r]``.
-        experts : sequence of Bottleneck
-            The experts, in the order in which they stand in ``hidden``.
-        valid : torch.Tensor or None
-            Mask of real frames, ``[batch, time]`` bool.
-
-        Returns
-        -------
-        torch.Tensor
-            ``[batch, time, experts * r]``.
-        """
-        return F.gelu(hidden)
 
     def forward(self, x, valid=None):
         """Returns the branch.
@@ -118,13 +107,45 @@ class Bottleneck(nn.Module):
         torch.Tensor
             ``[batch, time, d_model]``.
         """
-        hidden = self.inner(self.down(x), [self], valid)
+        hidden = self.inner(self.down(x), valid)
         return widen(hidden, self.up.weight, self.up.bias)
 
 
 def quick_gelu(x):
     """The sigmoid approximation of GELU, ``x * sigmoid(1.702 x)``."""
     return x * torch.sigmoid(1.702 * x)
+
+
+class TokenConvolution(nn.Module):
+    """``dropout(QuickGELU(conv(QuickGELU(hidden))))`` between two projections.
+
+    Arguments
+    ---------
+    width : int
+        r, the number of channels.
+    dropout : float
+        Probability of dropping a value of the result.
+    """
+
+    def __init__(self, width, dropout):
+        super().__init__()
+        self.conv = nn.Conv1d(width, width, kernel_size=3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden, valid=None):
+        """``[batch, time, r]`` to the same.
+
+        The convolutions of several blocks are the groups of one.
+        """
+        hidden = quick_gelu(hidden)
+        if valid is not None:
+            hidden = hidden * valid.unsqueeze(-1)
+        weight, bias = self.conv.weight, self.conv.bias
+        blocks = len(weight) // weight.shape[1]
+        hidden = F.conv1d(
+            hidden.transpose(1, 2), weight, bias, padding=1, groups=blocks
+        )
+        return self.dropout(quick_gelu(hidden.transpose(1, 2)))
 
 
 class ConvPass(nn.Module):
@@ -156,37 +177,18 @@ class ConvPass(nn.Module):
         super().__init__()
         width = bottleneck_size(d_model, reduction)
         self.down = nn.Linear(d_model, width)
-        self.conv = nn.Conv1d(width, width, kernel_size=3, padding=1)
-        self.dropout = nn.Dropout(dropout)
+        self.inner = TokenConvolution(width, dropout)
         self.up = nn.Linear(width, d_model)
         nn.init.xavier_uniform_(self.down.weight)
         nn.init.zeros_(self.down.bias)
-        nn.init.xavier_uniform_(self.conv.weight)
-        nn.init.zeros_(self.conv.bias)
+        nn.init.xavier_uniform_(self.inner.conv.weight)
+        nn.init.zeros_(self.inner.conv.bias)
         nn.init.normal_(self.up.weight, std=init_std)
         nn.init.zeros_(self.up.bias)
 
-    @staticmethod
-    def inner(hidden, experts, valid=None):
-        """What happens between the projections (see ``Bottleneck.inner``).
-
-        The experts' convolutions run as the groups of one.
-        """
-        hidden = quick_gelu(hidden)
-        if valid is not None:
-            hidden = hidden * valid.unsqueeze(-1)
-        hidden = F.conv1d(
-            hidden.transpose(1, 2),
-            torch.cat([expert.conv.weight for expert in experts]),
-            torch.cat([expert.conv.bias for expert in experts]),
-            padding=1,
-            groups=len(experts),
-        )
-        return experts[0].dropout(quick_gelu(hidden.transpose(1, 2)))
-
     def forward(self, x, valid=None):
         """Returns the branch (shapes as in ``Bottleneck.forward``)."""
-        hidden = self.inner(self.down(x), [self], valid)
+        hidden = self.inner(self.down(x), valid)
         return widen(hidden, self.up.weight, self.up.bias)
 
 

@@ -3,55 +3,22 @@
 Soft-MoA: https://arxiv.org/abs/2402.00828, after Soft MoE,
 https://arxiv.org/abs/2308.00951. Dense-MoA is its densely routed baseline.
 
-Experts with an ``inner`` function (``Bottleneck``, ``ConvPass``) are computed
-all at once; any other block runs expert by expert, with the same result.
+Experts of the form ``up(inner(down(x)))`` (``Bottleneck``, ``ConvPass``) are
+computed all at once; any other block runs expert by expert, with the same
+result.
 
 Letters in the products: b batch, t token, d hidden size, n expert, s slot,
-r bottleneck.
+r bottleneck. Narrow products, such as those for logits and hidden values, are
+computed with the tokens along the last dimension, in which they are quick.
 
 Authors
  * The PETL audio recipes team 2026
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from petl_modules.products import widen
-
-
-def draw_experts(d_model, expert, experts):
-    """Independently drawn experts.
-
-    Arguments
-    ---------
-    d_model : int
-        Hidden size of the encoder.
-    expert : callable
-        Makes one block from ``d_model``, e.g. a class or a ``!name:`` entry
-        of a YAML file.
-    experts : int
-        How many.
-
-    Returns
-    -------
-    torch.nn.ModuleList
-
-    Raises
-    ------
-    ValueError
-        If ``experts`` is below 1.
-    """
-    if experts < 1:
-        raise ValueError(
-            f"experts is {experts}: a mixture needs at least one expert"
-        )
-    return nn.ModuleList([expert(d_model) for _ in range(experts)])
-
-
-def batchable(experts):
-    """Whether a closed form computes all of these experts at once."""
-    return callable(getattr(type(experts[0]), "inner", None))
+from petl_modules.experts import GroupedExperts, draw_experts, groupable
 
 
 class DenseMoA(nn.Module):
@@ -81,10 +48,16 @@ class DenseMoA(nn.Module):
 
     def __init__(self, d_model, *, expert, experts=7):
         super().__init__()
-        self.experts = draw_experts(d_model, expert, experts)
-        self.router = nn.Linear(d_model, experts)
-        nn.init.normal_(self.router.weight, std=0.02)
-        nn.init.zeros_(self.router.bias)
+        drawn = draw_experts(d_model, expert, experts)
+        router = nn.Linear(d_model, experts)
+        nn.init.normal_(router.weight, std=0.02)
+        nn.init.zeros_(router.bias)
+        self.grouped = groupable(drawn)
+        if self.grouped:
+            self.experts = GroupedExperts(drawn, router)
+        else:
+            self.experts = nn.ModuleList(drawn)
+            self.router = router
 
     def forward(self, x, valid=None):
         """Returns the branch.
@@ -101,41 +74,28 @@ class DenseMoA(nn.Module):
         torch.Tensor
             ``[batch, time, d_model]``.
         """
-        if batchable(self.experts):
+        if self.grouped:
             return self._all_at_once(x, valid)
-        weights = self._weights(self.router(x))
+        weights = _softmax(self.router(x), -1)
         return sum(
             weight * expert(x, valid)
             for weight, expert in zip(weights.split(1, -1), self.experts)
         )
 
-    @staticmethod
-    def _weights(logits):
-        return logits.softmax(-1, dtype=torch.float32).to(logits.dtype)
-
     def _all_at_once(self, x, valid):
-        experts = len(self.experts)
+        experts, n = self.experts, self.experts.n
         # One product for all that starts from x, the router's among it
-        down = [*(expert.down for expert in self.experts), self.router]
-        up = [expert.up for expert in self.experts]
-        hidden = F.linear(
-            x,
-            torch.cat([layer.weight for layer in down]),
-            torch.cat([layer.bias for layer in down]),
+        hidden = torch.addmm(
+            experts.down_bias.unsqueeze(1), experts.down, x.flatten(0, 1).t()
         )
-        hidden, logits = hidden.tensor_split([-experts], dim=-1)
-        weights = self._weights(logits)
-        hidden = self.experts[0].inner(hidden, self.experts, valid)
-        hidden = hidden.unflatten(-1, (experts, -1)) * weights.unsqueeze(-1)
+        hidden, logits = hidden.split([len(hidden) - n, n])
+        weights = _softmax(logits, 0)  # n (b t)
+        hidden = hidden.t().unflatten(0, x.shape[:2])  # b t (n r)
+        hidden = experts.inner(hidden, valid).flatten(0, 1).t()
+        hidden = hidden.unflatten(0, (n, -1)) * weights.unsqueeze(1)
         # The weighted biases come with the same product
-        return widen(
-            torch.cat([hidden.flatten(-2), weights], -1),
-            torch.cat(
-                [layer.weight for layer in up]
-                + [layer.bias.unsqueeze(1) for layer in up],
-                dim=1,
-            ),
-        )
+        hidden = torch.cat([hidden.flatten(0, 1), weights])
+        return (hidden.t() @ experts.up).unflatten(0, x.shape[:2])
 
 
 class SoftMoA(nn.Module):
@@ -177,7 +137,11 @@ class SoftMoA(nn.Module):
         super().__init__()
         if slots < 1:
             raise ValueError(f"slots is {slots}: an expert needs at least one")
-        self.experts = draw_experts(d_model, expert, experts)
+        drawn = draw_experts(d_model, expert, experts)
+        self.grouped = groupable(drawn)
+        self.experts = (
+            GroupedExperts(drawn) if self.grouped else nn.ModuleList(drawn)
+        )
         self.phi = nn.Parameter(torch.empty(d_model, experts, slots))
         nn.init.xavier_normal_(self.phi)
         self.scale = nn.Parameter(torch.ones(())) if normalize else None
@@ -189,34 +153,36 @@ class SoftMoA(nn.Module):
             x = unit_length(x, dim=-1)
             phi = self.scale * unit_length(phi, dim=0)
         # Laid out so that the gradient of Phi is quick
-        logits = F.linear(x, phi.flatten(1).t().contiguous())
-        logits = logits.float()  # b t (n s)
-        combine = logits.softmax(-1).to(x.dtype)
+        logits = phi.flatten(1).t().contiguous() @ x.flatten(0, 1).t()
+        logits = logits.unflatten(1, x.shape[:2]).transpose(0, 1)  # b (n s) t
+        combine = _softmax(logits, 1)
         if valid is not None:
-            logits = logits.masked_fill(~valid.unsqueeze(-1), float("-inf"))
-        dispatch = logits.softmax(1).to(x.dtype)
-        slots = dispatch.transpose(1, 2) @ x  # b (n s) d
+            logits = logits.masked_fill(~valid.unsqueeze(1), float("-inf"))
+        slots = _softmax(logits, 2) @ x  # b (n s) d
         slots = slots.unflatten(1, phi.shape[1:])  # b n s d
-        if batchable(self.experts):
+        if self.grouped:
             slots = self._all_at_once(slots)
         else:
             slots = torch.stack(
                 [e(s) for e, s in zip(self.experts, slots.unbind(1))], dim=1
             )
-        return combine @ slots.flatten(1, 2)
+        return combine.transpose(1, 2) @ slots.flatten(1, 2)
 
     def _all_at_once(self, slots):
-        down = [expert.down for expert in self.experts]
-        up = [expert.up for expert in self.experts]
-        weight = torch.stack([layer.weight for layer in down])
-        bias = torch.stack([layer.bias for layer in down])
-        hidden = torch.einsum("bnsd,nrd->bsnr", slots, weight) + bias
-        hidden = self.experts[0].inner(hidden.flatten(2), self.experts)
-        hidden = hidden.unflatten(2, bias.shape)
-        weight = torch.stack([layer.weight for layer in up])
-        bias = torch.stack([layer.bias for layer in up])
-        out = torch.einsum("bsnr,ndr->bnsd", hidden, weight)
+        experts, n = self.experts, self.experts.n
+        down = experts.down.unflatten(0, (n, -1))
+        up, bias = experts.up.split([len(experts.down), n])
+        up = up.unflatten(0, (n, -1))
+        hidden = torch.einsum("bnsd,nrd->bsnr", slots, down).flatten(2)
+        hidden = experts.inner(hidden + experts.down_bias)
+        hidden = hidden.unflatten(2, (n, -1))
+        out = torch.einsum("bsnr,nrd->bnsd", hidden, up)
         return out + bias.unsqueeze(1)
+
+
+def _softmax(logits, dim):
+    """Softmax, computed in float32."""
+    return logits.softmax(dim, dtype=torch.float32).to(logits.dtype)
 
 
 def unit_length(x, dim):

@@ -50,7 +50,7 @@ NAMES = [
     (r"\.router\.ff\.", ".router."),
     (r"\.(linear_downsample|adapter_down)\.", ".down."),
     (r"\.(linear_upsample|adapter_up)\.", ".up."),
-    (r"\.adapter_conv\.", ".conv."),
+    (r"\.adapter_conv\.", ".inner.conv."),
     (r"\.pwise_conv1\.", ".pointwise_in."),
     (r"\.pwise_conv2\.", ".pointwise_out."),
     (r"\.dwise_conv\.", ".depthwise."),
@@ -146,6 +146,34 @@ def imitate_dropped_convolution(state):
             state[name] = torch.zeros_like(value)
 
 
+def group_experts(state):
+    """Tensors of single experts, and their router's, as ours hold them."""
+    mixtures = {n.partition(".experts.")[0] for n in state if ".experts." in n}
+    for mixture in mixtures:
+        start = f"{mixture}.experts"
+
+        def take(name):
+            found = [n for n in state if re.match(rf"{start}\.\d+\.{name}$", n)]
+            return [state.pop(f"{start}.{i}.{name}") for i in range(len(found))]
+
+        def router(name):
+            name = f"{mixture}.router.{name}"
+            return [state.pop(name)] if name in state else []
+
+        up = [value.t() for value in take("up.weight")]
+        up += [value.unsqueeze(0) for value in take("up.bias")]
+        grouped = {
+            "up": up,
+            "down": take("down.weight") + router("weight"),
+            "down_bias": take("down.bias") + router("bias"),
+            "inner.conv.weight": take("inner.conv.weight"),
+            "inner.conv.bias": take("inner.conv.bias"),
+        }
+        for name, values in grouped.items():
+            if values:
+                state[f"{start}.{name}"] = torch.cat(values)
+
+
 def imitate_adding_twice(model):
     """At the default place a mixture is added again behind the FFN."""
     for layer in model.backbone.model.layers:
@@ -192,6 +220,7 @@ def test_logits_equal_the_released_modules(case, tmp_path, monkeypatch):
     model.eval()
     state = translate(parts["petl"], site, on_ast)
     imitate_dropped_convolution(state)
+    group_experts(state)
     own = trained_state(model)
     assert state.keys() == {
         name

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.func import functional_call
 
 from petl_modules.adapters import (
     Bottleneck,
@@ -108,13 +109,39 @@ def test_a_full_mask_changes_nothing(block):
     torch.testing.assert_close(block(x, valid), block(x))
 
 
-def naive_dense(block, x):
-    weights = block.router(x).softmax(-1)
-    parts = [e(x) * weights[..., i, None] for i, e in enumerate(block.experts)]
+def take_apart(block, single):
+    """The experts of a mixture one by one, and its router.
+
+    Functions of the mixture's own tensors; ``single`` is any one expert.
+    """
+    if isinstance(block.experts, nn.ModuleList):
+        return list(block.experts), getattr(block, "router", None)
+    own, d, r = block.experts, single.down.in_features, single.down.out_features
+    n = len(own.up) // (r + 1)
+    values = {
+        "down.weight": own.down[: n * r].view(n, r, d),
+        "down.bias": own.down_bias[: n * r].view(n, r),
+        "up.weight": own.up[: n * r].view(n, r, d).mT,
+        "up.bias": own.up[n * r :],
+    }
+    for name, value in own.inner.named_parameters():
+        values[f"inner.{name}"] = value.view(n, -1, *value.shape[1:])
+    experts = [
+        partial(functional_call, single, {k: v[i] for k, v in values.items()})
+        for i in range(n)
+    ]
+    router = (own.down[n * r :], own.down_bias[n * r :])
+    return experts, partial(F.linear, weight=router[0], bias=router[1])
+
+
+def naive_dense(block, single, x):
+    experts, router = take_apart(block, single)
+    weights = router(x).softmax(-1)
+    parts = [e(x) * weights[..., i, None] for i, e in enumerate(experts)]
     return torch.stack(parts).sum(0)
 
 
-def naive_soft(block, x):
+def naive_soft(block, single, x):
     """Clip by clip and slot by slot, from the formula."""
     phi = block.phi
     if block.scale is not None:
@@ -126,7 +153,7 @@ def naive_soft(block, x):
         dispatch = logits.softmax(0)
         combine = logits.flatten(1).softmax(1).view_as(logits)
         out = torch.zeros_like(clip)
-        for n, expert in enumerate(block.experts):
+        for n, expert in enumerate(take_apart(block, single)[0]):
             slots = dispatch[:, n].T @ clip
             out += combine[:, n] @ expert(slots.unsqueeze(0))[0]
         outs.append(out)
@@ -151,7 +178,8 @@ def test_mixtures_equal_the_naive_loop(mixture, naive, expert, n_experts):
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=0.2)
     x = torch.randn(2, 9, D)
-    out, expected = block(x), naive(block, x)
+    single = EXPERTS[expert](D).eval()
+    out, expected = block(x), naive(block, single, x)
     assert (out - expected).abs().max() <= 1e-6 * expected.abs().max()
     ours = torch.autograd.grad(out.square().sum(), block.parameters())
     theirs = torch.autograd.grad(expected.square().sum(), block.parameters())
@@ -172,10 +200,47 @@ def test_dense_moa_holds_nothing_of_full_width_for_each_expert():
     assert sum(saved) < batch * time * d_model * experts
 
 
-def test_experts_are_drawn_independently():
-    block = SoftMoA(D, expert=EXPERTS["bottleneck"], experts=2)
-    first, second = block.experts
-    assert not torch.equal(first.down.weight, second.down.weight)
+@pytest.mark.parametrize("mixture", [DenseMoA, SoftMoA])
+@pytest.mark.parametrize("expert", ["bottleneck", "convpass"])
+def test_experts_are_those_drawn_one_by_one(mixture, expert):
+    make = partial(EXPERTS[expert], init_std=0.02)
+    torch.manual_seed(2)
+    drawn = [make(D).eval() for _ in range(3)]
+    torch.manual_seed(2)
+    block = mixture(D, expert=make, experts=3)
+    x = torch.randn(2, 9, D)
+    for one, other in zip(drawn, take_apart(block, make(D).eval())[0]):
+        assert torch.equal(one(x), other(x))
+
+
+def test_experts_in_few_tensors():
+    """The time of a step grows with their number."""
+    for mixture, tensors in ((DenseMoA, 3), (SoftMoA, 4)):
+        block = mixture(D, expert=EXPERTS["bottleneck"], experts=15)
+        assert len(list(block.parameters())) == tensors
+
+
+@pytest.mark.parametrize("mixture", [DenseMoA, partial(SoftMoA, slots=2)])
+@pytest.mark.parametrize("expert", ["bottleneck", "convpass"])
+def test_every_number_of_every_expert_learns(mixture, expert):
+    """What a gradient of a tensor of many experts does not say."""
+    torch.manual_seed(0)
+    block = mixture(D, expert=partial(EXPERTS[expert], init_std=0.02))
+    block(torch.randn(4, 9, D)).square().sum().backward()
+    assert all(p.grad.all() for p in block.parameters())
+
+
+def test_another_forward_is_not_computed_all_at_once():
+    class Doubled(Bottleneck):
+        def forward(self, x, valid=None):
+            return 2 * super().forward(x, valid)
+
+    torch.manual_seed(0)
+    expert = partial(Doubled, reduction=4, init_std=0.02)
+    block = DenseMoA(D, expert=expert, experts=2)
+    x = torch.randn(2, 9, D)
+    expected = naive_dense(block, None, x)
+    torch.testing.assert_close(block(x), expected)
 
 
 def test_conformer_equals_its_formula():
