@@ -1,8 +1,8 @@
 """Frozen Hugging Face encoders behind one interface.
 
 A backbone has ``model`` (the encoder), ``sites`` (where things are in it),
-``settings`` (what a checkpoint has to fit), ``valid`` (which tokens are real)
-and ``sees_padding`` (whether a clip's output depends on how far it is padded).
+``settings`` (what a checkpoint has to fit) and ``valid`` (which tokens are
+real). A clip's output does not depend on the others of its batch.
 
 ``python -m petl_modules.backbones tiny-ast DIR`` and ``tiny-wav2vec2 DIR`` write
 small random encoders for trials and tests.
@@ -22,7 +22,7 @@ from transformers import ASTConfig, AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 from petl_modules.attention import ATTENTION
-from petl_modules.lengths import in_samples
+from petl_modules.lengths import ChannelNorm, in_samples, mask
 from petl_modules.positions import fit_positions
 from petl_modules.sites import Sites
 from petl_modules.tiny_backbones import (
@@ -138,8 +138,6 @@ class AST(nn.Module):
     torch.Size([2, 50, 128])
     """
 
-    sees_padding = False  # all clips have as many frames
-
     def __init__(self, source, frames, positions="center_cut"):
         super().__init__()
         self.model = load_encoder((ASTConfig.model_type,), source)
@@ -218,12 +216,9 @@ class Wav2Vec2(nn.Module):
     """wav2vec 2.0, https://arxiv.org/abs/2006.11477, or HuBERT.
 
     Its own masking and layer dropping are off, and the weight norm of the
-    position convolution is worked into its weight. Encoders whose convolutions
-    are normalised by groups (``feat_extract_norm: group``, as in base and
-    base-960h) were trained on zero padding without an attention mask, and so
-    they are run: a clip's output depends a little on how far it is padded
-    (``sees_padding``). The others get a mask, and a padded clip equals the
-    clip alone.
+    position convolution is worked into its weight. Padded frames are masked,
+    and the group norm of encoders that have one (``feat_extract_norm: group``,
+    as base and base-960h) leaves them out: a padded clip equals the clip alone.
 
     Arguments
     ---------
@@ -256,7 +251,6 @@ class Wav2Vec2(nn.Module):
             mask_feature_prob=0.0,
         )
         config = self.model.config
-        self.sees_padding = config.feat_extract_norm == "group"
         self.settings = {
             "kind": config.model_type,
             "d_model": config.hidden_size,
@@ -266,11 +260,15 @@ class Wav2Vec2(nn.Module):
         self.sites = Sites(self.model)
         positions = self.sites.module("positions")
         positions.conv = without_weight_norm(positions.conv)
+        if config.feat_extract_norm == "group":
+            first = self.model.feature_extractor.conv_layers[0]
+            first.layer_norm = ChannelNorm(first.layer_norm)
 
-    def frames(self, samples):
-        """How many frames the convolutions make of so many samples."""
+    def frames(self, samples, layers=None):
+        """How many frames the first convolutions make of so many samples."""
         config = self.model.config
-        for kernel, stride in zip(config.conv_kernel, config.conv_stride):
+        sizes = [*zip(config.conv_kernel, config.conv_stride)]
+        for kernel, stride in sizes[:layers]:
             samples = (samples - kernel) // stride + 1
         return samples
 
@@ -292,7 +290,7 @@ class Wav2Vec2(nn.Module):
         if lengths is None:
             return None
         real = self.frames(in_samples(lengths, inputs)).clamp(min=1)
-        return _mask(real, self.frames(inputs.shape[1]))
+        return mask(real, self.frames(inputs.shape[1]))
 
     def forward(self, inputs, lengths=None):
         """Returns the last hidden states, ``[batch, frames, d_model]``.
@@ -319,15 +317,15 @@ class Wav2Vec2(nn.Module):
                 f"waveforms are {tuple(inputs.shape)} (batch, samples): too "
                 "short for one frame, or of another shape"
             )
-        mask = None
-        if lengths is not None and not self.sees_padding:
-            mask = _mask(in_samples(lengths, inputs), inputs.shape[1])
-        return self.model(inputs, attention_mask=mask).last_hidden_state
-
-
-def _mask(lengths, total):
-    """``[batch, total]``, True for the first ``lengths`` places."""
-    return torch.arange(total, device=lengths.device) < lengths.unsqueeze(1)
+        real = first = None
+        if lengths is not None:
+            samples = in_samples(lengths, inputs)
+            real = mask(samples, inputs.shape[1])
+            first = self.frames(samples, 1).clamp(min=1)
+        norm = self.model.feature_extractor.conv_layers[0].layer_norm
+        if isinstance(norm, ChannelNorm):
+            norm.lengths = first
+        return self.model(inputs, attention_mask=real).last_hidden_state
 
 
 def main(arguments=None):

@@ -5,6 +5,8 @@ Authors
 """
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 
 def in_samples(lengths, inputs):
@@ -25,32 +27,53 @@ def in_samples(lengths, inputs):
     return (lengths * inputs.shape[1]).round().long()
 
 
-def by_length(function, inputs, lengths):
-    """Applies a function to the clips of each length apart, unpadded.
-
-    Arguments
-    ---------
-    function : callable
-        From ``[clips, samples]`` to ``[clips, ...]``.
-    inputs : torch.Tensor
-        Padded clips, ``[batch, samples]``.
-    lengths : torch.Tensor
-        Relative lengths, ``[batch]``. They are read from the device.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[batch, ...]``, in the order of the clips.
+def mask(lengths, total):
+    """True for the first ``lengths`` places, ``[batch, total]``.
 
     Example
     -------
-    >>> clips = torch.tensor([[1.0, 0.0], [2.0, 3.0], [4.0, 0.0]])
-    >>> by_length(lambda x: x.mean(1), clips, torch.tensor([0.5, 1.0, 0.5]))
-    tensor([1.0000, 2.5000, 4.0000])
+    >>> mask(torch.tensor([1, 3]), 3)
+    tensor([[ True, False, False],
+            [ True,  True,  True]])
     """
-    rows = {}
-    for row, length in enumerate(in_samples(lengths, inputs).tolist()):
-        rows.setdefault(length, []).append(row)
-    parts = [function(inputs[own, :length]) for length, own in rows.items()]
-    order = torch.tensor([row for own in rows.values() for row in own])
-    return torch.cat(parts)[order.argsort()]
+    return torch.arange(total, device=lengths.device) < lengths.unsqueeze(1)
+
+
+class ChannelNorm(nn.Module):
+    """Normalises each channel over a clip's own frames.
+
+    A group norm with a group for each channel, which padding does not move.
+
+    Arguments
+    ---------
+    norm : torch.nn.GroupNorm
+        As many groups as channels. Its parameters are taken over.
+
+    Example
+    -------
+    >>> norm = ChannelNorm(nn.GroupNorm(8, 8))
+    >>> x = torch.rand(2, 8, 50)
+    >>> norm.lengths = torch.tensor([50, 30])
+    >>> alone = F.group_norm(x[1:, :, :30], 8)
+    >>> torch.allclose(norm(x)[1:, :, :30], alone, atol=1e-6)
+    True
+    """
+
+    def __init__(self, norm):
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+        self.lengths = None  # frames of each clip, [batch]; None: all of them
+
+    def forward(self, x):
+        """``[batch, channels, frames]`` to the same."""
+        if self.lengths is None:
+            channels = x.shape[1]
+            return F.group_norm(x, channels, self.weight, self.bias, self.eps)
+        share = mask(self.lengths, x.shape[2]) / self.lengths.unsqueeze(1)
+        share = share.unsqueeze(2)  # of each frame in a clip's mean
+        with torch.autocast(x.device.type, enabled=False):
+            centred = x.float() - x.float() @ share
+            variance = centred.square() @ share
+            scale = self.weight.unsqueeze(1) * (variance + self.eps).rsqrt()
+            out = torch.addcmul(self.bias.unsqueeze(1), centred, scale)
+        return out.to(x.dtype)

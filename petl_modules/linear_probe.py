@@ -149,8 +149,7 @@ class PooledClips(torch.utils.data.Dataset):
 def pool_once(brain, datasets, hparams):
     """Pools the frozen features of a linear probe, where that can be.
 
-    Training clips are pooled as they are tested: without padding, where the
-    backbone sees it. A debug run, which sees a few batches, does not pool.
+    A debug run, which sees a few batches, does not pool.
 
     Arguments
     ---------

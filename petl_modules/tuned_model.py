@@ -18,7 +18,6 @@ from torch import nn
 from petl_modules.checkpoint import load_trained, save_trained
 from petl_modules.freezing import freeze, store_frozen
 from petl_modules.insertion import Adapted
-from petl_modules.lengths import by_length
 from petl_modules.prompts import PromptTuning
 from petl_modules.recomputation import recomputations
 
@@ -174,9 +173,6 @@ class TunedModel(nn.Module):
     def pooled(self, inputs, lengths=None):
         """Returns what the head takes, ``[batch, d_model]``.
 
-        In eval mode a backbone that sees padding gets none: the clips of each
-        length go through it by themselves.
-
         Arguments
         ---------
         inputs, lengths : torch.Tensor
@@ -186,12 +182,6 @@ class TunedModel(nn.Module):
         -------
         torch.Tensor
         """
-        padded = lengths is not None
-        if padded and self.backbone.sees_padding and not self.training:
-            return by_length(self._pooled, inputs, lengths)
-        return self._pooled(inputs, lengths)
-
-    def _pooled(self, inputs, lengths=None):
         valid = self.backbone.valid(inputs, lengths)
         if valid is not None:
             valid = nn.functional.pad(valid, (self.prompts, 0), value=True)

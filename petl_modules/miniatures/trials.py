@@ -17,7 +17,7 @@ BACKBONES = {
 # the real thing. Soft-MoA's experts together are of one bottleneck's size.
 COMMON = {
     "allow_partial": True,
-    "batch_size": 8,
+    "batch_size": 4,
     "number_of_epochs": 15,
     "augment": "!new:torch.nn.Identity {}",
     "num_workers": 0,
@@ -25,7 +25,7 @@ COMMON = {
 METHODS = {
     "linear": {"lr": 0.01, "number_of_epochs": 40},
     "bitfit": {},
-    "lora": {},
+    "lora": {"lr": 0.02},
     "prefix": {},
     "prompt_shallow": {"prompts": 50},
     "prompt_deep": {"prompts": 10},
@@ -85,7 +85,7 @@ def command(dataset, method, data, output, backbone="ast", **changes):
     method : str
         A key of ``METHODS``: the stem of a YAML file.
     data : pathlib.Path
-        The folder that holds the miniatures.
+        The folder that holds the miniatures, their manifests and features.
     output : pathlib.Path
         Where the run's results go.
     backbone : str
@@ -103,6 +103,7 @@ def command(dataset, method, data, output, backbone="ast", **changes):
         "data_folder": data / miniature.folder,
         "manifest_folder": data / "manifests" / dataset,
         "output_folder": output,
+        "feature_cache": data / "features",
         "backbone": BACKBONES[backbone],
         **COMMON,
         **miniature.options,

@@ -1,4 +1,4 @@
-"""Clips are evaluated as if alone, in batches of one length."""
+"""Clips in a padded batch count as if each were alone."""
 
 import pytest
 import soundfile
@@ -6,10 +6,9 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from test_methods import CASES, LABELS, Kind
 
-from petl_modules.backbones import AST, Wav2Vec2
 from petl_modules.data import longest_first, make_datasets
 from petl_modules.features import Waveform
-from petl_modules.lengths import by_length
+from petl_modules.lengths import ChannelNorm, in_samples
 from petl_modules.linear_probe import Probe
 
 # In samples: one sample apart, twice and three times the same
@@ -56,53 +55,45 @@ def test_pooled_features_are_those_of_the_clip_alone(
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-5)
 
 
-@pytest.fixture
-def seen(monkeypatch):
-    """What backbones are given."""
-    given = []
-    for backbone in (AST, Wav2Vec2):
-        usual = backbone.forward
-
-        def forward(self, inputs, lengths=None, usual=usual):
-            given.append((inputs, lengths))
-            return usual(self, inputs, lengths)
-
-        monkeypatch.setattr(backbone, "forward", forward)
-    return given
-
-
-def test_nothing_is_padded(tiny_wav2vec2, clips, seen):
-    model = built(Kind("group", tiny_wav2vec2["group"]), "lora")
-    with torch.inference_mode():
-        model(*padded(clips))
-    assert [tuple(inputs.shape) for inputs, _ in seen] == [
-        (3, 3_300),
-        (2, 5_000),
-        (1, 3_301),
-        (1, 4_000),
-    ]
-    rows = [row for inputs, _ in seen for row in inputs]
-    for row, clip in zip(rows, [0, 3, 6, 1, 5, 2, 4], strict=True):
-        assert torch.equal(row, clips[clip])
-    assert all(lengths is None for _, lengths in seen)
-
-
 @pytest.mark.parametrize(
-    ("norm", "training"), [("group", True), ("layer", False), ("layer", True)]
+    "case", ["soft_moa", "conformer", "prefix", "lora", "full_finetuning"]
 )
-def test_elsewhere_a_batch_is_padded(
-    norm, training, tiny_wav2vec2, clips, seen
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_gradients_are_those_of_the_clips_alone(
+    case, norm, tiny_wav2vec2, clips
 ):
-    model = built(Kind(norm, tiny_wav2vec2[norm]), "lora").train(training)
-    model(*padded(clips))
-    assert [inputs.shape for inputs, _ in seen] == [(7, 5_000)]
+    model = built(Kind(norm, tiny_wav2vec2[norm]), case)
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    loss = model(*padded(clips)).square().sum()
+    together = torch.autograd.grad(loss, trained.values())
+    alone = sum(model(*padded([clip])).square().sum() for clip in clips)
+    alone = torch.autograd.grad(alone, trained.values())
+    for name, one, other in zip(trained, together, alone):
+        error = (one - other).abs().max()
+        assert error <= 1e-4 * other.abs().max() + 1e-6, name
 
 
-def test_spectrograms_go_in_one_batch(tiny_ast, seen):
-    kind = Kind("ast", tiny_ast)
-    model, inputs = kind.build("lora").eval(), kind.inputs()
-    model(inputs, torch.ones(len(inputs)))
-    assert [len(inputs) for inputs, _ in seen] == [len(inputs)]
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_channel_norm_is_that_of_the_clips_alone(dtype):
+    torch.manual_seed(0)
+    stock = torch.nn.GroupNorm(6, 6)
+    torch.nn.init.normal_(stock.weight)
+    torch.nn.init.normal_(stock.bias)
+    norm, x = ChannelNorm(stock), 3 + torch.randn(3, 6, 40)
+    expected = stock(x.to(dtype).float()).to(dtype)
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        whole = norm(x.to(dtype))
+        norm.lengths = torch.tensor([40, 1, 25])
+        x[1, :, 1:], x[2, :, 25:] = 1e3, -1e3  # what must not count
+        found = norm(x.to(dtype))
+    assert whole.dtype == found.dtype == dtype
+    close = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {}
+    torch.testing.assert_close(whole, expected, **close)
+    torch.testing.assert_close(found[0], expected[0], **close)
+    alone = stock(x[2:, :, :25].to(dtype).float()).to(dtype)
+    torch.testing.assert_close(found[2:, :, :25], alone, **close)
+    bias = stock.bias.detach().to(dtype)  # one frame has no variance
+    torch.testing.assert_close(found[1, :, 0], bias, **close)
 
 
 def test_lengths_are_those_of_the_samples():
@@ -110,10 +101,7 @@ def test_lengths_are_those_of_the_samples():
     total = 160_000
     samples = torch.arange(400, total + 1, 97)
     inputs = torch.zeros(1, total).expand(len(samples), total)
-    found = by_length(
-        lambda x: torch.full((len(x),), x.shape[1]), inputs, samples / total
-    )
-    assert torch.equal(found, samples)
+    assert torch.equal(in_samples(samples / total, inputs), samples)
 
 
 # The order

@@ -77,7 +77,7 @@ PINNED = {
     ],
     "GSC": ["f554e60ecb920e1d", "69ef8d577db22aac", "cde52a71b20bded8"],
     "FSC": ["e7ac0b5d4e1209a2", "09c782f692abcd5d", "8ccc04e16581214a"],
-    "IEMOCAP": ["faecd1f489e28750", "f3aaf4d6d0c13f0c", "586ce21aba055e24"],
+    "IEMOCAP": ["faecd1f489e28750", "f3aaf4d6d0c13f0c", "3916f3871b686dfc"],
 }
 
 
