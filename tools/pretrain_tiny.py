@@ -47,7 +47,7 @@ LENGTHS = {
     "wav2vec2": {100: 0.6, 200: 0.4},
 }
 SIZES = {  # clips, steps, batch
-    "ast": (24000, 2400, 64),
+    "ast": (32000, 6000, 64),
     "wav2vec2": (6000, 1800, 32),
 }
 HELD_OUT = 40  # of so many clips one is kept to measure
