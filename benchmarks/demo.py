@@ -4,8 +4,8 @@
     python benchmarks/demo.py --methods linear,lora --datasets GSC --seeds 10
 
 Each row is a run of a recipe: a method on a miniature with a seed. Runs take
-turns over processes of one thread each. Run again, finished ones are kept;
-another commit needs another ``--folder``.
+turns over processes of one thread each. Run again, finished ones are kept; a
+folder holds the runs of one commit.
 
 Authors
  * The PETL audio recipes team 2026
@@ -26,7 +26,12 @@ from tqdm import tqdm
 from petl_modules.checkpoint import versions
 from petl_modules.files import write_text
 from petl_modules.miniatures.corpus import write_miniature
-from petl_modules.miniatures.trials import METHODS, MINIATURES, command
+from petl_modules.miniatures.trials import (
+    BACKBONES,
+    METHODS,
+    MINIATURES,
+    command,
+)
 from petl_modules.report import draw_tradeoff, write_csv
 
 UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
@@ -101,29 +106,54 @@ def gathered(rows):
     }
 
 
-def report(rows, datasets):
-    """The table as Markdown: a row for method and backbone."""
-    lines = []
+def report(rows):
+    """For each backbone a table as Markdown with a row for each method."""
+    tables = {}
     for key, found in sorted(gathered(rows).items()):
         backbone, method, positions = key
-        name = f"{method}, no positions" if positions == "zeros" else method
-        row = {"backbone": backbone, "method": name}
+        row = {"method": f"{method}{', no positions' * (positions == 'zeros')}"}
         for dataset, (_, mean, std) in found.items():
             row[dataset] = f"{100 * mean:.1f} ± {100 * std:.1f}"
         row["mean"] = 100 * statistics.fmean(m for _, m, _ in found.values())
-        lines.append(row)
-    columns = {"backbone": "{backbone}", "method": "{method}"}
-    columns |= {dataset: f"{{{dataset}}}" for dataset in datasets}
-    return common.table(lines, {**columns, "mean": "{mean:.1f}"})
+        tables.setdefault(backbone, []).append(row)
+    parts = []
+    for backbone, lines in tables.items():
+        columns = {name: f"{{{name}}}" for name in lines[0]}
+        table = common.table(lines, {**columns, "mean": "{mean:.1f}"})
+        parts.append(f"## {BACKBONES[backbone].name}\n\n{table}")
+    return "\n\n".join(parts)
 
 
 def commit():
     """The commit that is checked out, and whether files differ from it."""
-    words = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(
-        words, cwd=common.ROOT, capture_output=True, text=True
-    )
-    return done.stdout.strip() or "unknown"
+    words = ("rev-parse --short=12 HEAD", "status --porcelain -uno . :!results")
+    try:
+        head, changed = (
+            subprocess.run(
+                ["git", *line.split()],
+                cwd=common.ROOT,
+                capture_output=True,
+                text=True,
+            ).stdout.strip()
+            for line in words
+        )
+    except FileNotFoundError:  # no git
+        return "unknown"
+    return f"{head or 'unknown'}{' with changes' * bool(changed)}"
+
+
+def claim(folder):
+    """Makes a folder that of the runs of this commit; returns the commit."""
+    own, note = commit(), folder / "commit.txt"
+    found = note.read_text("utf-8").strip() if note.is_file() else own
+    if found != own:
+        raise SystemExit(
+            f"{folder} holds runs of commit {found}, and {own} is checked "
+            "out: name another --folder, or remove that one"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(note, f"{own}\n")
+    return own
 
 
 def parse(words):
@@ -152,6 +182,7 @@ def main(words):
     """Runs what has no result, then writes table and picture."""
     chosen = parse(words)
     folder = Path(chosen.folder).resolve()
+    own = claim(folder)
     for dataset in chosen.datasets:
         write_miniature(dataset, folder / MINIATURES[dataset].folder)
     todo = trials(chosen.datasets, chosen.methods, chosen.seeds)
@@ -166,8 +197,9 @@ def main(words):
         f"# Methods on the miniatures\n\n"
         f"Accuracy in %, mean and standard deviation over seeds "
         f"{', '.join(map(str, chosen.seeds))}.\n\n"
-        f"{report(rows, chosen.datasets)}\n\n"
-        f"Commit {commit()}, {common.machine()}, {facts}.\n"
+        f"{report(rows)}\n\n"
+        f"Commit {own}, {common.machine()}, {chosen.processes} runs at a time "
+        f"of one thread each, {facts}.\n"
     )
     write_text(target.with_suffix(".md"), text)
     panels = {}

@@ -228,7 +228,8 @@ class Wav2Vec2(nn.Module):
     Raises
     ------
     ValueError
-        See ``load_encoder``.
+        See ``load_encoder``; if the encoder normalises in front of its
+        position convolution (``conv_pos_batch_norm``).
 
     Example
     -------
@@ -251,6 +252,12 @@ class Wav2Vec2(nn.Module):
             mask_feature_prob=0.0,
         )
         config = self.model.config
+        if getattr(config, "conv_pos_batch_norm", False):
+            raise ValueError(
+                f"{source} has conv_pos_batch_norm: its BatchNorm in front of "
+                "the position convolution makes sounds of padding. Choose an "
+                "encoder without it, e.g. facebook/hubert-base-ls960"
+            )
         self.settings = {
             "kind": config.model_type,
             "d_model": config.hidden_size,
@@ -265,12 +272,33 @@ class Wav2Vec2(nn.Module):
             first.layer_norm = ChannelNorm(first.layer_norm)
 
     def frames(self, samples, layers=None):
-        """How many frames the first convolutions make of so many samples."""
+        """How many frames the convolutions make of so many samples.
+
+        Arguments
+        ---------
+        samples : int or torch.Tensor
+            Numbers of samples.
+        layers : int or None
+            Only the first so many convolutions; None: all.
+
+        Returns
+        -------
+        int or torch.Tensor
+        """
         config = self.model.config
         sizes = [*zip(config.conv_kernel, config.conv_stride)]
         for kernel, stride in sizes[:layers]:
             samples = (samples - kernel) // stride + 1
         return samples
+
+    def _samples(self, lengths, inputs):
+        """Samples of each clip, at least those of one frame."""
+        config, shortest = self.model.config, 1
+        for kernel, stride in zip(
+            reversed(config.conv_kernel), reversed(config.conv_stride)
+        ):
+            shortest = (shortest - 1) * stride + kernel
+        return in_samples(lengths, inputs).clamp(min=shortest)
 
     def valid(self, inputs, lengths=None):
         """Mask of real frames.
@@ -289,7 +317,7 @@ class Wav2Vec2(nn.Module):
         """
         if lengths is None:
             return None
-        real = self.frames(in_samples(lengths, inputs)).clamp(min=1)
+        real = self.frames(self._samples(lengths, inputs))
         return mask(real, self.frames(inputs.shape[1]))
 
     def forward(self, inputs, lengths=None):
@@ -319,9 +347,9 @@ class Wav2Vec2(nn.Module):
             )
         real = first = None
         if lengths is not None:
-            samples = in_samples(lengths, inputs)
+            samples = self._samples(lengths, inputs)
             real = mask(samples, inputs.shape[1])
-            first = self.frames(samples, 1).clamp(min=1)
+            first = self.frames(samples, layers=1)
         norm = self.model.feature_extractor.conv_layers[0].layer_norm
         if isinstance(norm, ChannelNorm):
             norm.lengths = first

@@ -135,6 +135,7 @@ def load_trained(model, path):
     own = trained_state(model)
     settings = json.loads(json.dumps(model.settings()))
     differences = _differences(about["settings"], settings)
+    same_settings = not differences
     for name in sorted(state.keys() | own.keys()):
         shapes = [
             tuple(s[name].shape) if name in s else None for s in (state, own)
@@ -148,6 +149,11 @@ def load_trained(model, path):
         shown = differences[:20]
         if len(differences) > len(shown):
             shown.append(f"... and {len(differences) - len(shown)} more")
+        if same_settings:
+            shown.append(
+                "The settings are the same: another version of this project "
+                "wrote the file. Use that one, or train again."
+            )
         raise CheckpointError(
             f"{path} does not fit this model:\n  " + "\n  ".join(shown)
         )

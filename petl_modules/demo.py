@@ -63,14 +63,14 @@ def train(folder, method):
     """
     output = folder / method
     words = command("ESC50", method, folder, output, folds="[]", few_shot=0)
-    code = run(words)
-    summary = output / "summary.json"
-    if code or not summary.is_file():
+    if code := run(words):
         raise SystemExit(
-            f"{method} ended with code {code} and without a result "
-            f"in {summary}; see its messages above, then run the demo again: "
-            "finished folds are kept"
+            f"{method} ended with code {code}; see its messages above. Once "
+            "the cause is gone, run the demo again: finished folds are kept. "
+            "Runs of other settings stay in their way: name another --folder "
+            f"then, or remove {output}"
         )
+    summary = output / "summary.json"
     return json.loads(summary.read_text("utf-8"))
 
 

@@ -45,7 +45,7 @@ def draw_experts(d_model, expert, experts):
 
 def groupable(experts):
     """Whether ``GroupedExperts`` can hold these."""
-    return all(type(expert) in (Bottleneck, ConvPass) for expert in experts)
+    return {type(expert) for expert in experts} in ({Bottleneck}, {ConvPass})
 
 
 class GroupedExperts(nn.Module):
@@ -54,8 +54,9 @@ class GroupedExperts(nn.Module):
     They lie as the products of a mixture take them. With n experts, each r
     wide:
 
-    - ``down`` ``[n r, d]``, expert by expert, then the router's rows;
-    - ``down_bias`` ``[n r]``, as ``down``;
+    - ``down`` ``[n r, d]``, expert by expert; with a router ``[n r + n, d]``,
+      its rows at the end;
+    - ``down_bias`` ``[n r]`` or ``[n r + n]``, as ``down``;
     - ``up`` ``[n r + n, d]``, transposed, expert by expert, then the n biases;
     - ``inner``, the first expert's module, with the parameters of all,
       concatenated along the first dimension. It is given the hidden values
@@ -64,8 +65,8 @@ class GroupedExperts(nn.Module):
     Arguments
     ---------
     experts : list of torch.nn.Module
-        The experts, all ``Bottleneck`` or all ``ConvPass``. Their weights
-        are copied.
+        The experts, all ``Bottleneck`` or all ``ConvPass``. They are used up:
+        the first one's ``inner`` becomes that of all.
     router : torch.nn.Linear or None
         A layer that starts from the same input as they do.
 

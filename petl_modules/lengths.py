@@ -69,11 +69,11 @@ class ChannelNorm(nn.Module):
         if self.lengths is None:
             channels = x.shape[1]
             return F.group_norm(x, channels, self.weight, self.bias, self.eps)
-        share = mask(self.lengths, x.shape[2]) / self.lengths.unsqueeze(1)
-        share = share.unsqueeze(2)  # of each frame in a clip's mean
-        with torch.autocast(x.device.type, enabled=False):
-            centred = x.float() - x.float() @ share
-            variance = centred.square() @ share
-            scale = self.weight.unsqueeze(1) * (variance + self.eps).rsqrt()
-            out = torch.addcmul(self.bias.unsqueeze(1), centred, scale)
+        real = mask(self.lengths, x.shape[2]).unsqueeze(1)
+        count = self.lengths.view(-1, 1, 1)
+        mean = (x * real).sum(2, keepdim=True, dtype=torch.float32) / count
+        centred = (x - mean) * real
+        variance = centred.square().sum(2, keepdim=True) / count
+        scale = self.weight.unsqueeze(1) * (variance + self.eps).rsqrt()
+        out = torch.addcmul(self.bias.unsqueeze(1), centred, scale)
         return out.to(x.dtype)

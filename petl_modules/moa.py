@@ -117,7 +117,8 @@ class SoftMoA(nn.Module):
         Slots per expert.
     normalize : bool
         Whether tokens and ``Phi`` are brought to unit length first, ``Phi``
-        then multiplied by a learnt scale (Soft MoE, section 2.3).
+        then multiplied by a learnt scale (after Soft MoE, section 2.3, where
+        slots are mixed from the tokens as they were).
 
     Raises
     ------

@@ -131,7 +131,7 @@ class AstTask(nn.Module):
         self.phones = nn.Linear(config.hidden_size, 2 * (1 + len(NUMBERS)))
 
     def forward(self, features, labels):
-        """Loss, and shares of right answers."""
+        """Loss, and numbers of right answers (see ``answer``)."""
         if self.training:
             features = self.augment(features)
         steps = self.steps(features)
@@ -192,7 +192,7 @@ class Wav2Vec2Task(nn.Module):
         )
 
     def forward(self, features, labels):
-        """Loss, and shares of right answers."""
+        """Loss, and numbers of right answers (see ``answer``)."""
         hidden = self.model(features).last_hidden_state
         phones = self.phones(hidden).transpose(1, 2)
         heard = labels[:, 1 + len(MANNER) :][:, : hidden.shape[1]]
@@ -205,25 +205,27 @@ class Wav2Vec2Task(nn.Module):
 
 
 def answer(**questions):
-    """Loss and shares of right answers.
+    """Loss and numbers of right answers.
 
     Arguments
     ---------
     **questions : tuple
         Weight in the loss, logits ``[batch, classes, ...]`` and classes
-        ``[batch, ...]``. Of phones, those count in the shares that are there.
+        ``[batch, ...]``. Of phones, those count that are there.
 
     Returns
     -------
     tuple
-        The loss, and from question to share.
+        The loss, and from question to two numbers: of right answers and of
+        all.
     """
     loss, right = 0.0, {}
     for name, (weight, logits, told) in questions.items():
         if (told != NONE).any():
             loss = loss + weight * F.cross_entropy(logits, told)
             counted = told > 0 if name == "phones" else told != NONE
-            right[name] = (logits.argmax(1) == told)[counted].float().mean()
+            hits = (logits.argmax(1) == told)[counted]
+            right[name] = np.array([hits.sum().item(), hits.numel()])
     return loss, right
 
 
@@ -259,15 +261,14 @@ def train(task, groups, steps, batch, seed):
 def test(task, groups):
     """Shares of right answers on the clips held out, over all lengths."""
     task.eval()
-    found, clips = {}, {}
+    found = {}
     for features, labels in groups.values():
         features, labels = features[::HELD_OUT], labels[::HELD_OUT]
         _, right = task(features.float(), labels.long())
-        for name, share in right.items():
-            found[name] = found.get(name, 0) + len(features) * share.item()
-            clips[name] = clips.get(name, 0) + len(features)
+        for name, numbers in right.items():
+            found[name] = found.get(name, 0) + numbers
     task.train()
-    return {name: round(found[name] / clips[name], 3) for name in found}
+    return {name: round(r / n, 3) for name, (r, n) in found.items()}
 
 
 def main(arguments=None):

@@ -23,7 +23,7 @@ def main(arguments=None):
     chosen = parser.parse_args(arguments)
     try:
         write_miniature(chosen.dataset, chosen.folder, chosen.seed)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(f"a miniature of {chosen.dataset} is in {chosen.folder}")
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from petl_modules.files import build_folder, is_taken, write_json, write_text
 from petl_modules.miniatures.layouts import LAYOUTS
 
-VERSION = 1  # another number where the same draws give other sounds
+VERSION = 2  # another number where the same draws give other sounds
 MARKER = "generated.json"
 
 

@@ -154,7 +154,7 @@ def fsc(seed):
 
 
 def iemocap(seed):
-    """240 utterances of 1 to 3 s: four emotions by ten speakers."""
+    """240 utterances of 0.8 to 3.2 s: four emotions by ten speakers."""
     plan = Plan()
     for session in range(1, 6):
         for sex in "FM":

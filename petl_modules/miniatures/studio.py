@@ -36,6 +36,12 @@ class Studio:
         """Noise of unit power between two frequencies; tilt 0.5: pink."""
         frequency = np.fft.rfftfreq(self.samples, 1 / self.rate)
         inside = (frequency >= low) & (frequency <= high)
+        if not inside.any():
+            raise ValueError(
+                f"no noise from {low:.0f} to {high:.0f} Hz in "
+                f"{self.seconds:g} s at {self.rate} Hz: take a longer clip, "
+                "or a higher rate"
+            )
         draws = self.rng.standard_normal((2, np.count_nonzero(inside)))
         spectrum = np.zeros(len(frequency), dtype=complex)
         spectrum[inside] = draws[0] + 1j * draws[1]

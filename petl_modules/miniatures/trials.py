@@ -13,7 +13,7 @@ BACKBONES = {
     "ast": ROOT / "pretrained" / "tiny-ast",
     "wav2vec2": ROOT / "pretrained" / "tiny-wav2vec2",
 }
-# 60 to 90 clips and a hidden size of 128 ask for other steps and widths than
+# 60 to 96 clips and a hidden size of 128 ask for other steps and widths than
 # the real thing. Soft-MoA's experts together are of one bottleneck's size.
 COMMON = {
     "allow_partial": True,

@@ -38,4 +38,5 @@ def test_adapters_learn_an_order_that_is_not_in_the_mean(accuracy):
 
 @pytest.mark.slow
 def test_without_positions_ast_does_not_hear_the_order(accuracy):
-    assert accuracy("bottleneck") > accuracy("bottleneck", positions="zeros")
+    without = accuracy("bottleneck", positions="zeros")
+    assert accuracy("bottleneck") > without + 0.05

@@ -230,6 +230,18 @@ def test_every_number_of_every_expert_learns(mixture, expert):
     assert all(p.grad.all() for p in block.parameters())
 
 
+def test_experts_of_two_kinds_are_not_computed_all_at_once():
+    torch.manual_seed(0)
+    kinds = [Bottleneck, ConvPass] * 2
+
+    def expert(d_model):
+        return kinds.pop()(d_model, reduction=4, init_std=0.02)
+
+    block = DenseMoA(D, expert=expert, experts=4).eval()
+    x = torch.randn(2, 9, D)
+    torch.testing.assert_close(block(x), naive_dense(block, None, x))
+
+
 def test_another_forward_is_not_computed_all_at_once():
     class Doubled(Bottleneck):
         def forward(self, x, valid=None):

@@ -52,6 +52,12 @@ def test_noise_stays_in_its_band(studio):
     assert share(noise, 480, 1520, studio.rate) > 0.999
 
 
+def test_noise_of_no_frequency_is_refused():
+    studio = Studio(np.random.default_rng(0), 0.01, 16_000)
+    with pytest.raises(ValueError, match="no noise from 110 to 190 Hz in 0.01"):
+        studio.noise(110, 190)
+
+
 def test_pink_noise_has_equal_octaves(rng):
     noise = Studio(rng, 4.0, 16000).noise(100, 6400, tilt=0.5)
     octaves = [share(noise, f, 2 * f) for f in (100, 200, 400, 1600, 3200)]

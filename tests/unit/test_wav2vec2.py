@@ -81,6 +81,19 @@ def test_frames_are_those_of_hugging_face(folder):
     assert torch.equal(backbone.frames(samples), theirs)
 
 
+def test_a_clip_below_one_frame_counts_as_one(folder):
+    """It is padded to what the convolutions need, and no further."""
+    model = TunedModel(Wav2Vec2(folder), LABELS).eval()
+    torch.manual_seed(0)
+    waveforms = torch.zeros(2, LONG)
+    waveforms[0, :50], waveforms[1] = torch.randn(50), torch.randn(LONG)
+    shortest = next(n for n in range(LONG) if model.backbone.frames(n) > 0)
+    with torch.no_grad():
+        together = model(waveforms, torch.tensor([50 / LONG, 1.0]))
+        alone = model(waveforms[:1, :shortest])
+    torch.testing.assert_close(together[:1], alone, rtol=1e-5, atol=1e-5)
+
+
 def test_valid_counts_the_frames_of_each_clip(folder):
     backbone = Wav2Vec2(folder)
     lengths = torch.tensor([0.5, 1.0, 0.001])
@@ -189,6 +202,13 @@ def test_hubert_has_the_same_layout(pre_norm, tmp_path):
         torch.testing.assert_close(
             model(inputs), model.head(hidden.mean(1)), rtol=1e-5, atol=1e-6
         )
+        padded = torch.stack([inputs[0], inputs[1].clone()])
+        padded[1, SHORT:] = 0
+        lengths = torch.tensor([1.0, SHORT / inputs.shape[1]])
+        alone = model(inputs[1:2, :SHORT])
+        torch.testing.assert_close(
+            model(padded, lengths)[1:], alone, rtol=1e-5, atol=1e-5
+        )
     changes = {"reduction": 8}
     for case in ("soft_moa", "conformer", "lora", "prefix", "prompt_deep"):
         sizes = changes if case in ("soft_moa", "conformer") else {}
@@ -196,6 +216,19 @@ def test_hubert_has_the_same_layout(pre_norm, tmp_path):
         model(inputs).square().sum().backward()
         for name, parameter in model.named_parameters():
             assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+def test_hubert_that_makes_sounds_of_padding_is_refused(tmp_path):
+    config = HubertConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        conv_pos_batch_norm=True,
+    )
+    HubertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="has conv_pos_batch_norm"):
+        Wav2Vec2(str(tmp_path))
 
 
 # Last layers
