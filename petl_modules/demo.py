@@ -62,7 +62,7 @@ def train(folder, method):
         The content of the run's ``summary.json``.
     """
     output = folder / method
-    words = command("ESC50", method, folder, output, folds="[]", few_shot=0)
+    words = command("ESC50", method, folder, output, folds="[]")
     if code := run(words):
         raise SystemExit(
             f"{method} ended with code {code}; see its messages above. Once "
