@@ -56,7 +56,7 @@ def load_encoder(kinds, source, **changes):
     ------
     ValueError
         If nothing can be loaded from there, if it is an encoder of another
-        kind, or if a weight is missing or has another shape.
+        kind, or if a weight is missing, has another shape or is not finite.
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()  # what lacks is told below
@@ -81,8 +81,8 @@ def load_encoder(kinds, source, **changes):
             + ("" if local else "there is no such folder, and from the hub: ")
             + f"{str(error).splitlines()[0]}\nIt must be a local folder with "
             "config.json and model.safetensors, or a name on the Hugging Face "
-            "hub (with a connection). 'python -m petl_modules.backbones "
-            f"{TINY[kinds[0]]} DIR' writes a small one for trials"
+            "hub (with a connection). The repository's "
+            f"pretrained/{TINY[kinds[0]]} is a small one for trials"
         ) from error
     if found not in kinds:
         raise ValueError(
@@ -97,6 +97,12 @@ def load_encoder(kinds, source, **changes):
             f"would be random: {', '.join(missing[:5])}"
             + (", ..." if len(missing) > 5 else "")
         )
+    for name, value in model.state_dict().items():
+        if not value.isfinite().all():
+            raise ValueError(
+                f"backbone '{source}' is damaged: {name} has values that are "
+                "not finite. Copy or download it again"
+            )
     return model
 
 

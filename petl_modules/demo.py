@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,11 @@ def shown(words):
     return shlex.join(word.removeprefix(here) for word in words)
 
 
+def trial(folder, method):
+    """The command line that cross-validates a method over all folds."""
+    return command("ESC50", method, folder, folder / method, folds="[]")
+
+
 def train(folder, method):
     """Run the recipe on one method and read what it leaves.
 
@@ -62,8 +68,7 @@ def train(folder, method):
         The content of the run's ``summary.json``.
     """
     output = folder / method
-    words = command("ESC50", method, folder, output, folds="[]")
-    if code := run(words):
+    if code := run(trial(folder, method)):
         raise SystemExit(
             f"{method} ended with code {code}; see its messages above. Once "
             "the cause is gone, run the demo again: finished folds are kept. "
@@ -141,7 +146,7 @@ def next_commands(folder):
     ]
     own += ["hparams/soft_moa.yaml", "--data_folder", "DIR"]
     own += ["--backbone", str(BACKBONES["ast"])]
-    bottleneck = command("ESC50", "bottleneck", folder, folder / "bottleneck")
+    bottleneck = trial(folder, "bottleneck")
     return f"""\
 Another method on the same sounds:
   {shown(bottleneck)}
@@ -174,6 +179,8 @@ def main(arguments=None):
         help="where data and results go (default: %(default)s)",
     )
     folder = Path(parser.parse_args(arguments).folder).resolve()
+    # What it runs ends with it, if it is killed, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not (ROOT / "recipes").is_dir():
         parser.error(
             f"no recipes in {ROOT}; run the demo from a clone of the "

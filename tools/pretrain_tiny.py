@@ -268,7 +268,7 @@ def test(task, groups):
         for name, numbers in right.items():
             found[name] = found.get(name, 0) + numbers
     task.train()
-    return {name: round(r / n, 3) for name, (r, n) in found.items()}
+    return {name: round(float(r / n), 3) for name, (r, n) in found.items()}
 
 
 def main(arguments=None):
@@ -277,19 +277,22 @@ def main(arguments=None):
     parser.add_argument("kind", choices=[*LENGTHS])
     parser.add_argument("folder", type=Path, help="a new folder")
     for name in ("clips", "steps", "batch"):
-        parser.add_argument(f"--{name}", type=int)
+        parser.add_argument(f"--{name}", type=int, help="see SIZES")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args(arguments)
     if is_taken(given.folder):
         parser.error(f"{given.folder} is there already: name a new folder")
     chosen = (given.clips, given.steps, given.batch)
+    if any(number is not None and number < 1 for number in chosen):
+        parser.error("--clips, --steps and --batch: choose 1 or more")
     clips, steps, batch = (x or y for x, y in zip(chosen, SIZES[given.kind]))
     groups = draw_clips(given.kind, clips, given.seed, given.processes)
     torch.manual_seed(given.seed)
     task = AstTask() if given.kind == "ast" else Wav2Vec2Task()
     train(task, groups, steps, batch, given.seed)
     build_folder(given.folder, task.model.save_pretrained)
+    print(f"the encoder is in {given.folder}")
 
 
 if __name__ == "__main__":

@@ -21,9 +21,11 @@ def main(arguments=None):
     parser.add_argument("folder", metavar="DIR", help="a new folder")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(arguments)
+    if chosen.seed < 0:
+        parser.error(f"--seed is {chosen.seed}: choose 0 or more")
     try:
         write_miniature(chosen.dataset, chosen.folder, chosen.seed)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         sys.exit(f"error: {error}")
     print(f"a miniature of {chosen.dataset} is in {chosen.folder}")
 

@@ -6,6 +6,8 @@ Authors
 
 import json
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,25 @@ def test_failing_recipe_is_named(job):
     with pytest.raises(SystemExit, match="linear ended with code 3"):
         demo.main(["--folder", str(folder)])
     assert not (folder / "comparison.md").exists()
+
+
+def test_killed_demo_takes_its_training_along(job, monkeypatch):
+    """As the child, a recipe that kills the demo and would go on."""
+    recipe = job / "root" / "recipes" / "ESC50" / "train.py"
+    recipe.write_text(
+        "import os, signal, time\n"
+        "os.kill(os.getppid(), signal.SIGTERM)\n"
+        "time.sleep(3)\n"
+        f"open({str(job / 'went_on')!r}, 'w')\n"
+    )
+    usual = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            demo.main(["--folder", str(job / "run")])
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    time.sleep(4)
+    assert not (job / "went_on").exists()
 
 
 def test_failing_classifier_is_named(job):

@@ -246,6 +246,12 @@ def test_command_line_writes_and_refuses(tmp_path, capsys, monkeypatch):
         command_line.main(["GSC", str(tmp_path / "new")])
 
 
+def test_a_negative_seed_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command_line.main(["GSC", str(tmp_path / "new"), "--seed", "-1"])
+    assert "--seed is -1: choose 0 or more" in capsys.readouterr().err
+
+
 def corpus_of_one(seed):
     plan = LAYOUTS["FSC"](seed)
     plan.sounds = dict([*plan.sounds.items()][:1])

@@ -166,6 +166,14 @@ def test_a_missing_weight_is_an_error(tiny_wav2vec2, tmp_path):
         Wav2Vec2(str(tmp_path))
 
 
+def test_a_weight_that_is_not_finite_is_an_error(tiny_wav2vec2, tmp_path):
+    model = Wav2Vec2Model.from_pretrained(tiny_wav2vec2["group"])
+    model.encoder.layers[1].attention.q_proj.weight.data[3, 2] = torch.nan
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is damaged: .*q_proj.weight has"):
+        Wav2Vec2(str(tmp_path))
+
+
 def test_backbones_of_another_kind_are_refused(tiny_ast, folder):
     with pytest.raises(ValueError, match="is a 'audio-spec.*takes 'wav2vec2'"):
         Wav2Vec2(tiny_ast)
