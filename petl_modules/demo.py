@@ -38,7 +38,9 @@ shows how methods differ, not how well they do on real audio."""
 def run(words):
     """Shows a command line and runs it; returns its exit code."""
     print(f"\n$ {shown(words)}", flush=True)
-    return subprocess.run(words, cwd=ROOT).returncode
+    # So small a model is slower on several threads
+    env = {"OMP_NUM_THREADS": "1", **os.environ}
+    return subprocess.run(words, cwd=ROOT, env=env).returncode
 
 
 def shown(words):
