@@ -6,7 +6,7 @@ STAMP = $(VENV)/.installed
 ARGS =
 
 help:
-	@echo "make demo    train five methods on generated sounds (5 to 10 minutes)"
+	@echo "make demo    train five methods on generated sounds (5 minutes)"
 	@echo "make test    run all tests and doctests; ARGS=\"-k demo\" for some"
 	@echo "make bench-demo   train all methods on five generated data sets (90 minutes)"
 	@echo "make style   check lint and format with ruff"
