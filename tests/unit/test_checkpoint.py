@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from petl_modules.adapters import Bottleneck, Conformer
 from petl_modules.backbones import AST, write_tiny_ast
@@ -135,6 +136,15 @@ def test_what_does_not_fit_is_listed(changes, words, saved, tiny_ast):
         load_trained(model, saved)
     after = trained_state(model)
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_other_names_with_the_same_settings_name_the_version(saved, tiny_ast):
+    with safe_open(saved, "pt") as file:
+        state = {f"0.old.{name}": file.get_tensor(name) for name in file.keys()}
+        about = file.metadata()
+    save_file(state, saved, about)
+    with pytest.raises(CheckpointError, match="another version of this proj"):
+        load_trained(build(tiny_ast), saved)
 
 
 def test_another_backbone_of_the_same_size_does_not_fit(saved, tmp_path):
