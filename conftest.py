@@ -6,9 +6,8 @@ Authors
 
 import os
 
-# Before torch is imported: waiting CPU threads sleep instead of spinning,
-# which matters where loader workers share the cores
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch is imported, as in the recipes
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest

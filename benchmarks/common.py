@@ -17,7 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# As in the recipes
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 import torch
 from torch import nn

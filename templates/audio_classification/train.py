@@ -15,8 +15,8 @@ from pathlib import Path
 
 # The recipe runs from a checkout, with or without petl_modules installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-# Waiting CPU threads sleep: the loader's workers need the cores
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Waiting CPU threads soon sleep: the loader's workers need the cores
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 import speechbrain as sb
 import torch
