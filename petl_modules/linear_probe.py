@@ -8,7 +8,6 @@ Authors
 """
 
 import contextlib
-import math
 
 import torch
 from speechbrain.dataio.dataloader import make_dataloader
@@ -116,37 +115,31 @@ def obstacle(model, augment):
 
 
 class PooledClips(torch.utils.data.Dataset):
-    """Clips of which the pooled features are held.
+    """Clips with their pooled features.
 
     Arguments
     ---------
     clips : list of str
         Their ids.
-    d_model : int
-        Size of the features.
+    pooled : dict
+        ``(features [d_model], target [1])`` by id, of these and maybe others.
+        A clip that is not in it could not be read.
     """
 
-    def __init__(self, clips, d_model):
+    def __init__(self, clips, pooled):
         self.clips = clips
-        self.features = torch.full((len(clips), d_model), math.nan)
-        self.targets = torch.full((len(clips), 1), -1)  # -1: cannot be read
-
-    def put(self, rows, features, targets):
-        """Takes in the features ``[rows, d_model]`` of some clips."""
-        self.features[rows] = features.cpu()
-        self.targets[rows] = targets.cpu()
+        self.pooled = pooled
 
     def __len__(self):
         return len(self.clips)
 
     def __getitem__(self, index):
-        features, target = self.features[index], self.targets[index]
-        if target < 0:
-            features = target = None
-        return {"id": self.clips[index], "features": features, "target": target}
+        clip = self.clips[index]
+        features, target = self.pooled.get(clip, (None, None))
+        return {"id": clip, "features": features, "target": target}
 
 
-def pool_once(brain, datasets, hparams):
+def pool_once(brain, datasets, hparams, known):
     """Pools the frozen features of a linear probe, where that can be.
 
     A debug run, which sees a few batches, does not pool.
@@ -160,6 +153,9 @@ def pool_once(brain, datasets, hparams):
     hparams : dict
         The recipe's. Its loaders get no workers then: nothing is left to do
         for them.
+    known : dict
+        What the run's last fold pooled. It is used where this fold has the
+        same clips, whatever their parts, and then holds what this one did.
 
     Returns
     -------
@@ -175,30 +171,55 @@ def pool_once(brain, datasets, hparams):
         return datasets
     probe = Probe(model).to(brain.device)
     model.eval()
-    pooled = {
-        part: _pool_part(brain, probe, part, dataset, hparams["test_loader"])
-        for part, dataset in datasets.items()
-    }
+    earlier = {**known}
+    known.clear()
+    # Parts that are computed alike are pooled together
+    for precision, (context, parts) in _by_precision(brain, datasets).items():
+        clips = frozenset(c for part in parts for c in part.data_ids)
+        found = earlier.get((precision, clips))
+        if found is None:
+            found = _pool(brain, probe, parts, hparams["test_loader"], context)
+        known[precision, clips] = found
+    everything = {k: v for found in known.values() for k, v in found.items()}
     brain.modules["model"] = probe
     hparams["train_loader"]["num_workers"] = 0
     hparams["test_loader"]["num_workers"] = 0
-    return pooled
+    return {
+        part: PooledClips(dataset.data_ids, everything)
+        for part, dataset in datasets.items()
+    }
 
 
-def _pool_part(brain, probe, part, dataset, loading):
-    """Pooled features of one part, as precise as its stage computes."""
-    precision = brain.training_ctx if part == "train" else brain.evaluation_ctx
-    clips = PooledClips(dataset.data_ids, probe.head.in_features)
-    rows = {clip: row for row, clip in enumerate(clips.clips)}
-    title = f"Pooling frozen features ({part})"
+def _by_precision(brain, datasets):
+    """``(context, [datasets])`` by the precision that their stages compute in."""
+    found = {}
+    for part, dataset in datasets.items():
+        precision, context = brain.eval_precision, brain.evaluation_ctx
+        if part == "train":
+            precision, context = brain.precision, brain.training_ctx
+        found.setdefault(precision, (context, []))[1].append(dataset)
+    return found
+
+
+def _pool(brain, probe, datasets, loading, context):
+    """Features and targets by clip.
+
+    The batches depend on the clips alone, not on the part that each is in, and
+    so do the features to their last bit.
+    """
+    pooled = {}
+    records = {c: r for dataset in datasets for c, r in dataset.data.items()}
+    rows = {clip: row for row, clip in enumerate(records)}
+    order = [rows[c] for c in longest_first(dict(sorted(records.items())))]
+    clips = torch.utils.data.ConcatDataset(datasets)
+    loader = make_dataloader(clips, sampler=order, **loading)
     quiet = brain.noprogressbar or not if_main_process()
-    order = [rows[clip] for clip in longest_first(dataset.data)]
-    loader = make_dataloader(dataset, sampler=order, **loading)
-    for batch in tqdm(loader, title, disable=quiet):
+    for batch in tqdm(loader, "Pooling frozen features", disable=quiet):
         if not batch.id:  # none of them can be read
             continue
         batch = batch.to(brain.device)
-        with precision:
-            features = probe.pool(*batch.features)
-        clips.put([rows[c] for c in batch.id], features, batch.target.data)
-    return clips
+        with context:
+            features = probe.pool(*batch.features).cpu()
+        targets = batch.target.data.cpu()
+        pooled.update(zip(batch.id, zip(features, targets)))
+    return pooled

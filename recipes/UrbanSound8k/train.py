@@ -186,7 +186,8 @@ class UrbanSound8kBrain(sb.Brain):
         if not math.isfinite(stats["loss"]):
             raise ValueError(
                 f"the {stage.name.lower()} loss is {stats['loss']}: nothing "
-                "more is trained. Try a smaller lr, or --precision fp32"
+                "more is trained. Try a smaller lr or, in bf16 and fp16, "
+                "--precision fp32"
             )
         if stage == sb.Stage.VALID:
             self.end_epoch(epoch, stats)
@@ -243,7 +244,7 @@ class UrbanSound8kBrain(sb.Brain):
 
 
 @traceback_in_log()
-def run_fold(experiment, fold, labels):
+def run_fold(experiment, fold, labels, pooled):
     """Trains and tests one fold from where it stands."""
     hparams, overrides = experiment.load(fold, labels)
     sb.create_experiment_directory(
@@ -276,7 +277,7 @@ def run_fold(experiment, fold, labels):
     )
     brain.stopwatch = stopwatch
     if hparams["pool_once"]:
-        datasets = pool_once(brain, datasets, hparams)
+        datasets = pool_once(brain, datasets, hparams, pooled)
     brain.train_sampler = hparams["train_batches"](len(datasets["train"]))
     train_loader = make_dataloader(
         datasets["train"],
@@ -310,8 +311,9 @@ def main(arguments):
         records = read_manifest(manifest)
         experiment.claim_data(records)
         plan = make_plan(records)
+        pooled = {}  # of a linear probe, for all folds
         for fold in experiment.unfinished(plan):
-            run_fold(experiment, fold, labels)
+            run_fold(experiment, fold, labels, pooled)
         experiment.summarise(plan, labels)
 
 

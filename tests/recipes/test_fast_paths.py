@@ -86,9 +86,9 @@ def test_bfloat16_in_fp16_is_refused(esc50, words, tmp_path):
 PLAIN = {"augment": "!new:torch.nn.Identity {}", "number_of_epochs": 4}
 
 
-def test_pooled_once_ends_like_pooled_each_time(
-    esc50, words, tmp_path, monkeypatch
-):
+@pytest.fixture
+def calls(monkeypatch):
+    """Clips of each call of the backbone."""
     calls, forward = [], AST.forward
 
     def counted(self, inputs, lengths=None):
@@ -96,6 +96,10 @@ def test_pooled_once_ends_like_pooled_each_time(
         return forward(self, inputs, lengths)
 
     monkeypatch.setattr(AST, "forward", counted)
+    return calls
+
+
+def test_pooled_once_ends_like_pooled_each_time(esc50, words, tmp_path, calls):
     once = run(esc50, words, tmp_path / "once", "linear", **PLAIN)
     assert sum(calls) == 50  # each clip, once
     each = run(
@@ -107,6 +111,29 @@ def test_pooled_once_ends_like_pooled_each_time(
             assert once[0][key] == pytest.approx(value, rel=1e-5), key
         elif key != "weights_sha256":
             assert once[0][key] == value, key
+
+
+def test_folds_share_what_is_pooled(esc50, words, tmp_path, calls):
+    many = {**PLAIN, "folds": "[1,2]", "test_batch_size": 7}
+    esc50.main(words("linear", output_folder=tmp_path / "both", **many))
+    assert sum(calls) == 50
+    alone = {**many, "folds": "[2]"}
+    esc50.main(words("linear", output_folder=tmp_path / "alone", **alone))
+    both, one = (
+        json.loads((tmp_path / name / "fold2" / "result.json").read_text())
+        for name in ("both", "alone")
+    )
+    del both["fold"]["seconds"], one["fold"]["seconds"]
+    assert both["fold"] == one["fold"]  # the weights' hash among it
+
+
+def test_folds_share_nothing_that_is_computed_otherwise(
+    esc50, words, tmp_path, calls
+):
+    """Trained in bf16 and tested in fp32, a clip has two kinds of features."""
+    line = words("linear", output_folder=tmp_path, folds="[1,2]", **PLAIN)
+    esc50.main([*line, "--precision=bf16"])
+    assert sum(calls) == 2 * 50
 
 
 def test_the_time_of_pooling_counts(esc50, words, tmp_path, monkeypatch):
