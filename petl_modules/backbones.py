@@ -80,8 +80,8 @@ def load_encoder(kinds, source, **changes):
             f"backbone '{source}' could not be loaded: "
             + ("" if local else "there is no such folder, and from the hub: ")
             + f"{str(error).splitlines()[0]}\nIt must be a local folder with "
-            "config.json and model.safetensors, or a name on the Hugging Face "
-            "hub (with a connection). The repository's "
+            "config.json and a whole model.safetensors, or a name on the "
+            "Hugging Face hub (with a connection). The repository's "
             f"pretrained/{TINY[kinds[0]]} is a small one for trials"
         ) from error
     if found not in kinds:

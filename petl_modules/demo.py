@@ -12,7 +12,6 @@ Authors
 import argparse
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import soundfile
 from petl_modules.files import write_text
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.environment import synthesize
-from petl_modules.miniatures.trials import BACKBONES, ROOT, command
+from petl_modules.miniatures.trials import BACKBONES, ROOT, command, shown
 from petl_modules.report import draw_tradeoff
 
 METHODS = ("linear", "lora", "conformer", "soft_moa", "full_finetuning")
@@ -41,12 +40,6 @@ def run(words):
     # So small a model is slower on several threads
     env = {"OMP_NUM_THREADS": "1", **os.environ}
     return subprocess.run(words, cwd=ROOT, env=env).returncode
-
-
-def shown(words):
-    """A command as a user types it: paths below the working folder short."""
-    here = f"{Path.cwd()}{os.sep}"
-    return shlex.join(word.removeprefix(here) for word in words)
 
 
 def trial(folder, method):

@@ -9,6 +9,7 @@ import sys
 
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.layouts import LAYOUTS
+from petl_modules.miniatures.trials import shown, trial
 
 
 def main(arguments=None):
@@ -27,7 +28,11 @@ def main(arguments=None):
         write_miniature(chosen.dataset, chosen.folder, chosen.seed)
     except OSError as error:
         sys.exit(f"error: {error}")
-    print(f"a miniature of {chosen.dataset} is in {chosen.folder}")
+    lora = trial(chosen.dataset, "lora", data_folder=chosen.folder)
+    print(
+        f"a miniature of {chosen.dataset} is in {chosen.folder}\n"
+        f"To train on it:\n  {shown(lora)}"
+    )
 
 
 if __name__ == "__main__":

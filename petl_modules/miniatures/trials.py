@@ -4,6 +4,8 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +77,7 @@ MINIATURES = {
 }
 
 
-def command(dataset, method, data, output, backbone="ast", **changes):
+def trial(dataset, method, backbone="ast", **changes):
     """The command line of a trial.
 
     Arguments
@@ -84,10 +86,6 @@ def command(dataset, method, data, output, backbone="ast", **changes):
         A key of ``MINIATURES``.
     method : str
         A key of ``METHODS``: the stem of a YAML file.
-    data : pathlib.Path
-        The folder that holds the miniatures, their manifests and features.
-    output : pathlib.Path
-        Where the run's results go.
     backbone : str
         A key of ``BACKBONES``.
     **changes : object
@@ -100,10 +98,6 @@ def command(dataset, method, data, output, backbone="ast", **changes):
     """
     miniature = MINIATURES[dataset]
     options = {
-        "data_folder": data / miniature.folder,
-        "manifest_folder": data / "manifests" / dataset,
-        "output_folder": output,
-        "feature_cache": data / "features",
         "backbone": BACKBONES[backbone],
         **COMMON,
         **miniature.options,
@@ -122,3 +116,39 @@ def command(dataset, method, data, output, backbone="ast", **changes):
     for key, value in {**options, **changes}.items():
         words += [f"--{key}", str(value)]
     return words
+
+
+def command(dataset, method, data, output, backbone="ast", **changes):
+    """The command line of a trial that keeps to one folder.
+
+    Arguments
+    ---------
+    dataset, method : str
+        See ``trial``.
+    data : pathlib.Path
+        The folder that holds the miniatures, their manifests and features.
+    output : pathlib.Path
+        Where the run's results go.
+    backbone : str
+        A key of ``BACKBONES``.
+    **changes : object
+        See ``trial``.
+
+    Returns
+    -------
+    words : list of str
+        For ``subprocess.run``.
+    """
+    places = {
+        "data_folder": data / MINIATURES[dataset].folder,
+        "manifest_folder": data / "manifests" / dataset,
+        "output_folder": output,
+        "feature_cache": data / "features",
+    }
+    return trial(dataset, method, backbone, **places, **changes)
+
+
+def shown(words):
+    """A command as a user types it: paths below the working folder short."""
+    here = f"{Path.cwd()}{os.sep}"
+    return shlex.join(word.removeprefix(here) for word in words)

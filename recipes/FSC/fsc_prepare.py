@@ -53,7 +53,8 @@ Fluent.ai gives it for research, under CC BY-NC-ND 4.0, on request at
 https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/
 so it is not downloaded here. Give
     --data_folder DIR    the folder that holds data and wavs,
-or try `make demo`, which needs no data."""
+or write a small generated one:
+    python -m petl_modules.miniatures FSC DIR"""
 
 
 def prepare_fsc(data_folder, manifest_folder, allow_partial=False):

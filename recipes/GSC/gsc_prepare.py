@@ -48,7 +48,8 @@ It is at {url}
     tar xf speech_commands_v0.02.tar.gz -C speech_commands_v0.02
 Then give
     --data_folder DIR    that folder,
-or try `make demo`, which needs no data."""
+or write a small generated one:
+    python -m petl_modules.miniatures GSC DIR"""
 
 
 def prepare_gsc(data_folder, manifest_folder, allow_partial=False):

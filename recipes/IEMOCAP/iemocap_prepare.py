@@ -54,7 +54,8 @@ https://sail.usc.edu/iemocap/, so it is not downloaded here. Give
     --data_folder DIR    the folder that holds Session1 to Session5
                          (IEMOCAP_full_release),
     --allow_partial True to use the sessions that are there,
-or try `make demo`, which needs no data."""
+or write a small generated one:
+    python -m petl_modules.miniatures IEMOCAP DIR"""
 
 
 def prepare_iemocap(data_folder, manifest_folder, allow_partial=False):

@@ -58,7 +58,11 @@ def place(tmp_path, tiny_ast, monkeypatch):
 @pytest.mark.parametrize(
     "file, changes, parts",
     [
-        ("linear", {"data_folder": "no"}, ["no/meta/esc50.csv", "make demo"]),
+        (
+            "linear",
+            {"data_folder": "no"},
+            ["no/meta/esc50.csv", "petl_modules.miniatures"],
+        ),
         ("linear", {"data_folder": "empty"}, ["audio/*.wav", "ESC-50"]),
         ("linear", {"data_folder": "file"}, ["file/meta/esc50.csv"]),
         ("linear", {"data_folder": "data"}, ["esc50.csv", "target"]),

@@ -353,7 +353,7 @@ def test_absent_dataset(there, esc50, tmp_path):
         "audio/*.wav",
         "--data_folder DIR",
         "--download True",
-        "make demo",
+        "petl_modules.miniatures",
     ):
         assert part in str(error.value)
 

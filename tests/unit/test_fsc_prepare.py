@@ -378,7 +378,7 @@ def test_absent_dataset(there, fsc, tmp_path):
         "wavs/speakers/<speaker>/<clip>.wav",
         "--data_folder DIR",
         "not downloaded",
-        "make demo",
+        "petl_modules.miniatures",
     ):
         assert part in str(error.value)
 

@@ -503,7 +503,7 @@ def test_absent_dataset(there, gsc, tmp_path):
         "mkdir speech_commands_v0.02",
         "<word>/<speaker>_nohash_<n>.wav",
         "--data_folder DIR",
-        "make demo",
+        "petl_modules.miniatures",
     ):
         assert part in str(error.value)
 

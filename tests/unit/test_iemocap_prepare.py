@@ -335,7 +335,7 @@ def test_absent_dataset(there, partial, iemocap, tmp_path):
         "IEMOCAP_full_release",
         "--data_folder DIR",
         "not downloaded",
-        "make demo",
+        "petl_modules.miniatures",
     ):
         assert part in str(error.value)
 

@@ -7,6 +7,7 @@ Authors
 import hashlib
 import importlib.util
 import json
+import shlex
 import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -24,6 +25,7 @@ from petl_modules.miniatures.layouts import LAYOUTS, TAKES
 from petl_modules.miniatures.trials import (
     BACKBONES,
     METHODS,
+    ROOT,
     MINIATURES,
     command,
 )
@@ -239,7 +241,12 @@ def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
 def test_command_line_writes_and_refuses(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(LAYOUTS, "GSC", lambda seed: corpus_of_one(seed))
     command_line.main(["GSC", str(tmp_path / "new"), "--seed", "3"])
-    assert "a miniature of GSC is in" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "a miniature of GSC is in" in told
+    words = shlex.split(told.splitlines()[-1])
+    assert words[1].endswith("recipes/GSC/train.py")
+    text, _ = compose(words[2:], ROOT / "recipes" / "GSC")
+    assert str(tmp_path / "new") in text
     marker = json.loads((tmp_path / "new" / "generated.json").read_text())
     assert marker["seed"] == 3
     with pytest.raises(SystemExit, match="'seed': 3.*'seed': 0"):

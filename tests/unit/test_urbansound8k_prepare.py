@@ -445,7 +445,7 @@ def test_absent_dataset(there, us8k, tmp_path):
         "CC BY-NC 3.0",
         "audio/fold1 to fold10/*.wav",
         "--data_folder DIR",
-        "make demo",
+        "petl_modules.miniatures",
     ):
         assert part in str(error.value)
 
