@@ -25,7 +25,6 @@ from petl_modules.miniatures.layouts import LAYOUTS, TAKES
 from petl_modules.miniatures.trials import (
     BACKBONES,
     METHODS,
-    ROOT,
     MINIATURES,
     command,
 )
@@ -245,7 +244,7 @@ def test_command_line_writes_and_refuses(tmp_path, capsys, monkeypatch):
     assert "a miniature of GSC is in" in told
     words = shlex.split(told.splitlines()[-1])
     assert words[1].endswith("recipes/GSC/train.py")
-    text, _ = compose(words[2:], ROOT / "recipes" / "GSC")
+    text, _ = compose(words[2:], RECIPES / "GSC")
     assert str(tmp_path / "new") in text
     marker = json.loads((tmp_path / "new" / "generated.json").read_text())
     assert marker["seed"] == 3
