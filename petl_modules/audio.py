@@ -109,9 +109,8 @@ def check_audio(paths, title="Checking audio"):
         raise AudioError(
             f"{len(errors)} of {len(paths)} audio files cannot be used:\n"
             f"{listed(errors)}\n"
-            "Fetch these files again from where the dataset came from (delete "
-            "generated ones with their folder and write them again), then run "
-            "the same command again."
+            "Fetch these files again from where the dataset came from, then "
+            "run the same command again."
         )
     return results
 

@@ -42,7 +42,7 @@ def run(words):
     return subprocess.run(words, cwd=ROOT, env=env).returncode
 
 
-def trial(folder, method):
+def all_folds(folder, method):
     """The command line that cross-validates a method over all folds."""
     return command("ESC50", method, folder, folder / method, folds="[]")
 
@@ -63,7 +63,7 @@ def train(folder, method):
         The content of the run's ``summary.json``.
     """
     output = folder / method
-    if code := run(trial(folder, method)):
+    if code := run(all_folds(folder, method)):
         raise SystemExit(
             f"{method} ended with code {code}; see its messages above. Once "
             "the cause is gone, run the demo again: finished folds are kept. "
@@ -141,7 +141,7 @@ def next_commands(folder):
     ]
     own += ["hparams/soft_moa.yaml", "--data_folder", "DIR"]
     own += ["--backbone", str(BACKBONES["ast"])]
-    bottleneck = trial(folder, "bottleneck")
+    bottleneck = all_folds(folder, "bottleneck")
     return f"""\
 Another method on the same sounds:
   {shown(bottleneck)}

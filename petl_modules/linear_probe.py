@@ -155,7 +155,8 @@ def pool_once(brain, datasets, hparams, known):
         for them.
     known : dict
         What the run's last fold pooled. It is used where this fold has the
-        same clips, whatever their parts, and then holds what this one did.
+        same clips to compute in the same precision, in whatever parts, and
+        then holds what this one pooled.
 
     Returns
     -------
@@ -171,49 +172,57 @@ def pool_once(brain, datasets, hparams, known):
         return datasets
     probe = Probe(model).to(brain.device)
     model.eval()
-    earlier = {**known}
-    known.clear()
-    # Parts that are computed alike are pooled together
-    for precision, (context, parts) in _by_precision(brain, datasets).items():
-        clips = frozenset(c for part in parts for c in part.data_ids)
-        found = earlier.get((precision, clips))
-        if found is None:
-            found = _pool(brain, probe, parts, hparams["test_loader"], context)
-        known[precision, clips] = found
-    everything = {k: v for found in known.values() for k, v in found.items()}
+    groups = _groups(brain, datasets, model.backbone)
+    for key in known.keys() - groups.keys():
+        del known[key]
+    pooled = {}
+    for key, (context, parts) in groups.items():
+        if key not in known:
+            loading = hparams["test_loader"]
+            known[key] = _pool(brain, probe, parts, loading, context)
+        for part, dataset in parts.items():
+            pooled[part] = PooledClips(dataset.data_ids, known[key])
     brain.modules["model"] = probe
     hparams["train_loader"]["num_workers"] = 0
     hparams["test_loader"]["num_workers"] = 0
-    return {
-        part: PooledClips(dataset.data_ids, everything)
-        for part, dataset in datasets.items()
-    }
+    return pooled
 
 
-def _by_precision(brain, datasets):
-    """``(context, [datasets])`` by the precision that their stages compute in."""
+def _groups(brain, datasets, backbone):
+    """Parts that are computed alike.
+
+    Returns
+    -------
+    dict
+        ``(context, {part: dataset})`` by all that decides the features.
+    """
     found = {}
     for part, dataset in datasets.items():
         precision, context = brain.eval_precision, brain.evaluation_ctx
         if part == "train":
             precision, context = brain.precision, brain.training_ctx
-        found.setdefault(precision, (context, []))[1].append(dataset)
-    return found
+        found.setdefault(precision, (context, {}))[1][part] = dataset
+    groups = {}
+    for precision, (context, parts) in found.items():
+        clips = frozenset(c for d in parts.values() for c in d.data_ids)
+        key = (precision, clips, *backbone.settings.values())
+        groups[key] = context, parts
+    return groups
 
 
 def _pool(brain, probe, datasets, loading, context):
-    """Features and targets by clip.
+    """Features and targets of all clips of some parts, by id.
 
     The batches depend on the clips alone, not on the part that each is in, and
     so do the features to their last bit.
     """
-    pooled = {}
-    records = {c: r for dataset in datasets for c, r in dataset.data.items()}
-    rows = {clip: row for row, clip in enumerate(records)}
-    order = [rows[c] for c in longest_first(dict(sorted(records.items())))]
-    clips = torch.utils.data.ConcatDataset(datasets)
+    records = {c: r for part in datasets.values() for c, r in part.data.items()}
+    places = {clip: place for place, clip in enumerate(records)}
+    order = [places[c] for c in longest_first(dict(sorted(records.items())))]
+    clips = torch.utils.data.ConcatDataset(datasets.values())
     loader = make_dataloader(clips, sampler=order, **loading)
     quiet = brain.noprogressbar or not if_main_process()
+    pooled = {}
     for batch in tqdm(loader, "Pooling frozen features", disable=quiet):
         if not batch.id:  # none of them can be read
             continue

@@ -91,8 +91,8 @@ class LossWatch:
             told += f"{', '.join(clips)}. "
             if self.bad > self.patience:
                 raise ValueError(
-                    f"{told}Try a smaller lr or, in bf16 and fp16, "
-                    "--precision fp32; --nonfinite_patience N leaves out N "
-                    "such steps of an epoch"
+                    f"{told}Try a smaller lr, or fp32 where it computes in "
+                    "fewer bits; --nonfinite_patience N leaves out N such "
+                    "steps of an epoch"
                 )
             logger.warning(f"{told}Nothing is learnt from this step")

@@ -22,6 +22,7 @@ FREE_KEYS = {
     "num_workers",
     "pin_memory",
     "recompute",  # the gradients are the same
+    "test_batch_size",  # so are the logits, but for rounding
     "feature_cache",  # so are the features
     "output_folder",
     "manifest_folder",

@@ -160,7 +160,7 @@ def _adapt(text, here, there, method):
     text = re.sub(r"(#.*\n)*sys\.path\.insert\(.*\n", "", text)
     if len(re.findall(r"\bPath\b", text)) == 1:  # its import is left
         text = text.replace("from pathlib import Path\n", "")
-    generated = r",\s+or write a small generated one:\s+python -m .* DIR"
+    generated = r",\s+or, in the repository's folder, .*:\s+python -m .* DIR"
     text = re.sub(generated, ".", text)
     text = re.sub(r"\bhparams/\w+\.yaml", f"hparams/{method}.yaml", text)
     return text.replace(f"{here}/", f"{there}/")

@@ -9,7 +9,7 @@ import sys
 
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.layouts import LAYOUTS
-from petl_modules.miniatures.trials import shown, trial
+from petl_modules.miniatures.trials import ROOT, shown, trial
 
 
 def main(arguments=None):
@@ -28,11 +28,14 @@ def main(arguments=None):
         write_miniature(chosen.dataset, chosen.folder, chosen.seed)
     except OSError as error:
         sys.exit(f"error: {error}")
-    lora = trial(chosen.dataset, "lora", data_folder=chosen.folder)
-    print(
-        f"a miniature of {chosen.dataset} is in {chosen.folder}\n"
-        f"To train on it:\n  {shown(lora)}"
-    )
+    print(f"a miniature of {chosen.dataset} is in {chosen.folder}")
+    if (ROOT / "recipes").is_dir():
+        folders = {
+            "data_folder": chosen.folder,
+            "output_folder": f"{chosen.folder.rstrip('/')}-lora",
+        }
+        lora = trial(chosen.dataset, "lora", **folders)
+        print(f"To try LoRA on it:\n  {shown(lora)}")
 
 
 if __name__ == "__main__":

@@ -228,6 +228,7 @@ def test_folder_of_other_settings_is_left_alone(esc50, words, finished):
         {"num_workers": 1},
         {"folds": [1, 2]},
         {"download": True},
+        {"test_batch_size": 3},
         {"lr": "0.005"},
     ],
 )

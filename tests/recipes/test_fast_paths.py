@@ -127,15 +127,6 @@ def test_folds_share_what_is_pooled(esc50, words, tmp_path, calls):
     assert both["fold"] == one["fold"]  # the weights' hash among it
 
 
-def test_folds_share_nothing_that_is_computed_otherwise(
-    esc50, words, tmp_path, calls
-):
-    """Trained in bf16 and tested in fp32, a clip has two kinds of features."""
-    line = words("linear", output_folder=tmp_path, folds="[1,2]", **PLAIN)
-    esc50.main([*line, "--precision=bf16"])
-    assert sum(calls) == 2 * 50
-
-
 def test_the_time_of_pooling_counts(esc50, words, tmp_path, monkeypatch):
     pool = esc50.pool_once
 

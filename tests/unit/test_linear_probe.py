@@ -1,13 +1,22 @@
 """A probe on pooled features is the linear probe of the whole model."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 from test_methods import LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import Wav2Vec2
+from petl_modules.data import ClipDataset, collate
 from petl_modules.features import SpecAugment
-from petl_modules.linear_probe import PooledClips, Probe, obstacle
+from petl_modules.linear_probe import (
+    PooledClips,
+    Probe,
+    obstacle,
+    pool_once,
+)
 from petl_modules.tuned_model import TunedModel
 
 
@@ -66,3 +75,87 @@ def test_clips_that_could_not_be_read_stay_in_their_place():
     assert len(clips) == 2
     assert clips[0] == {"id": "a", "features": None, "target": None}
     assert clips[1] == {"id": "b", "features": one[0], "target": one[1]}
+
+
+def noise(number):
+    generator = torch.Generator().manual_seed(number)
+    return torch.randn(500, 128, generator=generator)
+
+
+PIPELINE = [
+    {"func": noise, "takes": "number", "provides": "features"},
+    {"func": torch.tensor, "takes": "label", "provides": "target"},
+]
+
+
+class Fold:
+    """Pools one fold of the clips a to d, in a run with others."""
+
+    def __init__(self, kind):
+        self.model = kind.from_yaml("linear")
+
+    def pool(self, known, train, test, precision="fp32"):
+        brain = SimpleNamespace(
+            precision=precision,
+            eval_precision="fp32",
+            training_ctx=nullcontext(),
+            evaluation_ctx=nullcontext(),
+            device="cpu",
+            debug=False,
+            noprogressbar=True,
+            modules={},
+        )
+        if precision == "bf16":
+            brain.training_ctx = torch.autocast("cpu", torch.bfloat16)
+        datasets = {}
+        for part, clips in (("train", train), ("test", test)):
+            records = {
+                clip: {"number": ord(clip), "label": [0], "duration": 5.0}
+                for clip in clips
+            }
+            keys = ["id", "features", "target"]
+            datasets[part] = ClipDataset(records, PIPELINE, keys)
+        hparams = {
+            "tuned_model": self.model,
+            "augment": nn.Identity(),
+            "train_loader": {},
+            "test_loader": {"batch_size": 3, "collate_fn": collate},
+        }
+        pooled = pool_once(brain, datasets, hparams, known)
+        return [c["features"] for part in pooled.values() for c in part]
+
+
+def test_folds_of_the_same_clips_share_their_features(tiny_ast):
+    kind, known = Kind("ast", tiny_ast), {}
+    first = Fold(kind).pool(known, "abc", "d")
+    held = {id(value) for value in known.values()}
+    second = Fold(kind).pool(known, "dc", "ab")
+    assert {id(value) for value in known.values()} == held
+    a, b, c, d = first
+    assert all(map(torch.equal, second, [d, c, a, b]))
+    # And as if there had been no first one, to the last bit
+    alone = {}
+    assert all(map(torch.equal, second, Fold(kind).pool(alone, "dc", "ab")))
+    assert [[*pooled] for pooled in alone.values()] == [["a", "b", "c", "d"]]
+
+
+def test_folds_do_not_share_what_another_precision_computed(tiny_ast):
+    kind, known = Kind("ast", tiny_ast), {}
+    first = Fold(kind).pool(known, "ab", "cd", "bf16")
+    second = Fold(kind).pool(known, "cd", "ab", "bf16")
+    assert all(
+        map(torch.equal, second, Fold(kind).pool({}, "cd", "ab", "bf16"))
+    )
+    assert not torch.equal(first[0], second[2])  # clip a, in bf16 and fp32
+    assert len(known) == 2
+
+
+def test_folds_do_not_share_those_of_another_backbone(tiny_ast):
+    known, (one, other) = {}, [Fold(Kind("ast", tiny_ast)) for _ in range(2)]
+    other.model.backbone.settings["weights"] = "others"
+    with torch.no_grad():
+        for parameter in other.model.backbone.parameters():
+            parameter.mul_(1.1)
+    first = one.pool(known, "ab", "c")
+    second = other.pool(known, "ab", "c")
+    assert not torch.equal(first[0], second[0])
