@@ -22,7 +22,7 @@ bench-demo: $(STAMP)
 	$(VENV)/bin/python benchmarks/demo.py $(ARGS)
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 style: $(STAMP)
 	$(VENV)/bin/python -m ruff check .

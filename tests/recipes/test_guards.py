@@ -198,7 +198,8 @@ augment: !new:torch.nn.Identity
 def train(tmp_path, words, name, processes, file, **changes):
     (tmp_path / f"{file}_sgd.yaml").write_text(PLAIN.format(file=file))
     line = words("x", output_folder=tmp_path / name, **changes)[1:]
-    launch = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
+    launch = ["-m", "torch.distributed.run", "--standalone"]
+    launch += [f"--nproc_per_node={processes}"]
     run = subprocess.run(
         [sys.executable]
         + (launch if processes > 1 else [])

@@ -157,8 +157,8 @@ def test_pooled_features_are_those_of_clip_by_clip(
 def test_two_processes_test_every_clip_once(stem, mixed, line, tmp_path):
     words = line(stem, tmp_path / "out", test_batch_size=3, batch_size=4)
     run = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
-        + [ROOT / "recipes" / "GSC" / "train.py", *words]
+        [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        + ["--nproc_per_node=2", ROOT / "recipes" / "GSC" / "train.py", *words]
         + ["--distributed_backend=gloo"],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
