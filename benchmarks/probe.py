@@ -28,8 +28,8 @@ COLUMNS = {
     "clips": "{clips}",
     "first epoch s": "{first:.2f}",
     "later epochs s": "{later:.3f}",
-    "train accuracies": "{train_accuracy:.4f}",
-    "test accuracy": "{test_accuracy:.4f}",
+    "test loss": "{test_loss:.4f}",
+    "test accuracy, last epoch": "{last_epoch_test_accuracy:.4f}",
 }
 
 
