@@ -6,9 +6,10 @@ Authors
 
 import os
 
-# Before torch is imported, as in the recipes
+# Before torch is imported
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As in the recipes
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms
