@@ -6,6 +6,7 @@ Authors
 
 import atexit
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -21,6 +22,7 @@ from speechbrain.utils.distributed import (
     if_main_process,
 )
 from torch import distributed
+from torch.distributed import nn  # noqa: F401  see leave_group
 
 from petl_modules import report
 from petl_modules.checkpoint import WEIGHTS, save_trained, versions
@@ -80,6 +82,17 @@ def traceback_in_log():
         raise
 
 
+def leave_group():
+    """Leaves the group of processes, whose threads end with it.
+
+    One that lets go of a tensor as the interpreter ends aborts the process,
+    and none ends while anything holds the group. The functions of
+    ``torch.distributed.nn`` do if it is imported after the group is made.
+    """
+    distributed.destroy_process_group()
+    gc.collect()  # wrapped models hold it, too
+
+
 class Experiment:
     """A recipe with its files and command line put together.
 
@@ -122,8 +135,8 @@ class Experiment:
         check_values(self.settings)
         check_device(self.run_opts.device)
         ddp_init_group(self.run_opts)
-        if n_processes() > 1:  # its threads must end before the interpreter
-            atexit.register(distributed.destroy_process_group)
+        if distributed.is_initialized():
+            atexit.register(leave_group)
         self.kept = True
         if self.run_opts.debug:
             self._move_aside()

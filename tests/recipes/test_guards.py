@@ -195,7 +195,28 @@ augment: !new:torch.nn.Identity
 """
 
 
-def train(tmp_path, words, name, processes, file, **changes):
+RECIPE = ROOT / "recipes" / "ESC50" / "train.py"
+# Runs the recipe, and fails if threads of the group outlive it
+WATCHED = f"""\
+import atexit
+import os
+import runpy
+import sys
+from pathlib import Path
+
+def look():
+    names = [p.read_text() for p in Path("/proc/self/task").glob("*/comm")]
+    if any("gloo" in name for name in names):
+        print(names, file=sys.stderr, flush=True)
+        os._exit(3)
+
+atexit.register(look)  # called last
+sys.path.insert(0, {str(RECIPE.parent)!r})
+runpy.run_path({str(RECIPE)!r}, run_name="__main__")
+"""
+
+
+def train(tmp_path, words, name, processes, file, script=RECIPE, **changes):
     (tmp_path / f"{file}_sgd.yaml").write_text(PLAIN.format(file=file))
     line = words("x", output_folder=tmp_path / name, **changes)[1:]
     launch = ["-m", "torch.distributed.run", "--standalone"]
@@ -203,8 +224,7 @@ def train(tmp_path, words, name, processes, file, **changes):
     run = subprocess.run(
         [sys.executable]
         + (launch if processes > 1 else [])
-        + [ROOT / "recipes" / "ESC50" / "train.py"]
-        + [tmp_path / f"{file}_sgd.yaml", *line]
+        + [script, tmp_path / f"{file}_sgd.yaml", *line]
         + (["--distributed_backend=gloo"] if processes > 1 else []),
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -240,6 +260,14 @@ def test_two_processes_learn_what_one_does(file, words, tmp_path):
 def test_two_processes_in_debug_mode(words, tmp_path):
     train(tmp_path, words, "out", 2, "lora", debug=True)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are in /proc")
+def test_two_processes_leave_no_thread_behind(words, tmp_path):
+    """One that lets go of a tensor as the interpreter ends aborts it."""
+    (tmp_path / "watched.py").write_text(WATCHED)
+    train(tmp_path, words, "out", 2, "lora", tmp_path / "watched.py")
 
 
 def test_gathered_gradients_are_those_of_a_large_batch(
