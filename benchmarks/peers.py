@@ -120,7 +120,7 @@ def lora_rows(chosen, source):
             {
                 "name": name,
                 "trainable_parameters": sum(p.numel() for p in trained),
-                "saved_mib": saved_bytes(forward, model) / 2**20,
+                "saved_mib": saved_bytes(forward, "cpu") / 2**20,
             }
         )
     floor = common.make_floor(AST(source, chosen.frames))

@@ -54,36 +54,32 @@ MEMORY_COLUMNS = {
 NO_ROOM = 3  # the exit code of a process that ran out of memory
 
 
-def saved_bytes(step, module):
+def saved_bytes(step, device):
     """Bytes that a step's forward keeps for its backward.
 
     Arguments
     ---------
     step : callable
         Returns the loss.
-    module : torch.nn.Module
-        Its parameters do not count: they are there anyway.
+    device : str
+        Where it computes.
 
     Returns
     -------
     int
+        What it has allocated and not given back.
     """
-    weights = {
-        parameter.untyped_storage().data_ptr()
-        for parameter in module.parameters()
-    }
-    kept = {}
-
-    def note(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+    step()  # allocates what stays
+    if torch.device(device).type == "cuda":
+        before = torch.cuda.memory_allocated()
         loss = step()
-    del loss
-    return sum(kept.values())
+        return torch.cuda.memory_allocated() - before
+    with torch.autograd.profiler.profile(
+        use_kineto=False, profile_memory=True
+    ) as profile:
+        loss = step()
+    assert loss.requires_grad  # and so it holds what is kept
+    return sum(e.self_cpu_memory_usage for e in profile.function_events)
 
 
 def parse_method(text):
@@ -201,9 +197,8 @@ def measure(chosen):
     row["floor_seconds"] = statistics.median(times["floor"])
     row["ratio_to_floor"] = common.ratio(times, "method", "floor")
     row["forward_seconds"] = statistics.median(times["forward"])
-    if not chosen.compile:  # whose hooks do not see what is kept
-        row["saved_bytes"] = saved_bytes(forward, model)
-        row["floor_saved_bytes"] = saved_bytes(floor, backbone)
+    row["saved_bytes"] = saved_bytes(forward, chosen.device)
+    row["floor_saved_bytes"] = saved_bytes(floor, chosen.device)
     return row
 
 

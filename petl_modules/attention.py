@@ -50,15 +50,18 @@ def petl_sdpa(module, query, key, value, attention_mask, **kwargs):
     )
 
 
-def whole_mask(*args, **kwargs):
-    """Stock sdpa's mask, without a look at whether anything is padded.
+def padding_mask(*args, attention_mask=None, **kwargs):
+    """Stock sdpa's mask; None, as its fastest kernels want it, without lengths.
 
-    To look is to wait for the device in every step.
+    Where there are lengths nobody looks whether anything is padded: to look
+    is to wait for the device in every step.
     """
+    if attention_mask is None:
+        return None
     kwargs["allow_is_bidirectional_skip"] = False
-    return sdpa_mask(*args, **kwargs)
+    return sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
 
 
 # Without a mask function under the same name the mask would arrive as None
 AttentionInterface.register(ATTENTION, petl_sdpa)
-AttentionMaskInterface.register(ATTENTION, whole_mask)
+AttentionMaskInterface.register(ATTENTION, padding_mask)

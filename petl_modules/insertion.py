@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from torch import nn
 
+from petl_modules.renorm import renormed
+
 PLACEMENTS = ("parallel", "sequential", "before")
 
 
@@ -113,9 +115,11 @@ class Adapted(nn.Module):
         if self.merged:
             return self.base(x, *args, **kwargs)
         if self.placement == "before":
-            branch = x = self.block(x, self.valid)
+            with renormed(x):
+                branch = x = self.block(x, self.valid)
         elif self.placement == "parallel":
-            branch = self.block(x, self.valid)
+            with renormed(x):
+                branch = self.block(x, self.valid)
             branch = branch + x if self.residual else branch
         out = self.base(x, *args, **kwargs)
         hidden, rest = (

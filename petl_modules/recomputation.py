@@ -174,6 +174,27 @@ def recomputations(sites, choice):
     return wraps
 
 
+def kept_norms(sites, choice):
+    """The norms of the layers whose input is kept for the backward pass.
+
+    Arguments
+    ---------
+    sites : petl_modules.sites.Sites
+        The encoder's.
+    choice : str
+        As for ``recomputations``.
+
+    Returns
+    -------
+    list of str
+        Sites.
+    """
+    names = [name for name in sites.layout.in_layer if name.endswith("norm")]
+    if choice == "feed_forward":  # what it feeds is computed again as well
+        names.remove("ffn_norm")
+    return [] if choice == "layer" else sites.in_every_layer(names)
+
+
 def _behind(norm, ffn):
     return Recomputed(nn.Sequential(norm, ffn))
 

@@ -80,3 +80,23 @@ def test_a_padding_mask_reaches_it_in_a_model(tiny_ast):
         for name in ("eager", "petl_sdpa")
     ]
     torch.testing.assert_close(*outs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_only_what_may_be_padded_has_a_mask(masked, tiny_ast, monkeypatch):
+    """Flash attention takes none; all of one value, it is still made."""
+    masks, sdpa = [], torch.nn.functional.scaled_dot_product_attention
+
+    def spied(*states, attn_mask=None, **kwargs):
+        masks.append(attn_mask)
+        return sdpa(*states, attn_mask=attn_mask, **kwargs)
+
+    monkeypatch.setattr(
+        torch.nn.functional, "scaled_dot_product_attention", spied
+    )
+    model = ASTModel.from_pretrained(
+        tiny_ast, attn_implementation="petl_sdpa"
+    ).eval()
+    whole = torch.ones(2, 2 + 8 * 64, dtype=torch.long)
+    model(torch.zeros(2, 1024, 128), attention_mask=whole if masked else None)
+    assert [mask is not None for mask in masks] == [masked, masked]
