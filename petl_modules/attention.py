@@ -51,14 +51,13 @@ def petl_sdpa(module, query, key, value, attention_mask, **kwargs):
 
 
 def padding_mask(*args, attention_mask=None, **kwargs):
-    """Stock sdpa's mask; None, as its fastest kernels want it, without lengths.
+    """Stock sdpa's mask, without a look at whether anything is padded.
 
-    Where there are lengths nobody looks whether anything is padded: to look
-    is to wait for the device in every step.
+    To look is to wait for the device in every step. Where there is no padding
+    mask there is none here either: the fastest kernels take none.
     """
-    if attention_mask is None:
-        return None
-    kwargs["allow_is_bidirectional_skip"] = False
+    if attention_mask is not None:
+        kwargs["allow_is_bidirectional_skip"] = False
     return sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
 
 

@@ -14,6 +14,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import torch.distributed.nn  # noqa: F401  see leave_group
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.distributed import (
     ddp_barrier,
@@ -22,7 +23,6 @@ from speechbrain.utils.distributed import (
     if_main_process,
 )
 from torch import distributed
-from torch.distributed import nn  # noqa: F401  see leave_group
 
 from petl_modules import report
 from petl_modules.checkpoint import WEIGHTS, save_trained, versions
@@ -85,12 +85,16 @@ def traceback_in_log():
 def leave_group():
     """Leaves the group of processes, whose threads end with it.
 
-    One that lets go of a tensor as the interpreter ends aborts the process,
-    and none ends while anything holds the group. The functions of
-    ``torch.distributed.nn`` do if it is imported after the group is made.
+    A thread that lets go of a tensor as the interpreter ends would abort the
+    process, and none ends while anything holds the group: a wrapped model
+    does, and so do the functions of ``torch.distributed.nn`` if it is imported
+    after the group was made.
     """
-    distributed.destroy_process_group()
-    gc.collect()  # wrapped models hold it, too
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+    # The frames of an error hold the model
+    sys.last_exc = sys.last_value = sys.last_traceback = None
+    gc.collect()
 
 
 class Experiment:

@@ -174,13 +174,17 @@ def recomputations(sites, choice):
     return wraps
 
 
-def kept_norms(sites, choice):
-    """The norms of the layers whose input is kept for the backward pass.
+def unkept_norms(sites, choice):
+    """The norms in the layers whose output the backward pass can make again.
+
+    Of those, what they put out need not be kept, see ``petl_modules.renorm``.
+    Not where trained layers of the backbone keep it, and not within what is
+    recomputed.
 
     Arguments
     ---------
     sites : petl_modules.sites.Sites
-        The encoder's.
+        The encoder's, frozen and untouched.
     choice : str
         As for ``recomputations``.
 
@@ -190,9 +194,23 @@ def kept_norms(sites, choice):
         Sites.
     """
     names = [name for name in sites.layout.in_layer if name.endswith("norm")]
-    if choice == "feed_forward":  # what it feeds is computed again as well
+    if choice == "feed_forward":
         names.remove("ffn_norm")
-    return [] if choice == "layer" else sites.in_every_layer(names)
+    return [
+        f"{layer}.{name}"
+        for layer in (f"layers.{index}" for index in range(sites.n_layers))
+        for name in names
+        if choice != "layer" and not _trains(sites.module(layer))
+    ]
+
+
+def _trains(layer):
+    """Whether a linear layer in it trains."""
+    return any(
+        module.weight.requires_grad
+        for module in layer.modules()
+        if isinstance(module, nn.Linear)
+    )
 
 
 def _behind(norm, ffn):

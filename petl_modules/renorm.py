@@ -9,13 +9,39 @@ Authors
 
 import contextlib
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
+CHANGED = (
+    "{} was changed between the forward pass and the backward pass, which "
+    "needs it as it was"
+)
+
+
+class Origin(NamedTuple):
+    """How a norm's output was made.
+
+    Arguments
+    ---------
+    make_again : callable
+        Returns it again, without a graph.
+    version : int
+        Autograd's count of what was written to the output.
+    """
+
+    make_again: Callable
+    version: int
+
 
 def remember(norm, args, out):
-    """A norm's forward hook: its output remembers how it was made.
+    """A norm's forward hook: its output gets an ``origin``.
+
+    None where a compiler decides what to keep; under autocast, outside of
+    which it would be made in another precision; and where tensors are stood
+    in for (``torch.func``, the meta device, subclasses).
 
     Arguments
     ---------
@@ -26,35 +52,36 @@ def remember(norm, args, out):
     out : torch.Tensor
         What it returned.
     """
-    # A compiler decides by itself; autocast keeps rounded copies
-    if torch.compiler.is_compiling() or not out.requires_grad:
+    if (
+        torch.compiler.is_compiling()
+        or not out.requires_grad
+        or type(out) is not torch.Tensor
+        or out.is_meta
+        or torch._C._are_functorch_transforms_active()
+        or torch.is_autocast_enabled(out.device.type)
+    ):
         return
-    if torch.is_autocast_enabled(out.device.type):
-        return
-
     source = args[0]
-    versions = _versions(source, *norm.parameters())
+    needed = [source, *norm.parameters()]
+    versions = [tensor._version for tensor in needed]
 
-    @functools.cache  # for all that starts from it
-    def again():
-        if _versions(source, *norm.parameters()) != versions:
-            raise RuntimeError(
-                f"the input or the weights of {norm} were written to between "
-                "the forward pass and the backward pass, which needs them"
-            )
+    @functools.cache  # query and value, say, ask for the same output
+    def make_again():
+        if [tensor._version for tensor in needed] != versions:
+            raise RuntimeError(CHANGED.format(f"an input or weight of {norm}"))
         with torch.no_grad():
-            return norm(source)
+            return norm.forward(source)  # without hooks
 
-    out.made_by, out.made_as = again, _versions(out)
+    out.origin = Origin(make_again, out._version)
 
 
 def renormed(x):
-    """Within it, what is kept of a norm's output is how to make it again.
+    """Within it, what autograd keeps of a norm's output is how to make it.
 
     Arguments
     ---------
     x : torch.Tensor
-        Of a norm with ``remember``. Any other is kept as usual.
+        With an ``origin``. Any other is kept as usual.
 
     Returns
     -------
@@ -70,26 +97,24 @@ def renormed(x):
     ...     loss = down(x).square().sum()
     >>> loss.backward()
     """
-    if torch.compiler.is_compiling() or not hasattr(x, "made_by"):
+    if torch.compiler.is_compiling() or not hasattr(x, "origin"):
         return contextlib.nullcontext()
-    if _versions(x) != x.made_as:  # it was written to
-        return contextlib.nullcontext()
-    again = x.made_by
-    place = x.untyped_storage().data_ptr()
+    make_again, version = x.origin
+    storage = x.untyped_storage().data_ptr()
 
     def pack(tensor):
-        if tensor.untyped_storage().data_ptr() != place:
-            return tensor
-        return tensor.size(), tensor.stride(), tensor.storage_offset()
+        stored_there = tensor.untyped_storage().data_ptr() == storage
+        if stored_there and tensor._version == version:
+            return tensor.size(), tensor.stride(), tensor.storage_offset()
+        # The tensor itself would hold its own graph, for ever
+        return tensor.detach(), tensor._version
 
     def unpack(kept):
-        if isinstance(kept, torch.Tensor):
-            return kept
-        return again().as_strided(*kept)
+        if len(kept) == 3:
+            return make_again().as_strided(*kept)
+        tensor, version = kept
+        if tensor._version != version:
+            raise RuntimeError(CHANGED.format("a weight or value of a block"))
+        return tensor
 
     return saved_tensors_hooks(pack, unpack)
-
-
-def _versions(*tensors):
-    """They change with every write."""
-    return [tensor._version for tensor in tensors]

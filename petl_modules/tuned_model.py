@@ -19,7 +19,7 @@ from petl_modules.checkpoint import load_trained, save_trained
 from petl_modules.freezing import freeze, store_frozen
 from petl_modules.insertion import Adapted
 from petl_modules.prompts import PromptTuning
-from petl_modules.recomputation import kept_norms, recomputations
+from petl_modules.recomputation import recomputations, unkept_norms
 from petl_modules.renorm import remember
 
 POOLINGS = ("all", "cls", "prompts", "speech", "prompts+speech")
@@ -136,7 +136,7 @@ class TunedModel(nn.Module):
             for _, path, insertion in plan
         ]
         wraps += recomputations(sites, recompute)
-        for norm in kept_norms(sites, recompute):
+        for norm in unkept_norms(sites, recompute):
             sites.module(norm).register_forward_hook(remember)
         # Deepest first: what lies inside a wrapper must be wrapped before it
         for path, wrap in sorted(wraps, key=lambda w: -w[0].count(".")):

@@ -204,15 +204,27 @@ import runpy
 import sys
 from pathlib import Path
 
-def look():
-    names = [p.read_text() for p in Path("/proc/self/task").glob("*/comm")]
-    if any("gloo" in name for name in names):
-        print(names, file=sys.stderr, flush=True)
-        os._exit(3)
+from petl_modules.experiment import Experiment
 
-atexit.register(look)  # called last
+def threads():
+    names = [p.read_text() for p in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+def last_look():
+    print(before, threads(), file=sys.stderr, flush=True)
+    os._exit(1 if threads() or not before else 0)
+
+def fail(*args):
+    raise RuntimeError("on purpose")
+
+atexit.register(last_look)  # called behind what is registered later
 sys.path.insert(0, {str(RECIPE.parent)!r})
-runpy.run_path({str(RECIPE)!r}, run_name="__main__")
+if BROKEN:
+    Experiment.finish_fold = fail
+try:
+    runpy.run_path({str(RECIPE)!r}, run_name="__main__")
+finally:
+    before = threads()
 """
 
 
@@ -264,10 +276,12 @@ def test_two_processes_in_debug_mode(words, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are in /proc")
-def test_two_processes_leave_no_thread_behind(words, tmp_path):
+@pytest.mark.parametrize("broken", [False, True])
+def test_two_processes_leave_no_thread_behind(broken, words, tmp_path):
     """One that lets go of a tensor as the interpreter ends aborts it."""
-    (tmp_path / "watched.py").write_text(WATCHED)
-    train(tmp_path, words, "out", 2, "lora", tmp_path / "watched.py")
+    script = tmp_path / "watched.py"
+    script.write_text(WATCHED.replace("BROKEN", str(broken)))
+    train(tmp_path, words, "out", 2, "lora", script)
 
 
 def test_gathered_gradients_are_those_of_a_large_batch(

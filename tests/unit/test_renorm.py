@@ -1,5 +1,8 @@
 """Norm outputs made again: stock autograd's gradients, for fewer bytes."""
 
+import contextlib
+import gc
+
 import pytest
 import torch
 from test_methods import CASES, Kind
@@ -24,7 +27,7 @@ def both(monkeypatch):
         torch.manual_seed(0)
         models = [make()]
         with monkeypatch.context() as patch:
-            patch.setattr(tuned_model, "kept_norms", lambda *_: [])
+            patch.setattr(tuned_model, "unkept_norms", lambda *_: [])
             torch.manual_seed(0)
             models.append(make())
         for model in models:
@@ -56,21 +59,69 @@ def test_in_bf16_as_well(file, tiny_ast, both):
     assert_same(*(step(model, kind.inputs()) for model in models))
 
 
-# With how many blocks' inputs a layer
+# Changes of a recipe file, and how many inputs of blocks are not kept in the
+# two layers. LoRA's norms are frozen, and so the first one has no graph
 @pytest.mark.parametrize(
-    "file,blocks",
-    [("bottleneck", 1), ("houlsby", 2), ("lora", 1), ("dense_moa", 1)],
+    "name,file,changes,blocks",
+    [
+        ("ast", "bottleneck", {}, 2),
+        ("ast", "bottleneck", {"placement": "before"}, 2),
+        ("ast", "bottleneck", {"placement": "sequential"}, 0),
+        ("ast", "houlsby", {}, 4),
+        ("ast", "lora", {}, 1),
+        ("ast", "dense_moa", {}, 2),
+        ("ast", "bottleneck", {"recompute": "feed_forward"}, 0),
+        ("ast", "houlsby", {"recompute": "feed_forward"}, 2),
+        ("ast", "houlsby", {"recompute": "layer"}, 0),
+        ("ast", "houlsby", {"train_backbone": "last_1"}, 2),
+        ("ast", "houlsby", {"train_backbone": "all"}, 0),
+        ("layer", "houlsby", {}, 3),
+        ("group", "houlsby", {}, 3),  # nothing in front of the first attention
+        ("group", "houlsby", {"recompute": "feed_forward"}, 1),
+    ],
 )
-def test_a_block_keeps_no_input(file, blocks, tiny_ast, both):
-    kind = Kind("ast", tiny_ast)
+def test_a_block_keeps_no_input(
+    name, file, changes, blocks, tiny_ast, tiny_wav2vec2, both
+):
+    kind = Kind(name, {"ast": tiny_ast, **tiny_wav2vec2}[name])
     inputs = kind.inputs()
     ours, stock = (
         kept_bytes(model, inputs)
-        for model in both(lambda: kind.from_yaml(file))
+        for model in both(lambda: kind.from_yaml(file, **changes))
     )
-    layers = 2 if file != "lora" else 1  # without a norm that is trained
-    tokens = 2 + 8 * 31
-    assert stock - ours == layers * blocks * len(inputs) * tokens * 128 * 4
+    tokens = model_tokens(kind)
+    assert stock - ours == blocks * len(inputs) * tokens * 128 * 4
+
+
+def model_tokens(kind):
+    """What the backbone makes of the inputs."""
+    with torch.no_grad():
+        return kind.backbone()(kind.inputs()).shape[1]
+
+
+def test_an_output_is_made_again_once_for_all(tiny_ast, both, monkeypatch):
+    """For query and value, and without the norm's hooks."""
+    ours, _ = both(lambda: Kind("ast", tiny_ast).from_yaml("lora"))
+    norm = ours.backbone.sites.module("layers.1.attention_norm")
+    hooked, called, forward = [], [], norm.forward
+    norm.register_forward_hook(lambda *_: hooked.append(1))
+    monkeypatch.setattr(
+        norm, "forward", lambda x: called.append(1) or forward(x)
+    )
+    ours(torch.randn(2, 500, 128)).sum().backward()
+    assert (len(hooked), len(called)) == (1, 2)
+
+
+def test_a_forward_without_a_backward_leaves_nothing(tiny_ast):
+    model = Kind("ast", tiny_ast).from_yaml("dense_moa").train()
+    inputs = torch.randn(2, 500, 128)
+    model(inputs)
+    gc.collect()
+    with torch.autograd.profiler.profile(
+        use_kineto=False, profile_memory=True
+    ) as profile:
+        model(inputs)
+    assert sum(e.self_cpu_memory_usage for e in profile.function_events) == 0
 
 
 @pytest.fixture
@@ -103,11 +154,13 @@ def test_views_are_made_again(view, x):
     assert_same(found, torch.autograd.grad(loss, [source, *norm.parameters()]))
 
 
-def test_what_was_written_to_is_kept_as_it_is(x):
+@pytest.mark.parametrize("within", [False, True])
+def test_what_was_written_to_is_kept_as_it_is(within, x):
     x, source, norm = x
-    x.mul_(3)
+    if not within:
+        x.mul_(3)
     with renormed(x):
-        loss = x.square().sum()
+        loss = (x.mul_(3) if within else x).square().sum()
     (found,) = torch.autograd.grad(loss, source)
     out = nn.functional.layer_norm(source, (8,), norm.weight, norm.bias)
     (expected,) = torch.autograd.grad((3 * out).square().sum(), source)
@@ -123,8 +176,56 @@ def test_a_norm_must_not_change_before_the_backward_pass(what, x):
         loss = x.square().sum()
     with torch.no_grad():
         {"source": source, "weight": norm.weight}[what].add_(1)
-    with pytest.raises(RuntimeError, match="LayerNorm.* were written to"):
+    with pytest.raises(RuntimeError, match="LayerNorm.* was changed"):
         loss.backward()
+
+
+def test_a_block_must_not_change_before_the_backward_pass(x):
+    block = nn.Linear(8, 8)
+    with renormed(x[0]):
+        loss = block(x[0].exp()).sum()
+    with torch.no_grad():
+        block.weight.add_(1)
+    with pytest.raises(RuntimeError, match="a block was changed"):
+        loss.backward()
+
+
+def test_under_autocast(x):
+    """The backward pass is outside, where the norm's output would be bf16."""
+    norm, gradients = x[2], []
+    for context in (renormed, lambda _: contextlib.nullcontext()):
+        source = x[1].detach().bfloat16().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = norm(source)
+            with context(out):
+                loss = out.square().sum()
+        gradients.append(torch.autograd.grad(loss, source))
+    assert_same(*gradients)
+
+
+def test_under_function_transforms(x):
+    norm = x[2]
+
+    def loss(source):
+        out = norm(source)
+        with renormed(out):
+            return out.square().sum()
+
+    source = x[1].detach()
+    found = torch.func.vmap(torch.func.grad(loss))(source)
+    leaf = source.clone().requires_grad_()
+    out = nn.functional.layer_norm(leaf, (8,), norm.weight, norm.bias)
+    torch.testing.assert_close(
+        found, torch.autograd.grad(out.square().sum(), leaf)[0]
+    )
+
+
+def test_on_the_meta_device():
+    norm = nn.LayerNorm(8, device="meta")
+    norm.register_forward_hook(remember)
+    out = norm(torch.empty(2, 5, 8, device="meta"))
+    with renormed(out):
+        assert out.square().sum().is_meta
 
 
 def test_gradients_of_gradients(x):
@@ -142,4 +243,4 @@ def test_gradients_of_gradients(x):
 def test_nothing_is_remembered_without_a_graph(x):
     _, source, norm = x
     with torch.no_grad():
-        assert not hasattr(norm(source), "made_by")
+        assert not hasattr(norm(source), "origin")
