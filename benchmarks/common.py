@@ -21,6 +21,8 @@ sys.path.insert(0, str(ROOT))
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms
+# The profiler would report an error where there is no GPU
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")
 
 import torch
 from torch import nn
