@@ -73,13 +73,15 @@ def saved_bytes(step, device):
     if torch.device(device).type == "cuda":
         before = torch.cuda.memory_allocated()
         loss = step()
-        return torch.cuda.memory_allocated() - before
-    with torch.autograd.profiler.profile(
-        use_kineto=False, profile_memory=True
-    ) as profile:
-        loss = step()
+        kept = torch.cuda.memory_allocated() - before
+    else:
+        with torch.autograd.profiler.profile(
+            use_kineto=False, profile_memory=True
+        ) as profile:
+            loss = step()
+        kept = sum(e.self_cpu_memory_usage for e in profile.function_events)
     assert loss.requires_grad  # and so it holds what is kept
-    return sum(e.self_cpu_memory_usage for e in profile.function_events)
+    return kept
 
 
 def parse_method(text):

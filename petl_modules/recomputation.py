@@ -193,14 +193,15 @@ def unkept_norms(sites, choice):
     list of str
         Sites.
     """
+    if choice == "layer":
+        return []
     names = [name for name in sites.layout.in_layer if name.endswith("norm")]
     if choice == "feed_forward":
         names.remove("ffn_norm")
     return [
-        f"{layer}.{name}"
-        for layer in (f"layers.{index}" for index in range(sites.n_layers))
-        for name in names
-        if choice != "layer" and not _trains(sites.module(layer))
+        norm
+        for norm in sites.in_every_layer(names)
+        if not _trains(sites.module(norm.rpartition(".")[0]))
     ]
 
 

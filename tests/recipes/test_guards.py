@@ -281,7 +281,8 @@ def test_two_processes_leave_no_thread_behind(broken, words, tmp_path):
     """One that lets go of a tensor as the interpreter ends aborts it."""
     script = tmp_path / "watched.py"
     script.write_text(WATCHED.replace("BROKEN", str(broken)))
-    train(tmp_path, words, "out", 2, "lora", script)
+    out = train(tmp_path, words, "out", 2, "lora", script)
+    assert (out / "summary.json").exists() != broken
 
 
 def test_gathered_gradients_are_those_of_a_large_batch(

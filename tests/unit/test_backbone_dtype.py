@@ -10,12 +10,6 @@ from petl_modules.freezing import frozen_digests, require_unchanged
 from petl_modules.tuned_model import TunedModel
 
 
-@pytest.fixture(params=["ast", "group", "layer"])
-def kind(request, tiny_ast, tiny_wav2vec2):
-    folders = {"ast": tiny_ast, **tiny_wav2vec2}
-    return Kind(request.param, folders[request.param])
-
-
 def build(kind, case, dtype):
     torch.manual_seed(0)
     model = kind.from_yaml(case, backbone_dtype=dtype)

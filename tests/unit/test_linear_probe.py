@@ -20,12 +20,6 @@ from petl_modules.linear_probe import (
 from petl_modules.tuned_model import TunedModel
 
 
-@pytest.fixture(params=["ast", "group", "layer"])
-def kind(request, tiny_ast, tiny_wav2vec2):
-    folders = {"ast": tiny_ast, **tiny_wav2vec2}
-    return Kind(request.param, folders[request.param])
-
-
 @pytest.mark.parametrize("train_norms", [False, True])
 def test_logits_and_gradients_are_those_of_the_model(kind, train_norms):
     if kind.name == "group" and train_norms:

@@ -145,12 +145,6 @@ def case(request):
     return request.param
 
 
-@pytest.fixture(params=["ast", "group", "layer"])
-def kind(request, tiny_ast, tiny_wav2vec2):
-    folders = {"ast": tiny_ast, **tiny_wav2vec2}
-    return Kind(request.param, folders[request.param])
-
-
 @pytest.fixture
 def model(case, kind):
     return kind.build(case)
