@@ -88,13 +88,14 @@ def leave_group():
     A thread that lets go of a tensor as the interpreter ends would abort the
     process, and none ends while anything holds the group: a wrapped model
     does, and so do the functions of ``torch.distributed.nn`` if it is imported
-    after the group was made.
+    after the group was made. Models go first: if one is the last to hold the
+    group, it waits for a thread that waits for Python's lock, for ever.
     """
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
     # The frames of an error hold the model
     sys.last_exc = sys.last_value = sys.last_traceback = None
     gc.collect()
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 class Experiment:

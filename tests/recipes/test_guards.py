@@ -241,6 +241,7 @@ def train(tmp_path, words, name, processes, file, script=RECIPE, **changes):
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr[-3000:]
     return tmp_path / name

@@ -163,6 +163,7 @@ def test_two_processes_test_every_clip_once(stem, mixed, line, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr[-3000:]
     assert predicted(tmp_path / "out") == clips_of(mixed)
