@@ -10,7 +10,6 @@ Authors
 """
 
 import argparse
-import ast
 import io
 import re
 import shlex
@@ -123,8 +122,8 @@ def _compose(recipe, method, base=None):
     texts = {yaml_name: yaml}
     texts |= zip([p.name for p in parts], (script, prepare, readme))
     texts["extra_requirements.txt"] = _extra_requirements()
-    for name, text in _modules(yaml, script, prepare).items():
-        texts[f"petl_modules/{name}.py"] = text
+    for name, text in _modules().items():
+        texts[f"petl_modules/{name}"] = text
     return row, texts
 
 
@@ -220,28 +219,15 @@ def _cut_tables(readme, method, known):
     return "\n\n".join(kept) + "\n"
 
 
-def _modules(yaml, *scripts):
-    """The modules of this package that tags and imports need, as texts."""
-    names = {"__init__", *re.findall(r"petl_modules\.(\w+)", yaml)}
-    names = names.union(*map(_imported, scripts))
-    found = {}
-    while names:
-        name = names.pop()
-        file = Path(__file__).with_name(f"{name}.py")
-        found[name] = file.read_text(encoding="utf-8")
-        names |= _imported(found[name]) - found.keys()
-    return dict(sorted(found.items()))
-
-
-def _imported(script):
-    """Names of this package's modules that a source text imports."""
-    names = []
-    for node in ast.walk(ast.parse(script)):
-        if isinstance(node, ast.ImportFrom):
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-    return set(re.findall(r"^petl_modules\.(\w+)", "\n".join(names), re.M))
+def _modules():
+    """All modules of this package but its commands, as texts by path."""
+    package = Path(__file__).parent
+    files = [package / "__init__.py", *package.glob("*/**/*.py")]
+    files = [file for file in files if file.parent.name != "miniatures"]
+    return {
+        file.relative_to(package).as_posix(): file.read_text(encoding="utf-8")
+        for file in sorted(files)
+    }
 
 
 def _extra_requirements():
