@@ -29,7 +29,8 @@ from torch import nn
 from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
 from petl_modules.checkpoint import versions
-from petl_modules.hparams import HparamsError, dump_yaml, make, merge, nearest
+from petl_modules.hparams import dump_yaml, make, merge, nearest
+from petl_modules.utils import HparamsError
 
 HPARAMS = {
     "ast": ROOT / "recipes" / "ESC50" / "hparams",

@@ -24,7 +24,6 @@ import common  # isort: skip, first: it prepares the path
 from tqdm import tqdm
 
 from petl_modules.checkpoint import versions
-from petl_modules.files import write_text
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.trials import (
     BACKBONES,
@@ -32,7 +31,8 @@ from petl_modules.miniatures.trials import (
     MINIATURES,
     command,
 )
-from petl_modules.report import draw_tradeoff, write_csv
+from petl_modules.report import draw_tradeoff
+from petl_modules.utils import write_csv, write_text
 
 UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
 

@@ -32,7 +32,8 @@ import torch
 from torch import nn
 
 from petl_modules.backbones import AST, Wav2Vec2
-from petl_modules.hparams import HparamsError, parse_yaml
+from petl_modules.hparams import parse_yaml
+from petl_modules.utils import HparamsError
 
 COLUMNS = {
     "method": "{name}",

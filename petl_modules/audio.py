@@ -15,14 +15,12 @@ import soxr
 import torch
 from tqdm import tqdm
 
-from petl_modules.tables import listed
+from petl_modules.utils import AudioError, listed
 
 BLOCK = 1 << 20  # frames decoded at a time
+
+
 UNKNOWN = 0x7FFFF000  # programs that write to a pipe give this size or more
-
-
-class AudioError(ValueError):
-    """An audio file that cannot be used. The text names it and says why."""
 
 
 def read_audio(path, sample_rate=16000):

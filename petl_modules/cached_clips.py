@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from petl_modules.audio import AudioError
 from petl_modules.data import audio_path
 from petl_modules.known_files import file_sha256, key_of
 from petl_modules.shards import find
+from petl_modules.utils import AudioError
 
 
 class MissingClips(Dataset):

@@ -17,14 +17,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from petl_modules.files import write_bytes
+from petl_modules.utils import CheckpointError, write_bytes
 
 FORMAT = 1
+
+
 WEIGHTS = "model.safetensors"  # of a fold, in its folder
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that does not fit, or cannot be read."""
 
 
 def versions():

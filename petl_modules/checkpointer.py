@@ -18,7 +18,7 @@ from speechbrain.utils.checkpoints import Checkpointer, ckpt_recency
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.files import flush_folder, write_json
+from petl_modules.utils import flush_folder, write_json
 
 logger = get_logger(__name__)
 

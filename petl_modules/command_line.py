@@ -9,7 +9,6 @@ from pathlib import Path
 from speechbrain.utils.run_opts import HELP_TEXTS, RunOptions
 
 from petl_modules.hparams import (
-    HparamsError,
     dump_yaml,
     find_file,
     merge,
@@ -17,6 +16,7 @@ from petl_modules.hparams import (
     parse_yaml,
     resolve,
 )
+from petl_modules.utils import HparamsError
 
 RUN_OPTIONS = [*HELP_TEXTS, "jit_module_keys", "compile_module_keys"]
 REFUSED = {

@@ -14,7 +14,8 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from petl_modules.audio import AudioError, read_audio
+from petl_modules.audio import read_audio
+from petl_modules.utils import AudioError
 
 
 def audio_path(data_folder, wav):

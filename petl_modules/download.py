@@ -18,10 +18,14 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from petl_modules.files import is_taken
+from petl_modules.utils import DownloadError, is_taken
 
 TIMEOUT = 60  # seconds without a byte
+
+
 CHUNK = 1 << 16
+
+
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -31,10 +35,6 @@ DAMAGED = (
     NotImplementedError,
     ValueError,
 )
-
-
-class DownloadError(RuntimeError):
-    """A download or an archive that failed. The text says what to do."""
 
 
 def download(url, archive):

@@ -6,7 +6,6 @@ Authors
 
 import atexit
 import contextlib
-import gc
 import logging
 import os
 import sys
@@ -14,7 +13,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import torch.distributed.nn  # noqa: F401  see leave_group
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.distributed import (
     ddp_barrier,
@@ -24,19 +22,11 @@ from speechbrain.utils.distributed import (
 )
 from torch import distributed
 
-from petl_modules import report
 from petl_modules.checkpoint import WEIGHTS, save_trained, versions
 from petl_modules.command_line import HELP, compose
-from petl_modules.download import DownloadError
-from petl_modules.files import read_json, write_json, write_text
 from petl_modules.freezing import frozen_digests, require_unchanged
-from petl_modules.hparams import (
-    HparamsError,
-    dump_yaml,
-    parse_yaml,
-    resolve,
-)
-from petl_modules.order import n_processes
+from petl_modules.hparams import dump_yaml, parse_yaml, resolve
+from petl_modules.report import means, table, write_confusion
 from petl_modules.settings import (
     check_device,
     check_values,
@@ -44,6 +34,17 @@ from petl_modules.settings import (
     claim_folder,
 )
 from petl_modules.splits import find_results, folder_name
+from petl_modules.utils import (
+    DownloadError,
+    HparamsError,
+    leave_group,
+    n_processes,
+    read_csv,
+    read_json,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 # SpeechBrain's own loggers leave debug messages out, and this one goes to a
 # run's log.txt alone
@@ -80,22 +81,6 @@ def traceback_in_log():
     except Exception:
         logger.debug("ended by an error", exc_info=True)
         raise
-
-
-def leave_group():
-    """Leaves the group of processes, whose threads end with it.
-
-    A thread that lets go of a tensor as the interpreter ends would abort the
-    process, and none ends while anything holds the group: a wrapped model
-    does, and so do the functions of ``torch.distributed.nn`` if it is imported
-    after the group was made. Models go first: if one is the last to hold the
-    group, it waits for a thread that waits for Python's lock, for ever.
-    """
-    # The frames of an error hold the model
-    sys.last_exc = sys.last_value = sys.last_traceback = None
-    gc.collect()
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
 
 
 class Experiment:
@@ -261,7 +246,7 @@ class Experiment:
             save_trained(model, folder / WEIGHTS)
             order = {clip: i for i, clip in enumerate(fold.parts["test"])}
             rows = sorted(predictions, key=lambda row: order[row["id"]])
-            report.write_csv(folder / "predictions.csv", rows)
+            write_csv(folder / "predictions.csv", rows)
             counts = model.count_parameters()
             number = {"fold": fold.number}
             if self.settings["few_shot"]:
@@ -294,11 +279,11 @@ class Experiment:
         predictions = [
             row
             for name in names
-            for row in report.read_csv(self.folder / name / "predictions.csv")
+            for row in read_csv(self.folder / name / "predictions.csv")
         ]
-        report.write_confusion(self.folder, predictions, labels)
+        write_confusion(self.folder, predictions, labels)
         write_json(self.folder / "summary.json", summary)
-        print(report.table(summary, plan.n_folds))
+        print(table(summary, plan.n_folds))
         if not self.kept:
             print("\na debug run: nothing of it is kept")
         else:
@@ -313,7 +298,7 @@ class Experiment:
             "protocol": protocol,
             **{key: self.settings[key] for key in named},
             "folds": [result["fold"] for result in results],
-            **report.means(result["fold"] for result in results),
+            **means(result["fold"] for result in results),
             **{k: v for k, v in results[0].items() if k != "fold"},
             "versions": versions(),
         }

@@ -22,11 +22,9 @@ from tqdm import tqdm
 from petl_modules.cached_clips import CachedClips, MissingClips
 from petl_modules.data import audio_path, load_features
 from petl_modules.feature_facts import feature_facts
-from petl_modules.files import write_json
 from petl_modules.known_files import KEY, SHA256, KnownFiles, file_state, key_of
-from petl_modules.lock import alone_in
-from petl_modules.manifest import refusal
 from petl_modules.shards import Rows, ShardWriter
+from petl_modules.utils import alone_in, refusal, write_json
 
 logger = get_logger(__name__)
 

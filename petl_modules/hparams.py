@@ -16,9 +16,7 @@ import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.error import YAMLError
 
-
-class HparamsError(ValueError):
-    """A recipe file or a command line that cannot be meant so."""
+from petl_modules.utils import HparamsError
 
 
 def parse_yaml(text, source):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from petl_modules.files import write_bytes
 from petl_modules.shards import find
+from petl_modules.utils import write_bytes
 
 KEY = np.dtype("S16")
 SHA256 = np.dtype("S32")

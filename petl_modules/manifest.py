@@ -11,7 +11,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from petl_modules.files import read_json, write_json
+from petl_modules.utils import read_json, refusal, write_json
 
 FORMAT = 1  # another number makes old manifests stale
 
@@ -85,23 +85,3 @@ def read_manifest(path):
         Records by id.
     """
     return read_json(path)
-
-
-def refusal(path, error, remedy):
-    """Makes a plain error of one from the operating system.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The file it is about.
-    error : OSError
-        What the system said.
-    remedy : str
-        What to do.
-
-    Returns
-    -------
-    error : PermissionError or ValueError
-    """
-    kind = PermissionError if isinstance(error, PermissionError) else ValueError
-    return kind(f"{path}: {error.strerror or error}; {remedy}")

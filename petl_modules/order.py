@@ -7,37 +7,10 @@ Authors
  * The PETL audio recipes team 2026
 """
 
-import hashlib
-
 import torch
 from speechbrain.utils.distributed import get_rank
-from torch import distributed
 
-
-def counted_seed(*numbers):
-    """A seed that follows from some numbers alone.
-
-    Example
-    -------
-    >>> counted_seed(10, 1) == counted_seed(10, 1) != counted_seed(10, 2)
-    True
-    """
-    digest = hashlib.sha256("/".join(map(str, numbers)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") % 2**63
-
-
-def n_processes():
-    """How many processes train together."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
-
-
-def gathered(items):
-    """The union of a set over all processes; all of them must call it."""
-    sets = [items]
-    if n_processes() > 1:
-        sets = [None] * n_processes()
-        distributed.all_gather_object(sets, items)
-    return set().union(*sets)
+from petl_modules.utils import counted_seed, n_processes
 
 
 class EpochBatches(torch.utils.data.Sampler):

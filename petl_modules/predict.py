@@ -14,10 +14,10 @@ import torch
 
 from petl_modules.audio import read_audio
 from petl_modules.checkpoint import WEIGHTS, load_trained
-from petl_modules.files import read_json
 from petl_modules.hparams import dump_yaml, make, parse_yaml
 from petl_modules.lora import merge
 from petl_modules.splits import find_results
+from petl_modules.utils import read_json
 
 
 def find_fold(run):
@@ -109,7 +109,7 @@ class Classifier:
 
         Raises
         ------
-        petl_modules.audio.AudioError
+        petl_modules.utils.AudioError
             If the file cannot be used.
         """
         features = self.features(read_audio(path, self.features.sample_rate))

@@ -11,30 +11,7 @@ import statistics
 
 import numpy as np
 
-from petl_modules.files import write_text
-
-
-def write_csv(path, rows):
-    """Writes rows with their keys as header, in one step.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The file.
-    rows : list of dict
-        At least one, all with the same keys.
-    """
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, stream.getvalue())
-
-
-def read_csv(path):
-    """The rows of a file of ``write_csv``, all values as text."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+from petl_modules.utils import write_text
 
 
 def means(folds):

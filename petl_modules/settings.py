@@ -9,9 +9,8 @@ import json
 
 import torch
 
-from petl_modules.files import write_json, write_text
-from petl_modules.hparams import HparamsError, one_line_values
-from petl_modules.lock import lock_folder
+from petl_modules.hparams import one_line_values
+from petl_modules.utils import HparamsError, lock_folder, write_json, write_text
 
 # Keys that may differ between two runs into one folder
 FREE_KEYS = {

@@ -16,7 +16,7 @@ import zlib
 import numpy as np
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.files import flush_folder
+from petl_modules.utils import flush_folder
 
 logger = get_logger(__name__)
 

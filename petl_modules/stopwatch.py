@@ -13,7 +13,7 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 
-from petl_modules.files import write_json
+from petl_modules.utils import write_json
 
 
 @register_checkpoint_hooks

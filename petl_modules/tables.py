@@ -81,30 +81,3 @@ def header_problems(header, needed, known=()):
         for name in (*needed, *known)
         if header.count(name) > 1
     ]
-
-
-def listed(lines, limit=1000):
-    """Lay out problems one a line, cutting a long list.
-
-    Arguments
-    ---------
-    lines : list
-        One str for each problem.
-    limit : int
-        How many are shown.
-
-    Returns
-    -------
-    text : str
-        The indented lines.
-
-    Example
-    -------
-    >>> print(listed(["a.wav: empty", "b.wav: empty"], limit=1))
-      a.wav: empty
-      ... and 1 more
-    """
-    shown = lines[:limit]
-    if len(lines) > limit:
-        shown = shown + [f"... and {len(lines) - limit} more"]
-    return "\n".join(f"  {line}" for line in shown)

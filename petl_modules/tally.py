@@ -15,9 +15,7 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.distributed import ddp_all_reduce, if_main_process
 
-from petl_modules.audio import AudioError
-from petl_modules.files import write_json
-from petl_modules.order import gathered
+from petl_modules.utils import AudioError, gathered, write_json
 
 
 def accuracy(confusion, labels):

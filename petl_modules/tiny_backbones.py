@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
-from petl_modules.files import build_folder, is_taken
+from petl_modules.utils import build_folder, is_taken
 
 NORMS = ("group", "layer")
 

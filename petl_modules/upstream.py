@@ -20,16 +20,21 @@ from pathlib import Path
 
 import ruamel.yaml
 
-from petl_modules.files import build_folder, is_taken, write_text
 from petl_modules.hparams import (
-    HparamsError,
     dump_yaml,
     find_file,
     merge,
     nearest,
     read_mapping,
 )
-from petl_modules.report import read_csv, write_csv
+from petl_modules.utils import (
+    HparamsError,
+    build_folder,
+    is_taken,
+    read_csv,
+    write_csv,
+    write_text,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PATHS = ("Script_file", "Data_prep_file", "Readme_file")

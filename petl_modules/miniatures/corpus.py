@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from petl_modules.files import build_folder, is_taken, write_json, write_text
 from petl_modules.miniatures.layouts import LAYOUTS
+from petl_modules.utils import build_folder, is_taken, write_json, write_text
 
 VERSION = 2  # another number where the same draws give other sounds
 MARKER = "generated.json"

@@ -12,7 +12,6 @@ from pathlib import PureWindowsPath
 
 from petl_modules.download import download as fetch
 from petl_modules.download import unpack
-from petl_modules.files import is_taken
 from petl_modules.preparation import (
     absolute,
     check_counts,
@@ -24,6 +23,7 @@ from petl_modules.preparation import (
     refuse,
     warn_of_leaks,
 )
+from petl_modules.utils import is_taken
 
 ESC50_URL = "https://github.com/karolpiczak/ESC-50/archive/master.zip"
 LABELS = tuple(

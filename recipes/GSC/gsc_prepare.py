@@ -12,7 +12,6 @@ Authors
 import os
 import re
 
-from petl_modules.manifest import refusal
 from petl_modules.preparation import (
     absolute,
     check_counts,
@@ -21,7 +20,7 @@ from petl_modules.preparation import (
     read_list,
     warn_of_leaks,
 )
-from petl_modules.tables import listed
+from petl_modules.utils import listed, refusal
 
 GSC_URL = "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
 LABELS = tuple(

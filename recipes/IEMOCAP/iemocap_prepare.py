@@ -23,7 +23,7 @@ from petl_modules.preparation import (
     read_list,
     refuse,
 )
-from petl_modules.tables import listed
+from petl_modules.utils import listed
 
 logger = get_logger(__name__)
 

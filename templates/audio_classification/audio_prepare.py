@@ -10,7 +10,6 @@ import posixpath
 import re
 from collections import Counter
 
-from petl_modules.manifest import refusal
 from petl_modules.preparation import (
     absolute,
     count,
@@ -20,7 +19,7 @@ from petl_modules.preparation import (
     read_table,
     refuse,
 )
-from petl_modules.tables import listed
+from petl_modules.utils import listed, refusal
 
 SPLITS = ("train", "valid", "test")
 SUFFIXES = set(

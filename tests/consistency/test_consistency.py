@@ -17,9 +17,9 @@ from speechbrain.utils.run_opts import HELP_TEXTS
 from petl_modules.command_line import compose
 from petl_modules.features import SpecAugment
 from petl_modules.hparams import make, one_line_values, resolve
-from petl_modules.report import read_csv
 from petl_modules.splits import Folds, Lists, Sessions
 from petl_modules.tuned_model import TunedModel
+from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "templates" / "audio_classification"

@@ -18,7 +18,7 @@ from petl_modules import predict
 from petl_modules.audio import read_audio
 from petl_modules.checkpoint import weights_sha256
 from petl_modules.predict import Classifier, find_fold
-from petl_modules.report import read_csv
+from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,8 +12,8 @@ import soundfile
 import torch
 
 from petl_modules.backbones import Wav2Vec2
-from petl_modules.report import read_csv
 from petl_modules.tally import Tally
+from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 # Rate and samples of the test clips, which are cut to 16,000 at 16 kHz

@@ -15,7 +15,7 @@ import torch
 
 from petl_modules.manifest import read_manifest
 from petl_modules.predict import Classifier
-from petl_modules.report import read_csv
+from petl_modules.utils import read_csv
 
 DATA = {
     "UrbanSound8k": "UrbanSound8K",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from petl_modules.report import read_csv
+from petl_modules.utils import read_csv
 
 GIVEN = os.environ.get("PETL_REAL_AUDIO")
 

@@ -260,7 +260,7 @@ def test_second_run_on_a_folder_names_the_first(esc50, words, start, tmp_path):
     first = start(
         "-c",
         "import pathlib, sys, time\n"
-        "from petl_modules.lock import lock_folder\n"
+        "from petl_modules.utils import lock_folder\n"
         f"lock_folder(pathlib.Path({str(tmp_path)!r}))\n"
         "print('locked', flush=True)\n"
         "time.sleep(600)",
@@ -312,7 +312,7 @@ def test_another_number_of_processes_is_refused(
 def test_a_kill_leaves_the_lock_free(tmp_path):
     code = (
         "import pathlib, os, signal\n"
-        "from petl_modules.lock import lock_folder\n"
+        "from petl_modules.utils import lock_folder\n"
         f"lock_folder(pathlib.Path({str(tmp_path)!r}))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from petl_modules.report import read_csv
+from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "tests" / "recipes").glob("*.csv"))

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from petl_modules import predict
-from petl_modules.report import read_csv
+from petl_modules.utils import read_csv
 
 TRAIN = "templates/audio_classification/train.py"
 SHORT = {"number_of_epochs": 1, "frames": 50}

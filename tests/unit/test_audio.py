@@ -12,7 +12,8 @@ import pytest
 import soundfile
 import torch
 
-from petl_modules.audio import AudioError, check_audio, listed, read_audio
+from petl_modules.audio import check_audio, listed, read_audio
+from petl_modules.utils import AudioError
 
 RATE = 16000
 

@@ -22,8 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petl_modules import preparation
-from petl_modules.audio import AudioError
-from petl_modules.splits import AsListed, plan
+from petl_modules.splits import AsListed
+from petl_modules.utils import AudioError
 
 RECIPE = Path(__file__).resolve().parents[2] / "templates"
 RECIPE = RECIPE / "audio_classification"

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from petl_modules.report import read_csv
+from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from petl_modules.adapters import Bottleneck, Conformer
 from petl_modules.backbones import AST, write_tiny_ast
 from petl_modules.checkpoint import (
-    CheckpointError,
     load_trained,
     save_trained,
     trained_state,
@@ -23,6 +22,7 @@ from petl_modules.insertion import Insert
 from petl_modules.lora import LoRA
 from petl_modules.prompts import PrefixTuning, PromptTuning
 from petl_modules.tuned_model import TunedModel
+from petl_modules.utils import CheckpointError
 
 METHODS = {
     "linear": lambda: [],

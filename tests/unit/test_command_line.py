@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petl_modules.command_line import compose, read_value, split_arguments
-from petl_modules.hparams import HparamsError, dump_yaml
+from petl_modules.hparams import dump_yaml
+from petl_modules.utils import HparamsError
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
 

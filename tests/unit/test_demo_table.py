@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from petl_modules.miniatures.trials import METHODS, MINIATURES
-from petl_modules.report import read_csv
+from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEECH = [name for name, mini in MINIATURES.items() if mini.speech]

@@ -19,8 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petl_modules import preparation
-from petl_modules.audio import AudioError
-from petl_modules.download import DownloadError
+from petl_modules.utils import AudioError, DownloadError
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
 HEADER = "filename,fold,target,category,esc10,src_file,take"

@@ -19,10 +19,10 @@ import soundfile
 import torch
 
 from petl_modules import feature_cache, known_files, shards
-from petl_modules.audio import AudioError
 from petl_modules.data import collate, load_features, make_datasets
 from petl_modules.feature_cache import FeatureCache
 from petl_modules.features import FilterBank, Waveform
+from petl_modules.utils import AudioError
 
 BANK = FilterBank(frames=20)
 ROW_BYTES = 20 * 128 * 4
@@ -672,7 +672,7 @@ def test_two_runs_at_once_share_the_work(data, cache, tmp_path, monkeypatch):
     one = run(fill)
     assert begun.wait(60)
     monkeypatch.setattr(feature_cache, "load_features", usual)
-    monkeypatch.setattr("petl_modules.lock.logger", Logger())
+    monkeypatch.setattr("petl_modules.utils.lock.logger", Logger())
     monkeypatch.setattr("petl_modules.cached_clips.file_sha256", refuse)
     two = run(fill)
     assert ended(one) == ended(two) == 0
@@ -686,7 +686,7 @@ def test_two_runs_at_once_share_the_work(data, cache, tmp_path, monkeypatch):
 
 def test_folder_is_free_after_filling(data, cache, monkeypatch):
     def fill_more():
-        monkeypatch.setattr("petl_modules.lock.logger.warning", kill_self)
+        monkeypatch.setattr("petl_modules.utils.lock.logger.warning", kill_self)
         cache.fill(RECORDS, data)
 
     cache.fill(records_of(["d.flac"]), data)

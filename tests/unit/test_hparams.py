@@ -9,13 +9,13 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 
 from petl_modules.hparams import (
-    HparamsError,
     dump_yaml,
     find_file,
     merge,
     parse_yaml,
     resolve,
 )
+from petl_modules.utils import HparamsError
 
 BASE = """\
 lr: 1.0e-3

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petl_modules import preparation
-from petl_modules.audio import AudioError
+from petl_modules.utils import AudioError
 from tests.corpora import write_iemocap
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "IEMOCAP"

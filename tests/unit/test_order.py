@@ -2,7 +2,8 @@
 
 import pytest
 
-from petl_modules.order import EpochBatches, counted_seed
+from petl_modules.order import EpochBatches
+from petl_modules.utils import counted_seed
 
 
 def dealt(size, batch_size, processes, epoch=1, **changes):

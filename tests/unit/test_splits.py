@@ -14,7 +14,6 @@ from petl_modules.splits import (
     Lists,
     Sessions,
     draw_few,
-    plan,
 )
 
 RECORDS = {

@@ -7,13 +7,13 @@ Authors
 import pytest
 import torch
 
-from petl_modules.audio import AudioError
 from petl_modules.tally import (
     Tally,
     accuracy,
     part_accuracy,
     unweighted_accuracy,
 )
+from petl_modules.utils import AudioError
 
 
 def test_every_clip_weighs_the_same():

@@ -14,9 +14,10 @@ import time
 
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.hparams import HparamsError
+from petl_modules.utils.errors import HparamsError
 
 logger = get_logger(__name__)
+
 
 HELD = {}  # open files by path: closing one would give its lock away
 

@@ -4,6 +4,8 @@ Authors
  * The PETL audio recipes team 2026
 """
 
+import csv
+import io
 import json
 import os
 import tempfile
@@ -146,3 +148,26 @@ def build_folder(folder, build):
         whole = Path(scratch) / folder.name
         build(whole)
         os.replace(whole, folder)
+
+
+def write_csv(path, rows):
+    """Writes rows with their keys as header, in one step.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file.
+    rows : list of dict
+        At least one, all with the same keys.
+    """
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, stream.getvalue())
+
+
+def read_csv(path):
+    """The rows of a file of ``write_csv``, all values as text."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,56 @@
+"""What every room may use: errors, files, processes.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+from petl_modules.utils.distributed import (
+    counted_seed,
+    gathered,
+    leave_group,
+    n_processes,
+)
+from petl_modules.utils.errors import (
+    AudioError,
+    CheckpointError,
+    DownloadError,
+    HparamsError,
+    listed,
+    refusal,
+)
+from petl_modules.utils.files import (
+    build_folder,
+    flush_folder,
+    is_taken,
+    read_csv,
+    read_json,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_text,
+)
+from petl_modules.utils.lock import alone_in, lock_folder
+
+__all__ = [
+    "AudioError",
+    "CheckpointError",
+    "DownloadError",
+    "HparamsError",
+    "alone_in",
+    "build_folder",
+    "counted_seed",
+    "flush_folder",
+    "gathered",
+    "is_taken",
+    "leave_group",
+    "listed",
+    "lock_folder",
+    "n_processes",
+    "read_csv",
+    "read_json",
+    "refusal",
+    "write_bytes",
+    "write_csv",
+    "write_json",
+    "write_text",
+]
