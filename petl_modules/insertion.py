@@ -72,7 +72,7 @@ class Adapted(nn.Module):
     Example
     -------
     >>> import torch
-    >>> from petl_modules.adapters import Bottleneck
+    >>> from petl_modules.blocks import Bottleneck
     >>> base = nn.Linear(64, 64)
     >>> adapted = Adapted(base, Bottleneck(64, reduction=8))
     >>> x = torch.rand(2, 5, 64)
@@ -95,7 +95,7 @@ class Adapted(nn.Module):
         )
         # Mask of real frames, set by the tuned model before each forward
         self.valid = None
-        # Whether the block is in the sublayer's weights, see ``petl_modules.lora``
+        # Whether the block is in the sublayer's weights, see ``petl_modules.blocks.low_rank``
         self.merged = False
 
     def forward(self, x, *args, **kwargs):
@@ -154,7 +154,7 @@ class Insert:
 
     Example
     -------
-    >>> from petl_modules.adapters import Bottleneck
+    >>> from petl_modules.blocks import Bottleneck
     >>> Insert(at=["ffn"], block=Bottleneck).placement
     'parallel'
     """

@@ -17,13 +17,18 @@ import torch
 from safetensors.torch import load_file
 from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
-from petl_modules import moa
-from petl_modules.adapters import Bottleneck, Conformer, ConvPass
 from petl_modules.backbones import AST, Wav2Vec2
+from petl_modules.blocks import (
+    Bottleneck,
+    Conformer,
+    ConvPass,
+    DenseMoA,
+    SoftMoA,
+    moa,
+)
 from petl_modules.checkpoint import trained_state
 from petl_modules.insertion import Insert
 from petl_modules.lora import LoRA
-from petl_modules.moa import DenseMoA, SoftMoA
 from petl_modules.prompts import PrefixTuning, PromptTuning
 from petl_modules.tuned_model import TunedModel
 

@@ -17,7 +17,7 @@ base: bottleneck.yaml
 methods:
     - !new:petl_modules.insertion.Insert
         at: [atention]
-        block: !name:petl_modules.adapters.Bottleneck
+        block: !name:petl_modules.blocks.Bottleneck
 """,
     "twice": """\
 base: prompt_deep.yaml

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from petl_modules.batch_norm import BatchNorm
+from petl_modules.blocks import BatchNorm
 
 
 @pytest.fixture

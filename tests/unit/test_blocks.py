@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-from petl_modules.adapters import (
+from petl_modules.blocks import (
     Bottleneck,
     Conformer,
     ConvPass,
+    DenseMoA,
+    SoftMoA,
     bottleneck_size,
 )
-from petl_modules.moa import DenseMoA, SoftMoA
 
 D = 32
 EXPERTS = {

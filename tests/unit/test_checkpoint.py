@@ -10,8 +10,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from petl_modules.adapters import Bottleneck, Conformer
 from petl_modules.backbones import AST, write_tiny_ast
+from petl_modules.blocks import Bottleneck, Conformer
 from petl_modules.checkpoint import (
     load_trained,
     save_trained,

@@ -14,13 +14,18 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from petl_modules.adapters import Bottleneck, Conformer, ConvPass
 from petl_modules.backbones import AST, Wav2Vec2
+from petl_modules.blocks import (
+    Bottleneck,
+    Conformer,
+    ConvPass,
+    DenseMoA,
+    SoftMoA,
+)
 from petl_modules.checkpoint import load_trained, save_trained
 from petl_modules.hparams import dump_yaml, make, merge
 from petl_modules.insertion import Insert
 from petl_modules.lora import LoRA
-from petl_modules.moa import DenseMoA, SoftMoA
 from petl_modules.prompts import PrefixTuning, PromptTuning
 from petl_modules.tuned_model import TunedModel
 

@@ -8,8 +8,8 @@ import torch
 from test_methods import CASES, FRAMES, LABELS, Kind
 from torch import nn
 
-from petl_modules.adapters import ConvPass
 from petl_modules.backbones import AST, Wav2Vec2
+from petl_modules.blocks import ConvPass
 from petl_modules.insertion import Adapted, Insert
 from petl_modules.recomputation import Recomputed, Unneeded
 from petl_modules.tuned_model import TunedModel

@@ -11,7 +11,8 @@ Authors
 import torch
 from torch import nn
 
-from petl_modules.adapters import Bottleneck, ConvPass
+from petl_modules.blocks.bottleneck import Bottleneck
+from petl_modules.blocks.convpass import ConvPass
 
 
 def draw_experts(d_model, expert, experts):

@@ -18,7 +18,11 @@ Authors
 import torch
 from torch import nn
 
-from petl_modules.experts import GroupedExperts, draw_experts, groupable
+from petl_modules.blocks.grouped_experts import (
+    GroupedExperts,
+    draw_experts,
+    groupable,
+)
 
 
 class DenseMoA(nn.Module):
@@ -40,7 +44,7 @@ class DenseMoA(nn.Module):
     Example
     -------
     >>> from functools import partial
-    >>> from petl_modules.adapters import Bottleneck
+    >>> from petl_modules.blocks.bottleneck import Bottleneck
     >>> block = DenseMoA(768, expert=partial(Bottleneck, reduction=128))
     >>> block(torch.rand(2, 50, 768)).shape
     torch.Size([2, 50, 768])
@@ -128,7 +132,7 @@ class SoftMoA(nn.Module):
     Example
     -------
     >>> from functools import partial
-    >>> from petl_modules.adapters import Bottleneck
+    >>> from petl_modules.blocks.bottleneck import Bottleneck
     >>> block = SoftMoA(768, expert=partial(Bottleneck, reduction=128))
     >>> block(torch.rand(2, 50, 768)).shape
     torch.Size([2, 50, 768])
