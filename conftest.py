@@ -36,7 +36,7 @@ def tiny_ast(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_wav2vec2(tmp_path_factory):
     """Folders of small random wav2vec 2.0 encoders, by their norm."""
-    from petl_modules.tiny_backbones import NORMS, write_tiny_wav2vec2
+    from petl_modules.backbones import NORMS, write_tiny_wav2vec2
 
     folder = tmp_path_factory.mktemp("wav2vec2")
     for norm in NORMS:

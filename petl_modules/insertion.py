@@ -21,7 +21,7 @@ class Insertion(NamedTuple):
     Arguments
     ---------
     site : str
-        Where, as ``petl_modules.sites.Sites`` names it.
+        Where, as ``petl_modules.backbones.Sites`` names it.
     block : torch.nn.Module
         What is trained.
     wrap : callable

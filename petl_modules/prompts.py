@@ -151,7 +151,7 @@ class Prefix(nn.Module):
 
 
 def attach_prefix(attention, prefix):
-    """Hands a prefix to an attention module (see ``petl_modules.attention``).
+    """Hands a prefix to an attention module (see ``petl_modules.backbones.attention``).
 
     Other methods may have wrapped the module: the prefix goes to the core.
     """

@@ -133,7 +133,7 @@ def recomputations(sites, choice):
 
     Arguments
     ---------
-    sites : petl_modules.sites.Sites
+    sites : petl_modules.backbones.Sites
         The encoder's.
     choice : str
         ``none``; ``feed_forward``: the feed-forward of each layer with the
@@ -183,7 +183,7 @@ def unkept_norms(sites, choice):
 
     Arguments
     ---------
-    sites : petl_modules.sites.Sites
+    sites : petl_modules.backbones.Sites
         The encoder's, frozen and untouched.
     choice : str
         As for ``recomputations``.

@@ -22,8 +22,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from petl_modules.backbones import write_tiny_ast
 from petl_modules.miniatures.corpus import write_miniature
-from petl_modules.tiny_backbones import write_tiny_ast
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "recipes" / "ESC50" / "train.py"

@@ -27,8 +27,8 @@ from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from petl_modules.backbones import fit_positions
 from petl_modules.features import FilterBank, SpecAugment, Waveform
-from petl_modules.positions import fit_positions
 from petl_modules.utils import build_folder, is_taken
 from tools.pretraining_data import (
     MANNER,

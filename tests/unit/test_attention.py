@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import ASTModel
 
-from petl_modules.attention import petl_sdpa
+from petl_modules.backbones.attention import petl_sdpa
 from petl_modules.prompts import Prefix
 
 

@@ -14,8 +14,8 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from petl_modules.backbones import AST, main, write_tiny_ast
-from petl_modules.positions import fit_positions
+from petl_modules.backbones import AST, fit_positions, write_tiny_ast
+from petl_modules.backbones.__main__ import main
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from petl_modules.backbones import AST, Wav2Vec2, main
+from petl_modules.backbones import AST, Wav2Vec2, write_tiny_wav2vec2
+from petl_modules.backbones.__main__ import main
 from petl_modules.features import Waveform
-from petl_modules.tiny_backbones import write_tiny_wav2vec2
 from petl_modules.tuned_model import TunedModel
 
 SHORT, LONG = 3_300, 5_000

@@ -63,4 +63,6 @@ def padding_mask(*args, attention_mask=None, **kwargs):
 
 # Without a mask function under the same name the mask would arrive as None
 AttentionInterface.register(ATTENTION, petl_sdpa)
+
+
 AttentionMaskInterface.register(ATTENTION, padding_mask)

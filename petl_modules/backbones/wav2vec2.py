@@ -1,0 +1,212 @@
+"""wav2vec 2.0 and HuBERT behind the common interface.
+
+https://arxiv.org/abs/2006.11477
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from petl_modules.backbones.masks import in_samples, mask
+from petl_modules.backbones.pretrained import fingerprint, load_encoder
+from petl_modules.backbones.sites import Sites
+
+
+def without_weight_norm(conv):
+    """The same convolution as a plain one, which can be pickled."""
+    plain = nn.Conv1d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        padding=conv.padding,
+        groups=conv.groups,
+    )
+    plain.load_state_dict({"weight": conv.weight, "bias": conv.bias})
+    return plain
+
+
+class Wav2Vec2(nn.Module):
+    """wav2vec 2.0, https://arxiv.org/abs/2006.11477, or HuBERT.
+
+    Its own masking and layer dropping are off, and the weight norm of the
+    position convolution is worked into its weight. Padded frames are masked,
+    and the group norm of encoders that have one (``feat_extract_norm: group``,
+    as base and base-960h) leaves them out: a padded clip equals the clip alone.
+
+    Arguments
+    ---------
+    source : str
+        Hub name or local folder.
+
+    Raises
+    ------
+    ValueError
+        See ``load_encoder``; if the encoder normalises in front of its
+        position convolution (``conv_pos_batch_norm``).
+
+    Example
+    -------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "tiny-wav2vec2"
+    >>> write_tiny_wav2vec2(folder)
+    >>> backbone = Wav2Vec2(str(folder))
+    >>> backbone(torch.rand(2, 16_000)).shape
+    torch.Size([2, 49, 128])
+    """
+
+    def __init__(self, source):
+        super().__init__()
+        self.model = load_encoder(
+            ("wav2vec2", "hubert"),
+            source,
+            layerdrop=0.0,
+            apply_spec_augment=False,
+            mask_time_prob=0.0,
+            mask_feature_prob=0.0,
+        )
+        config = self.model.config
+        if getattr(config, "conv_pos_batch_norm", False):
+            raise ValueError(
+                f"{source} has conv_pos_batch_norm: its BatchNorm in front of "
+                "the position convolution makes sounds of padding. Choose an "
+                "encoder without it, e.g. facebook/hubert-base-ls960"
+            )
+        self.settings = {
+            "kind": config.model_type,
+            "d_model": config.hidden_size,
+            "layers": config.num_hidden_layers,
+            "weights": fingerprint(self.model),
+        }
+        self.sites = Sites(self.model)
+        positions = self.sites.module("positions")
+        positions.conv = without_weight_norm(positions.conv)
+        if config.feat_extract_norm == "group":
+            first = self.model.feature_extractor.conv_layers[0]
+            first.layer_norm = ChannelNorm(first.layer_norm)
+
+    def frames(self, samples, layers=None):
+        """How many frames the convolutions make of so many samples.
+
+        Arguments
+        ---------
+        samples : int or torch.Tensor
+            Numbers of samples.
+        layers : int or None
+            Only the first so many convolutions; None: all.
+
+        Returns
+        -------
+        int or torch.Tensor
+        """
+        config = self.model.config
+        sizes = [*zip(config.conv_kernel, config.conv_stride)]
+        for kernel, stride in sizes[:layers]:
+            samples = (samples - kernel) // stride + 1
+        return samples
+
+    def _samples(self, lengths, inputs):
+        """Samples of each clip, at least those of one frame."""
+        config, shortest = self.model.config, 1
+        for kernel, stride in zip(
+            reversed(config.conv_kernel), reversed(config.conv_stride)
+        ):
+            shortest = (shortest - 1) * stride + kernel
+        return in_samples(lengths, inputs).clamp(min=shortest)
+
+    def valid(self, inputs, lengths=None):
+        """Mask of real frames.
+
+        Arguments
+        ---------
+        inputs : torch.Tensor
+            Waveforms ``[batch, samples]``.
+        lengths : torch.Tensor or None
+            Relative lengths, ``[batch]``. None: nothing is padded.
+
+        Returns
+        -------
+        torch.Tensor or None
+            ``[batch, frames]`` bool; of each clip at least one frame.
+        """
+        if lengths is None:
+            return None
+        real = self.frames(self._samples(lengths, inputs))
+        return mask(real, self.frames(inputs.shape[1]))
+
+    def forward(self, inputs, lengths=None):
+        """Returns the last hidden states, ``[batch, frames, d_model]``.
+
+        Arguments
+        ---------
+        inputs : torch.Tensor
+            Waveforms ``[batch, samples]``, padded with zeros.
+        lengths : torch.Tensor or None
+            Relative lengths, ``[batch]``. None: nothing is padded.
+
+        Returns
+        -------
+        torch.Tensor
+            Prompts, where there are any, stand in front of the frames.
+
+        Raises
+        ------
+        ValueError
+            If the waveforms are too short for one frame.
+        """
+        if inputs.dim() != 2 or self.frames(inputs.shape[1]) < 1:
+            raise ValueError(
+                f"waveforms are {tuple(inputs.shape)} (batch, samples): too "
+                "short for one frame, or of another shape"
+            )
+        real = first = None
+        if lengths is not None:
+            samples = self._samples(lengths, inputs)
+            real = mask(samples, inputs.shape[1])
+            first = self.frames(samples, layers=1)
+        norm = self.model.feature_extractor.conv_layers[0].layer_norm
+        if isinstance(norm, ChannelNorm):
+            norm.lengths = first
+        return self.model(inputs, attention_mask=real).last_hidden_state
+
+
+class ChannelNorm(nn.Module):
+    """Normalises each channel over a clip's own frames.
+
+    A group norm with a group for each channel, which padding does not move.
+
+    Arguments
+    ---------
+    norm : torch.nn.GroupNorm
+        As many groups as channels. Its parameters are taken over.
+
+    Example
+    -------
+    >>> norm = ChannelNorm(nn.GroupNorm(8, 8))
+    >>> x = torch.rand(2, 8, 50)
+    >>> norm.lengths = torch.tensor([50, 30])
+    >>> alone = F.group_norm(x[1:, :, :30], 8)
+    >>> torch.allclose(norm(x)[1:, :, :30], alone, atol=1e-6)
+    True
+    """
+
+    def __init__(self, norm):
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+        self.lengths = None  # frames of each clip, [batch]; None: all of them
+
+    def forward(self, x):
+        """``[batch, channels, frames]`` to the same."""
+        if self.lengths is None:
+            channels = x.shape[1]
+            return F.group_norm(x, channels, self.weight, self.bias, self.eps)
+        real = mask(self.lengths, x.shape[2]).unsqueeze(1)
+        count = self.lengths.view(-1, 1, 1)
+        mean = (x * real).sum(2, keepdim=True, dtype=torch.float32) / count
+        centred = (x - mean) * real
+        variance = centred.square().sum(2, keepdim=True) / count
+        scale = self.weight.unsqueeze(1) * (variance + self.eps).rsqrt()
+        out = torch.addcmul(self.bias.unsqueeze(1), centred, scale)
+        return out.to(x.dtype)
