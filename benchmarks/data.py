@@ -30,12 +30,17 @@ import numpy as np
 import soundfile
 from speechbrain.dataio.dataloader import make_dataloader
 
-from petl_modules.audio import read_audio
-from petl_modules.data import collate, load_features, make_datasets, one_thread
-from petl_modules.feature_cache import FeatureCache
-from petl_modules.features import FilterBank
-from petl_modules.manifest import read_manifest, write_manifest
-from petl_modules.order import EpochBatches
+from petl_modules.data import (
+    EpochBatches,
+    FilterBank,
+    collate,
+    load_features,
+    make_datasets,
+    read_audio,
+)
+from petl_modules.data.cache import FeatureCache
+from petl_modules.data.datasets import one_thread
+from petl_modules.data.prepare import read_manifest, write_manifest
 
 LABELS = [f"word{i}" for i in range(35)]
 GSC = dict(clips=105_829, seconds=0.1, rate=16_000)  # rows are of 100 frames

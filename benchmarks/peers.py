@@ -25,8 +25,8 @@ from torch import nn
 from transformers import ASTFeatureExtractor
 
 from petl_modules.backbones import AST
-from petl_modules.data import one_thread
-from petl_modules.features import FilterBank
+from petl_modules.data import FilterBank
+from petl_modules.data.datasets import one_thread
 from petl_modules.lora import LoRA
 from petl_modules.tuned_model import TunedModel
 

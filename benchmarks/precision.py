@@ -16,8 +16,7 @@ import tempfile
 import common  # isort: skip, first: it prepares the path
 import torch
 
-from petl_modules.audio import read_audio
-from petl_modules.features import FilterBank
+from petl_modules.data import FilterBank, read_audio
 from petl_modules.miniatures.corpus import write_miniature
 
 COLUMNS = {

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from petl_modules.audio import read_audio
 from petl_modules.checkpoint import WEIGHTS, load_trained
+from petl_modules.data import read_audio
 from petl_modules.hparams import dump_yaml, make, parse_yaml
 from petl_modules.lora import merge
 from petl_modules.splits import find_results

@@ -28,7 +28,7 @@ from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from petl_modules.backbones import fit_positions
-from petl_modules.features import FilterBank, SpecAugment, Waveform
+from petl_modules.data import FilterBank, SpecAugment, Waveform
 from petl_modules.utils import build_folder, is_taken
 from tools.pretraining_data import (
     MANNER,

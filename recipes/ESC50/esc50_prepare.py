@@ -10,9 +10,7 @@ Authors
 
 from pathlib import PureWindowsPath
 
-from petl_modules.download import download as fetch
-from petl_modules.download import unpack
-from petl_modules.preparation import (
+from petl_modules.data.prepare import (
     absolute,
     check_counts,
     count,
@@ -21,8 +19,10 @@ from petl_modules.preparation import (
     read_list,
     read_table,
     refuse,
+    unpack,
     warn_of_leaks,
 )
+from petl_modules.data.prepare import download as fetch
 from petl_modules.utils import is_taken
 
 ESC50_URL = "https://github.com/karolpiczak/ESC-50/archive/master.zip"

@@ -12,7 +12,7 @@ Authors
 from itertools import product
 from pathlib import PureWindowsPath
 
-from petl_modules.preparation import (
+from petl_modules.data.prepare import (
     absolute,
     check_counts,
     count,

@@ -29,14 +29,14 @@ from speechbrain.utils.logger import get_logger
 
 from petl_modules.checkpoint import weights_sha256
 from petl_modules.data import make_datasets
+from petl_modules.data.cache import FeatureCache
+from petl_modules.data.prepare import read_manifest
 from petl_modules.experiment import Experiment, plain_errors, traceback_in_log
-from petl_modules.feature_cache import FeatureCache
 from petl_modules.freezing import gradients_are_finite, require_gradients
 from petl_modules.hparams import make
 from petl_modules.linear_probe import pool_once
 from petl_modules.lora import merge
 from petl_modules.loss_watch import LossWatch
-from petl_modules.manifest import read_manifest
 from petl_modules.selection import (
     best_then_earliest,
     epoch_meta,

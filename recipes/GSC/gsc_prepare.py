@@ -12,7 +12,7 @@ Authors
 import os
 import re
 
-from petl_modules.preparation import (
+from petl_modules.data.prepare import (
     absolute,
     check_counts,
     count,

@@ -15,7 +15,7 @@ import re
 
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.preparation import (
+from petl_modules.data.prepare import (
     absolute,
     check_counts,
     count,

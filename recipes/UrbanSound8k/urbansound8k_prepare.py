@@ -11,7 +11,7 @@ Authors
 
 import re
 
-from petl_modules.preparation import (
+from petl_modules.data.prepare import (
     absolute,
     check_counts,
     count,

@@ -10,7 +10,7 @@ import posixpath
 import re
 from collections import Counter
 
-from petl_modules.preparation import (
+from petl_modules.data.prepare import (
     absolute,
     count,
     finish,

@@ -15,9 +15,8 @@ from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.run_opts import HELP_TEXTS
 
 from petl_modules.command_line import compose
-from petl_modules.features import SpecAugment
+from petl_modules.data import Folds, Lists, Sessions, SpecAugment
 from petl_modules.hparams import make, one_line_values, resolve
-from petl_modules.splits import Folds, Lists, Sessions
 from petl_modules.tuned_model import TunedModel
 from petl_modules.utils import read_csv
 

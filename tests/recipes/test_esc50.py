@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from petl_modules import predict
-from petl_modules.audio import read_audio
 from petl_modules.checkpoint import weights_sha256
+from petl_modules.data import read_audio
 from petl_modules.predict import Classifier, find_fold
 from petl_modules.utils import read_csv
 
@@ -287,7 +287,7 @@ def test_predict_says_where_no_run_is(tmp_path):
 LOGITS = """\
 import sys, torch
 from pathlib import Path
-from petl_modules.audio import read_audio
+from petl_modules.data import read_audio
 from petl_modules.predict import Classifier
 threads, run, audio, target = sys.argv[1:]
 torch.set_num_threads(int(threads))

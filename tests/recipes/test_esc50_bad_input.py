@@ -32,7 +32,7 @@ methods:
 """,
     "module": """\
 base: linear.yaml
-augment: !new:petl_modules.features.SpecAugmentation
+augment: !new:petl_modules.data.features.SpecAugmentation
 """,
     "reference": "base: linear.yaml\nlr: !ref <learning_rate>\n",
     "typo": "base: linear.yaml\nnumber_of_epoch: 3\n",

@@ -26,7 +26,9 @@ def test_cached_features_change_nothing(esc50, words, tmp_path, monkeypatch):
     cache = {"feature_cache": tmp_path / "cache"}
     plain = run(esc50, words, tmp_path / "plain", "soft_moa")
     filled = run(esc50, words, tmp_path / "first", "soft_moa", **cache)
-    monkeypatch.setattr("petl_modules.data.read_audio", None)  # nothing read
+    monkeypatch.setattr(
+        "petl_modules.data.datasets.read_audio", None
+    )  # nothing read
     found = run(esc50, words, tmp_path / "later", "soft_moa", **cache)
     assert plain == filled == found
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from petl_modules.manifest import read_manifest
+from petl_modules.data.prepare import read_manifest
 from petl_modules.predict import Classifier
 from petl_modules.utils import read_csv
 

@@ -12,7 +12,8 @@ import pytest
 import soundfile
 import torch
 
-from petl_modules.audio import check_audio, listed, read_audio
+from petl_modules.data import check_audio, read_audio
+from petl_modules.data.audio import listed
 from petl_modules.utils import AudioError
 
 RATE = 16000
@@ -119,7 +120,7 @@ def test_no_permission(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     path = write(tmp_path / "clip.wav")
-    monkeypatch.setattr("petl_modules.audio.open", refuse, raising=False)
+    monkeypatch.setattr("petl_modules.data.audio.open", refuse, raising=False)
     with pytest.raises(AudioError, match="clip.wav: Permission denied"):
         read_audio(path)
 
@@ -178,7 +179,7 @@ def test_no_aliasing(tmp_path):
 def test_file_longer_than_a_block(tmp_path, monkeypatch):
     path = write(tmp_path / "clip.wav")
     whole = read_audio(path)
-    monkeypatch.setattr("petl_modules.audio.BLOCK", 999)
+    monkeypatch.setattr("petl_modules.data.audio.BLOCK", 999)
     assert torch.equal(read_audio(path), whole)
     assert check_audio([path]) == [0.5]
 

@@ -21,8 +21,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from petl_modules import preparation
-from petl_modules.splits import AsListed
+from petl_modules.data import AsListed
+from petl_modules.data.prepare import checks as preparation
 from petl_modules.utils import AudioError
 
 RECIPE = Path(__file__).resolve().parents[2] / "templates"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from petl_modules.download import download, unpack
+from petl_modules.data.prepare import download, unpack
 from petl_modules.utils import DownloadError
 
 CONTENT = bytes(range(256)) * 1000

@@ -18,7 +18,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from petl_modules import preparation
+from petl_modules.data.prepare import checks as preparation
 from petl_modules.utils import AudioError, DownloadError
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
@@ -382,7 +382,7 @@ def test_manifest_folder_that_cannot_be_written(
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("petl_modules.manifest.write_json", refuse)
+    monkeypatch.setattr("petl_modules.data.prepare.manifest.write_json", refuse)
     with pytest.raises(PermissionError, match="esc50-.*: Permission denied"):
         esc50.prepare_esc50(data, tmp_path / "out", True)
 

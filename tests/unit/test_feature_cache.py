@@ -18,10 +18,15 @@ import pytest
 import soundfile
 import torch
 
-from petl_modules import feature_cache, known_files, shards
-from petl_modules.data import collate, load_features, make_datasets
-from petl_modules.feature_cache import FeatureCache
-from petl_modules.features import FilterBank, Waveform
+from petl_modules.data import (
+    FilterBank,
+    Waveform,
+    collate,
+    load_features,
+    make_datasets,
+)
+from petl_modules.data.cache import FeatureCache, feature_cache, shards
+from petl_modules.data.cache import file_index as known_files
 from petl_modules.utils import AudioError
 
 BANK = FilterBank(frames=20)
@@ -191,7 +196,7 @@ def refuse(*_):
 def assert_looks_only(cache, data):
     """Fills a cache that has all: no file is read, nothing is locked."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("petl_modules.cached_clips.file_sha256", refuse)
+        patch.setattr("petl_modules.data.cache.datasets.file_sha256", refuse)
         patch.setattr(feature_cache, "load_features", refuse)
         patch.setattr(feature_cache, "alone_in", refuse)
         found = all_of(cache.fill(RECORDS, data))
@@ -337,7 +342,7 @@ def test_other_parameters_get_another_folder(tmp_path, cache):
     ],
 )
 def test_other_code_gets_another_folder(place, value, cache, monkeypatch):
-    monkeypatch.setattr(f"petl_modules.feature_facts.{place}", value)
+    monkeypatch.setattr(f"petl_modules.data.cache.fingerprint.{place}", value)
     assert FeatureCache(cache.folder.parent, BANK).folder != cache.folder
 
 
@@ -673,7 +678,7 @@ def test_two_runs_at_once_share_the_work(data, cache, tmp_path, monkeypatch):
     assert begun.wait(60)
     monkeypatch.setattr(feature_cache, "load_features", usual)
     monkeypatch.setattr("petl_modules.utils.lock.logger", Logger())
-    monkeypatch.setattr("petl_modules.cached_clips.file_sha256", refuse)
+    monkeypatch.setattr("petl_modules.data.cache.datasets.file_sha256", refuse)
     two = run(fill)
     assert ended(one) == ended(two) == 0
     assert sorted(log.read_text().split()) == sorted(

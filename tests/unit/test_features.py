@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import ASTFeatureExtractor
 
-from petl_modules.features import FilterBank, SpecAugment
+from petl_modules.data import FilterBank, SpecAugment
 
 
 @pytest.mark.parametrize("seconds", [0.5, 5.0, 7.0])

@@ -17,7 +17,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from petl_modules import preparation
+from petl_modules.data.prepare import checks as preparation
 from petl_modules.utils import AudioError
 from tests.corpora import write_gsc
 

@@ -7,8 +7,7 @@ from speechbrain.dataio.batch import PaddedBatch
 from test_methods import CASES, LABELS, Kind
 
 from petl_modules.backbones import ChannelNorm, in_samples
-from petl_modules.data import longest_first, make_datasets
-from petl_modules.features import Waveform
+from petl_modules.data import Waveform, longest_first, make_datasets
 from petl_modules.linear_probe import Probe
 
 # In samples: one sample apart, twice and three times the same

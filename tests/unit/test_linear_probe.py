@@ -9,8 +9,7 @@ from test_methods import LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import Wav2Vec2
-from petl_modules.data import ClipDataset, collate
-from petl_modules.features import SpecAugment
+from petl_modules.data import ClipDataset, SpecAugment, collate
 from petl_modules.linear_probe import PooledClips, Probe, obstacle, pool_once
 from petl_modules.tuned_model import TunedModel
 

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from petl_modules.command_line import compose
-from petl_modules.manifest import read_manifest
+from petl_modules.data.prepare import read_manifest
 from petl_modules.miniatures import __main__ as command_line
 from petl_modules.miniatures import corpus
 from petl_modules.miniatures.corpus import draw, write_miniature

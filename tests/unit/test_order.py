@@ -2,7 +2,7 @@
 
 import pytest
 
-from petl_modules.order import EpochBatches
+from petl_modules.data import EpochBatches
 from petl_modules.utils import counted_seed
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 
 from petl_modules.backbones import AST, Wav2Vec2
-from petl_modules.features import FilterBank, Waveform
+from petl_modules.data import FilterBank, Waveform
 from petl_modules.miniatures.environment import synthesize
 from petl_modules.miniatures.trials import BACKBONES
 

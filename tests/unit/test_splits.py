@@ -8,13 +8,7 @@ import random
 
 import pytest
 
-from petl_modules.splits import (
-    AsListed,
-    Folds,
-    Lists,
-    Sessions,
-    draw_few,
-)
+from petl_modules.data import AsListed, Folds, Lists, Sessions, draw_few
 
 RECORDS = {
     f"{f}-{clip}": {"fold": f, "label": clip}

@@ -11,9 +11,9 @@ from pathlib import Path, PureWindowsPath
 
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.audio import check_audio
-from petl_modules.manifest import manifest_path, write_manifest
-from petl_modules.tables import header_problems, read_rows
+from petl_modules.data import check_audio
+from petl_modules.data.prepare.csv_lists import header_problems, read_rows
+from petl_modules.data.prepare.manifest import manifest_path, write_manifest
 from petl_modules.utils import listed, refusal
 
 logger = get_logger(__name__)

@@ -11,12 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from petl_modules.shards import find
+from petl_modules.data.cache.shards import find
 from petl_modules.utils import write_bytes
 
 KEY = np.dtype("S16")
+
+
 SHA256 = np.dtype("S32")
+
+
 FILE = np.dtype([("state", KEY), ("sha256", SHA256)])
+
+
 AT_REST = 2_000_000_000  # ns; the times of a younger file prove nothing
 
 

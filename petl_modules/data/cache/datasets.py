@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import Dataset
 
 from petl_modules.data import audio_path
-from petl_modules.known_files import file_sha256, key_of
-from petl_modules.shards import find
+from petl_modules.data.cache.file_index import file_sha256, key_of
+from petl_modules.data.cache.shards import find
 from petl_modules.utils import AudioError
 
 
@@ -81,7 +81,7 @@ class CachedClips:
         Where they are from.
     keys : numpy.ndarray
         ``key_of`` of each ``wav`` that is cached, sorted.
-    reader : petl_modules.shards.RowReader
+    reader : petl_modules.data.cache.shards.RowReader
         Their rows.
     data_folder : str
         The folder of the data.

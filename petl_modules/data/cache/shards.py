@@ -20,7 +20,10 @@ from petl_modules.utils import flush_folder
 
 logger = get_logger(__name__)
 
+
 FULL = 128 << 20  # bytes of a shard
+
+
 PLACE = np.dtype(
     [
         ("offset", "<u8"),
@@ -29,7 +32,11 @@ PLACE = np.dtype(
         ("shard", "<u4"),  # 0 in a file, numbered when read
     ]
 )
+
+
 ROW = np.dtype([("sha256", "S32"), ("place", PLACE)])
+
+
 TAIL = struct.Struct("<Q32s")  # how many rows, and the index's SHA-256
 
 

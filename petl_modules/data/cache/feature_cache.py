@@ -19,14 +19,21 @@ from speechbrain.utils.logger import get_logger
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from petl_modules.cached_clips import CachedClips, MissingClips
 from petl_modules.data import audio_path, load_features
-from petl_modules.feature_facts import feature_facts
-from petl_modules.known_files import KEY, SHA256, KnownFiles, file_state, key_of
-from petl_modules.shards import Rows, ShardWriter
+from petl_modules.data.cache.datasets import CachedClips, MissingClips
+from petl_modules.data.cache.file_index import (
+    KEY,
+    SHA256,
+    KnownFiles,
+    file_state,
+    key_of,
+)
+from petl_modules.data.cache.fingerprint import feature_facts
+from petl_modules.data.cache.shards import Rows, ShardWriter
 from petl_modules.utils import alone_in, refusal, write_json
 
 logger = get_logger(__name__)
+
 
 DTYPES = ("float32", "float16")
 
@@ -61,7 +68,7 @@ class FeatureCache:
     Example
     -------
     >>> import tempfile, soundfile
-    >>> from petl_modules.features import FilterBank
+    >>> from petl_modules.data import FilterBank
     >>> data = Path(tempfile.mkdtemp())
     >>> soundfile.write(data / "a.wav", np.zeros(16_000), 16_000)
     >>> cache = FeatureCache(data / "cache", FilterBank(frames=100))

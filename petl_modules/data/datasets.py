@@ -14,7 +14,7 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from petl_modules.audio import read_audio
+from petl_modules.data.audio import read_audio
 from petl_modules.utils import AudioError
 
 
@@ -200,7 +200,7 @@ def make_datasets(
     skip_bad_audio : bool
         Whether a clip that cannot be read is left out (see ``collate``)
         instead of ending the run.
-    cache : petl_modules.feature_cache.FeatureCache or None
+    cache : petl_modules.data.cache.FeatureCache or None
         A cache of these features.
 
     Returns

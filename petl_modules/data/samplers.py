@@ -1,7 +1,4 @@
-"""The order of training, counted instead of remembered.
-
-Every random draw of a training follows from seed, epoch, step and process, so
-that a run that was interrupted anywhere goes on as if it had not been.
+"""The order of training: batches as a function of seed and epoch.
 
 Authors
  * The PETL audio recipes team 2026

@@ -14,8 +14,8 @@ from importlib.metadata import version
 import soundfile
 import torch
 
-from petl_modules import audio
-from petl_modules.data import load_features, one_thread
+from petl_modules.data import audio, load_features
+from petl_modules.data.datasets import one_thread
 
 FORMAT = 1  # of the cache; another number leaves old ones aside
 
@@ -43,7 +43,7 @@ def feature_facts(features, dtype):
 
     Example
     -------
-    >>> from petl_modules.features import FilterBank
+    >>> from petl_modules.data import FilterBank
     >>> facts = feature_facts(FilterBank(frames=100), "float32")
     >>> facts["settings"]["frames"], facts["shape"]
     (100, ['time', 128])

@@ -1,0 +1,208 @@
+"""Which clips train, validate and test: folds, lists, few-shot draws.
+
+A split is called with the manifest's records and gives the parts of each
+fold, and a line that tells the protocol.
+
+Authors
+ * The PETL audio recipes team 2026
+"""
+
+import hashlib
+
+PARTS = ("train", "valid", "test")
+
+
+def _parted(records, part_of):
+    """Records by part, as ``part_of(record)`` says."""
+    parts = {part: {} for part in PARTS}
+    for clip, record in records.items():
+        parts[part_of(record)][clip] = record
+    return parts
+
+
+class Folds:
+    """Cross-validation: each fold tests once, another validates.
+
+    Arguments
+    ---------
+    n_folds : int
+        How many folds there are; a record's ``fold`` goes from 1 to this.
+    valid_offset : int
+        The validation fold lies so many folds from the test fold,
+        cyclically.
+
+    Example
+    -------
+    >>> records = {f"clip{fold}": {"fold": fold} for fold in range(1, 6)}
+    >>> folds, protocol = Folds(n_folds=5, valid_offset=-1)(records)
+    >>> {part: list(clips) for part, clips in folds[1].items()}
+    {'train': ['clip2', 'clip3', 'clip4'], 'valid': ['clip5'], 'test': ['clip1']}
+    >>> protocol
+    '5 folds: test k, validation k - 1, train 3'
+    """
+
+    def __init__(self, n_folds, valid_offset):
+        self.n_folds = n_folds
+        self.valid_offset = valid_offset
+
+    def __call__(self, records):
+        """Returns the parts by fold, and the protocol."""
+        folds = {}
+        for test in range(1, self.n_folds + 1):
+            valid = (test - 1 + self.valid_offset) % self.n_folds + 1
+            names = {valid: "valid", test: "test"}
+            folds[test] = _parted(
+                records, lambda r: names.get(r["fold"], "train")
+            )
+        sign = "-" if self.valid_offset < 0 else "+"
+        return folds, (
+            f"{self.n_folds} folds: test k, validation "
+            f"k {sign} {abs(self.valid_offset)}, train {self.n_folds - 2}"
+        )
+
+
+class Lists:
+    """The dataset's own training, validation and test lists, as one fold.
+
+    Example
+    -------
+    >>> records = {part: {"split": part} for part in PARTS}
+    >>> folds, protocol = Lists()(records)
+    >>> folds
+    {1: {'train': {'train': {'split': 'train'}}, 'valid': {'valid': {'split': 'valid'}}, 'test': {'test': {'split': 'test'}}}}
+    """
+
+    def __call__(self, records):
+        """Returns the parts of fold 1, and the protocol."""
+        folds = {1: _parted(records, lambda record: record["split"])}
+        return folds, "one split: train, validation, test"
+
+
+class Sessions:
+    """Folds of a corpus of sessions, each of a woman and a man (IEMOCAP).
+
+    Arguments
+    ---------
+    protocol : str
+        ``speakers``: one speaker tests, the other of the session validates
+        and the other sessions train. Fold 2k - 1 tests the woman of session
+        k, fold 2k the man. ``sessions``: session k tests, session k + 1
+        (cyclic) validates, the others train.
+    sessions : int
+        How many there are. A record has ``session``, from 1 to this, and
+        ``speaker``, which ends with F or M.
+
+    Raises
+    ------
+    ValueError
+        If there is no such protocol.
+
+    Example
+    -------
+    >>> Sessions("speakers", sessions=5)({})[1]
+    '10 speaker folds: test one speaker, validation the other of the session, train 4 sessions'
+    >>> Sessions("sessions", sessions=5)({})[1]
+    '5 session folds: test k, validation k + 1, train 3'
+    """
+
+    def __init__(self, protocol, sessions):
+        if protocol not in ("speakers", "sessions"):
+            raise ValueError(
+                f"protocol '{protocol}' is none of: speakers, sessions"
+            )
+        self.protocol = protocol
+        self.sessions = sessions
+
+    def __call__(self, records):
+        """Returns the parts by fold, and the protocol."""
+        if self.protocol == "sessions":
+            numbered = {
+                clip: {**record, "fold": record["session"]}
+                for clip, record in records.items()
+            }
+            folds, text = Folds(self.sessions, valid_offset=1)(numbered)
+            return folds, text.replace("folds", "session folds", 1)
+        folds = {}
+        for session in range(1, self.sessions + 1):
+            for place, sex in enumerate("FM"):
+
+                def part_of(record, session=session, sex=sex):
+                    if record["session"] != session:
+                        return "train"
+                    same = record["speaker"].endswith(sex)
+                    return "test" if same else "valid"
+
+                fold = 2 * session - 1 + place
+                folds[fold] = _parted(records, part_of)
+        return folds, (
+            f"{2 * self.sessions} speaker folds: test one speaker, validation "
+            f"the other of the session, train {self.sessions - 1} sessions"
+        )
+
+
+class AsListed:
+    """What the records have: their ``split`` as ``Lists``, or their ``fold``.
+
+    Folds are as many as the highest number; fold k + 1 (cyclic) validates.
+    """
+
+    def __call__(self, records):
+        """Returns the parts by fold, and the protocol."""
+        if all("split" in record for record in records.values()):
+            return Lists()(records)
+        n_folds = max(record["fold"] for record in records.values())
+        return Folds(n_folds, valid_offset=1)(records)
+
+
+def draw_few(records, count, *chance):
+    """A few clips of each class, chosen by chance.
+
+    Those are taken whose ids have the lowest hashes together with some
+    numbers: the choice depends on nothing else, and a smaller one is part of
+    a larger one.
+
+    Arguments
+    ---------
+    records : dict
+        Records by id.
+    count : int
+        Clips of each class.
+    *chance : int
+        Other numbers give another draw: the run's seed, draw and fold.
+
+    Returns
+    -------
+    dict
+        The records drawn, in the order of ``records``.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer clips.
+
+    Example
+    -------
+    >>> records = {f"{i}.wav": {"label": "ab"[i % 2]} for i in range(6)}
+    >>> drawn = draw_few(records, 2, 10, 1)
+    >>> sorted(record["label"] for record in drawn.values())
+    ['a', 'a', 'b', 'b']
+    """
+    by_label = {}
+    for clip, record in records.items():
+        by_label.setdefault(record["label"], []).append(clip)
+    short = {k: len(v) for k, v in by_label.items() if len(v) < count}
+    if short:
+        found = ", ".join(f"{label}: {n}" for label, n in short.items())
+        raise ValueError(
+            f"few_shot is {count}, and some classes have fewer clips to train "
+            f"on: {found}. Give a smaller --few_shot"
+        )
+
+    def drawn_number(clip):
+        text = "/".join(map(str, [*chance, clip]))
+        return hashlib.sha256(text.encode()).digest()
+
+    drawn = set()
+    for clips in by_label.values():
+        drawn.update(sorted(clips, key=drawn_number)[:count])
+    return {clip: r for clip, r in records.items() if clip in drawn}
