@@ -19,7 +19,7 @@ import tempfile
 import common  # isort: skip, first: it prepares the path
 import torch
 
-from petl_modules.lora import merge
+from petl_modules.methods import merge
 
 COLUMNS = {
     "method": "{method}",

@@ -27,7 +27,7 @@ from transformers import ASTFeatureExtractor
 from petl_modules.backbones import AST
 from petl_modules.data import FilterBank
 from petl_modules.data.datasets import one_thread
-from petl_modules.lora import LoRA
+from petl_modules.methods import LoRA
 from petl_modules.tuned_model import TunedModel
 
 RANK = 6

@@ -14,7 +14,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
-from petl_modules.insertion import Adapted
+from petl_modules.methods import Adapted
 
 CHOICES = ("none", "feed_forward", "layer")
 
@@ -177,7 +177,7 @@ def recomputations(sites, choice):
 def unkept_norms(sites, choice):
     """The norms in the layers whose output the backward pass can make again.
 
-    Of those, what they put out need not be kept, see ``petl_modules.renorm``.
+    Of those, what they put out need not be kept, see ``petl_modules.methods.norm_recompute``.
     Not where trained layers of the backbone keep it, and not within what is
     recomputed.
 

@@ -17,10 +17,9 @@ from torch import nn
 
 from petl_modules.checkpoint import load_trained, save_trained
 from petl_modules.freezing import freeze, store_frozen
-from petl_modules.insertion import Adapted
-from petl_modules.prompts import PromptTuning
+from petl_modules.methods import Adapted, PromptTuning
+from petl_modules.methods.norm_recompute import remember
 from petl_modules.recomputation import recomputations, unkept_norms
-from petl_modules.renorm import remember
 
 POOLINGS = ("all", "cls", "prompts", "speech", "prompts+speech")
 

@@ -22,7 +22,7 @@ def petl_sdpa(module, query, key, value, attention_mask, **kwargs):
     ---------
     module : torch.nn.Module
         The attention module; its ``prefix``, where present, is a
-        ``petl_modules.prompts.Prefix``.
+        ``petl_modules.methods.prefix_tuning.Prefix``.
     query, key, value : torch.Tensor
         ``[batch, heads, time, d_head]``.
     attention_mask : torch.Tensor or None

@@ -35,8 +35,8 @@ from petl_modules.experiment import Experiment, plain_errors, traceback_in_log
 from petl_modules.freezing import gradients_are_finite, require_gradients
 from petl_modules.hparams import make
 from petl_modules.linear_probe import pool_once
-from petl_modules.lora import merge
 from petl_modules.loss_watch import LossWatch
+from petl_modules.methods import merge
 from petl_modules.selection import (
     best_then_earliest,
     epoch_meta,

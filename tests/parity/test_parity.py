@@ -27,9 +27,7 @@ from petl_modules.blocks import (
     moa,
 )
 from petl_modules.checkpoint import trained_state
-from petl_modules.insertion import Insert
-from petl_modules.lora import LoRA
-from petl_modules.prompts import PrefixTuning, PromptTuning
+from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
 from petl_modules.tuned_model import TunedModel
 
 FOLDER = Path(os.environ.get("PETL_PARITY", Path(__file__).parent / "fixtures"))

@@ -15,20 +15,20 @@ FILES = {
     "site": """\
 base: bottleneck.yaml
 methods:
-    - !new:petl_modules.insertion.Insert
+    - !new:petl_modules.methods.Insert
         at: [atention]
         block: !name:petl_modules.blocks.Bottleneck
 """,
     "twice": """\
 base: prompt_deep.yaml
 methods:
-    - !new:petl_modules.prompts.PromptTuning {tokens: 2, deep: True}
-    - !new:petl_modules.prompts.PromptTuning {tokens: 2, deep: True}
+    - !new:petl_modules.methods.PromptTuning {tokens: 2, deep: True}
+    - !new:petl_modules.methods.PromptTuning {tokens: 2, deep: True}
 """,
     "argument": """\
 base: lora.yaml
 methods:
-    - !new:petl_modules.lora.LoRA {at: [query], rnak: 6}
+    - !new:petl_modules.methods.LoRA {at: [query], rnak: 6}
 """,
     "module": """\
 base: linear.yaml

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from petl_modules import linear_probe, loss_watch
 from petl_modules.backbones import AST
-from petl_modules.insertion import Adapted
+from petl_modules.methods import Adapted
 
 
 def run(esc50, words, folder, stem, **changes):

@@ -5,7 +5,7 @@ import torch
 from transformers import ASTModel
 
 from petl_modules.backbones.attention import petl_sdpa
-from petl_modules.prompts import Prefix
+from petl_modules.methods.prefix_tuning import Prefix
 
 
 class Config:

@@ -18,9 +18,7 @@ from petl_modules.checkpoint import (
     trained_state,
     weights_sha256,
 )
-from petl_modules.insertion import Insert
-from petl_modules.lora import LoRA
-from petl_modules.prompts import PrefixTuning, PromptTuning
+from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
 from petl_modules.tuned_model import TunedModel
 from petl_modules.utils import CheckpointError
 

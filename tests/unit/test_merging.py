@@ -6,8 +6,7 @@ from test_methods import FRAMES, LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import AST
-from petl_modules.insertion import Adapted
-from petl_modules.lora import LoRA, merge
+from petl_modules.methods import Adapted, LoRA, merge
 from petl_modules.tuned_model import TunedModel
 
 

@@ -24,9 +24,7 @@ from petl_modules.blocks import (
 )
 from petl_modules.checkpoint import load_trained, save_trained
 from petl_modules.hparams import dump_yaml, make, merge
-from petl_modules.insertion import Insert
-from petl_modules.lora import LoRA
-from petl_modules.prompts import PrefixTuning, PromptTuning
+from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
 from petl_modules.tuned_model import TunedModel
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -10,7 +10,7 @@ from torch import nn
 
 from petl_modules.backbones import AST, Wav2Vec2
 from petl_modules.blocks import ConvPass
-from petl_modules.insertion import Adapted, Insert
+from petl_modules.methods import Adapted, Insert
 from petl_modules.recomputation import Recomputed, Unneeded
 from petl_modules.tuned_model import TunedModel
 

@@ -10,7 +10,7 @@ from test_recomputation import kept_bytes, left_allocated, step
 from torch import nn
 
 from petl_modules import tuned_model
-from petl_modules.renorm import remember, renormed
+from petl_modules.methods.norm_recompute import remember, renormed
 
 
 @pytest.fixture

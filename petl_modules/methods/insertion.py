@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from petl_modules.renorm import renormed
+from petl_modules.methods.norm_recompute import renormed
 
 PLACEMENTS = ("parallel", "sequential", "before")
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from petl_modules.blocks import LowRank
-from petl_modules.insertion import Adapted, Insertion
+from petl_modules.methods.insertion import Adapted, Insertion
 
 
 @torch.no_grad()
