@@ -28,8 +28,8 @@ import torch
 from torch import nn
 from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
-from petl_modules.checkpoint import versions
 from petl_modules.hparams import dump_yaml, make, merge, nearest
+from petl_modules.models import versions
 from petl_modules.utils import HparamsError
 
 HPARAMS = {
@@ -80,7 +80,7 @@ def make_model(kind, method, backbone, frames, **changes):
 
     Returns
     -------
-    petl_modules.tuned_model.TunedModel
+    petl_modules.models.TunedModel
     """
     base = None if kind == "ast" else "wav2vec2.yaml"
     if method.endswith("wav2vec2"):

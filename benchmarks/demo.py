@@ -23,7 +23,6 @@ from pathlib import Path
 import common  # isort: skip, first: it prepares the path
 from tqdm import tqdm
 
-from petl_modules.checkpoint import versions
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.trials import (
     BACKBONES,
@@ -31,6 +30,7 @@ from petl_modules.miniatures.trials import (
     MINIATURES,
     command,
 )
+from petl_modules.models import versions
 from petl_modules.report import draw_tradeoff
 from petl_modules.utils import write_csv, write_text
 

@@ -28,7 +28,7 @@ from petl_modules.backbones import AST
 from petl_modules.data import FilterBank
 from petl_modules.data.datasets import one_thread
 from petl_modules.methods import LoRA
-from petl_modules.tuned_model import TunedModel
+from petl_modules.models import TunedModel
 
 RANK = 6
 COLUMNS = {

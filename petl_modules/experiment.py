@@ -22,10 +22,10 @@ from speechbrain.utils.distributed import (
 )
 from torch import distributed
 
-from petl_modules.checkpoint import WEIGHTS, save_trained, versions
 from petl_modules.command_line import HELP, compose
 from petl_modules.freezing import frozen_digests, require_unchanged
 from petl_modules.hparams import dump_yaml, parse_yaml, resolve
+from petl_modules.models import WEIGHTS, save_trained, versions
 from petl_modules.report import means, table, write_confusion
 from petl_modules.settings import (
     check_device,
@@ -231,7 +231,7 @@ class Experiment:
         predictions : list of dict
             ``id``, ``label``, ``predicted``, ``probability`` of each test
             clip, in any order. The file has them in the manifest's.
-        model : petl_modules.tuned_model.TunedModel
+        model : petl_modules.models.TunedModel
             The selected model.
 
         Raises

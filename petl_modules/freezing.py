@@ -9,94 +9,7 @@ import hashlib
 import torch
 from torch import nn
 
-from petl_modules.checkpoint import trained_state
-
-BACKBONE_DTYPES = ("float32", "bfloat16")
-CHOICES = ("none", "biases", "all", "last_<n>")
-
-
-def freeze(backbone, train_backbone):
-    """Freezes a backbone but for what is chosen.
-
-    Arguments
-    ---------
-    backbone : torch.nn.Module
-        See ``petl_modules.backbones``.
-    train_backbone : str
-        ``none``, ``biases``, ``all`` or ``last_<n>``, see ``TunedModel``.
-
-    Returns
-    -------
-    list of str
-        The sites of the layers that are trained whole, for ``last_<n>``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such choice, or not so many layers.
-    """
-    sites = backbone.sites
-    layers = [f"layers.{i}" for i in range(sites.n_layers)]
-    last = _last_layers(layers, train_backbone)
-    backbone.requires_grad_(train_backbone == "all")
-    for layer in last:
-        sites.module(layer).requires_grad_()
-    if train_backbone == "biases":
-        for site in [*layers, "final_norm"]:
-            for module in sites.module(site).modules():
-                if isinstance(module, (nn.Linear, nn.LayerNorm)):
-                    if module.bias is not None:
-                        module.bias.requires_grad_()
-    return last
-
-
-def _last_layers(layers, train_backbone):
-    """The layers that ``last_<n>`` names; none for other choices."""
-    _, last, count = train_backbone.partition("last_")
-    if not last and train_backbone in CHOICES:
-        return []
-    if not last:
-        raise ValueError(
-            f"train_backbone '{train_backbone}' is none of: "
-            f"{', '.join(CHOICES)}"
-        )
-    if not count.isdecimal() or not 1 <= int(count) <= len(layers):
-        raise ValueError(
-            f"train_backbone '{train_backbone}': the backbone has "
-            f"{len(layers)} layers, so n of last_<n> goes from 1 to "
-            f"{len(layers)}"
-        )
-    return layers[-int(count) :]
-
-
-def store_frozen(backbone, dtype):
-    """Stores the frozen matrices of a backbone in a type.
-
-    Those of linear layers and convolutions, where bf16 autocast would round
-    them in every step. Norms, embeddings and biases, which are small, stay.
-
-    Arguments
-    ---------
-    backbone : torch.nn.Module
-        See ``petl_modules.backbones``; methods are inserted.
-    dtype : str
-        ``float32`` or ``bfloat16``.
-
-    Raises
-    ------
-    ValueError
-        If it is another type.
-    """
-    if dtype not in BACKBONE_DTYPES:
-        raise ValueError(
-            f"backbone_dtype '{dtype}' is none of: {', '.join(BACKBONE_DTYPES)}"
-        )
-    for module in backbone.modules():
-        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
-            if not module.weight.requires_grad:
-                module.weight.data = module.weight.data.to(
-                    getattr(torch, dtype)
-                )
+from petl_modules.models import trained_state
 
 
 def require_gradients(module):
@@ -132,7 +45,7 @@ def frozen_digests(model):
 
     Arguments
     ---------
-    model : petl_modules.tuned_model.TunedModel
+    model : petl_modules.models.TunedModel
         The model.
 
     Returns
@@ -159,7 +72,7 @@ def require_unchanged(digests, model):
     ---------
     digests : dict
         As ``frozen_digests`` gave it before the training.
-    model : petl_modules.tuned_model.TunedModel
+    model : petl_modules.models.TunedModel
         The model.
 
     Raises

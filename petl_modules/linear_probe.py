@@ -26,7 +26,7 @@ class Probe(nn.Module):
 
     Arguments
     ---------
-    model : petl_modules.tuned_model.TunedModel
+    model : petl_modules.models.TunedModel
         The parameters are its own. A trained norm at the end of the backbone
         keeps its scale and shift here: a mean over tokens goes through them.
 
@@ -34,7 +34,7 @@ class Probe(nn.Module):
     -------
     >>> import tempfile
     >>> from petl_modules.backbones import AST, write_tiny_ast
-    >>> from petl_modules.tuned_model import TunedModel
+    >>> from petl_modules.models import TunedModel
     >>> folder = tempfile.mkdtemp() + "/tiny-ast"
     >>> write_tiny_ast(folder)
     >>> model = TunedModel(AST(folder, frames=100), ["cat", "dog"])
@@ -94,7 +94,7 @@ def obstacle(model, augment):
 
     Arguments
     ---------
-    model : petl_modules.tuned_model.TunedModel
+    model : petl_modules.models.TunedModel
         A linear probe.
     augment : torch.nn.Module
         What is done to the features in training.

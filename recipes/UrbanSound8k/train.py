@@ -27,7 +27,6 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 from urbansound8k_prepare import prepare_urbansound8k
 
-from petl_modules.checkpoint import weights_sha256
 from petl_modules.data import make_datasets
 from petl_modules.data.cache import FeatureCache
 from petl_modules.data.prepare import read_manifest
@@ -37,6 +36,7 @@ from petl_modules.hparams import make
 from petl_modules.linear_probe import pool_once
 from petl_modules.loss_watch import LossWatch
 from petl_modules.methods import merge
+from petl_modules.models import weights_sha256
 from petl_modules.selection import (
     best_then_earliest,
     epoch_meta,

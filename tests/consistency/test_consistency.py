@@ -17,7 +17,7 @@ from speechbrain.utils.run_opts import HELP_TEXTS
 from petl_modules.command_line import compose
 from petl_modules.data import Folds, Lists, Sessions, SpecAugment
 from petl_modules.hparams import make, one_line_values, resolve
-from petl_modules.tuned_model import TunedModel
+from petl_modules.models import TunedModel
 from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -26,9 +26,8 @@ from petl_modules.blocks import (
     SoftMoA,
     moa,
 )
-from petl_modules.checkpoint import trained_state
 from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
-from petl_modules.tuned_model import TunedModel
+from petl_modules.models import TunedModel, trained_state
 
 FOLDER = Path(os.environ.get("PETL_PARITY", Path(__file__).parent / "fixtures"))
 INDEX = json.loads((FOLDER / "index.json").read_text())

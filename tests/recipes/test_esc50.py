@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from petl_modules import predict
-from petl_modules.checkpoint import weights_sha256
 from petl_modules.data import read_audio
+from petl_modules.models import weights_sha256
 from petl_modules.predict import Classifier, find_fold
 from petl_modules.utils import read_csv
 

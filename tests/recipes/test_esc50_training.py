@@ -19,8 +19,8 @@ import pytest
 import torch
 from speechbrain import Stage
 
-from petl_modules.checkpoint import read_trained
 from petl_modules.data import collate
+from petl_modules.models import read_trained
 from petl_modules.splits import Fold
 from petl_modules.stopwatch import Stopwatch
 
@@ -341,7 +341,7 @@ def test_what_gets_no_gradient_is_named(updated, monkeypatch):
     def detached(model, inputs, lengths=None):
         return model.head(model.backbone(inputs).mean(1).detach())
 
-    monkeypatch.setattr("petl_modules.tuned_model.TunedModel.forward", detached)
+    monkeypatch.setattr("petl_modules.models.TunedModel.forward", detached)
     with pytest.raises(RuntimeError, match="no gradient reaches .*block.down"):
         updated("bottleneck")
 

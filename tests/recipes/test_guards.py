@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from petl_modules.checkpoint import read_trained
 from petl_modules.data import collate
+from petl_modules.models import read_trained
 from petl_modules.utils import AudioError, read_csv
 
 ROOT = Path(__file__).resolve().parents[2]

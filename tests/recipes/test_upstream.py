@@ -306,5 +306,5 @@ def test_run(case, written, flags, tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["method"], len(summary["folds"])) == (case[1], 1)
     files = [Path(x) for x in re.findall("^MODULE (.*)", run.stdout, re.M)]
-    assert recipe / "petl_modules" / "tuned_model.py" in files
+    assert recipe / "petl_modules" / "models" / "tuned_model.py" in files
     assert [file for file in files if recipe not in file.parents] == []

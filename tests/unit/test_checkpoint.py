@@ -12,14 +12,14 @@ from safetensors.torch import save_file
 
 from petl_modules.backbones import AST, write_tiny_ast
 from petl_modules.blocks import Bottleneck, Conformer
-from petl_modules.checkpoint import (
+from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
+from petl_modules.models import (
+    TunedModel,
     load_trained,
     save_trained,
     trained_state,
     weights_sha256,
 )
-from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
-from petl_modules.tuned_model import TunedModel
 from petl_modules.utils import CheckpointError
 
 METHODS = {

@@ -7,7 +7,7 @@ from torch import nn
 
 from petl_modules.backbones import AST
 from petl_modules.methods import Adapted, LoRA, merge
-from petl_modules.tuned_model import TunedModel
+from petl_modules.models import TunedModel
 
 
 def drawn(model):

@@ -22,10 +22,9 @@ from petl_modules.blocks import (
     DenseMoA,
     SoftMoA,
 )
-from petl_modules.checkpoint import load_trained, save_trained
 from petl_modules.hparams import dump_yaml, make, merge
 from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
-from petl_modules.tuned_model import TunedModel
+from petl_modules.models import TunedModel, load_trained, save_trained
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 HPARAMS = RECIPES / "ESC50" / "hparams"

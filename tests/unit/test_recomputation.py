@@ -11,8 +11,8 @@ from torch import nn
 from petl_modules.backbones import AST, Wav2Vec2
 from petl_modules.blocks import ConvPass
 from petl_modules.methods import Adapted, Insert
-from petl_modules.recomputation import Recomputed, Unneeded
-from petl_modules.tuned_model import TunedModel
+from petl_modules.models import TunedModel
+from petl_modules.models.activation_checkpointing import Recomputed, Unneeded
 
 
 def build(kind, case, recompute, monkeypatch):
@@ -142,7 +142,9 @@ def test_another_forward_may_come_in_between(tiny_wav2vec2):
 
 def test_evaluation_keeps_nothing_to_recompute(tiny_ast, monkeypatch):
     model = Kind("ast", tiny_ast).from_yaml("soft_moa", recompute="layer")
-    monkeypatch.setattr("petl_modules.recomputation.checkpoint", None)
+    monkeypatch.setattr(
+        "petl_modules.models.activation_checkpointing.checkpoint", None
+    )
     with torch.no_grad():
         model(torch.randn(1, FRAMES, 128))
 

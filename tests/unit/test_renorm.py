@@ -9,8 +9,8 @@ from test_methods import CASES, Kind
 from test_recomputation import kept_bytes, left_allocated, step
 from torch import nn
 
-from petl_modules import tuned_model
 from petl_modules.methods.norm_recompute import remember, renormed
+from petl_modules.models import tuned_model
 
 
 @pytest.fixture

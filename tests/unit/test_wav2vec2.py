@@ -17,7 +17,7 @@ from transformers import (
 from petl_modules.backbones import AST, Wav2Vec2, write_tiny_wav2vec2
 from petl_modules.backbones.__main__ import main
 from petl_modules.data import Waveform
-from petl_modules.tuned_model import TunedModel
+from petl_modules.models import TunedModel
 
 SHORT, LONG = 3_300, 5_000
 

@@ -15,11 +15,14 @@ from speechbrain.utils.checkpoints import (
 )
 from torch import nn
 
-from petl_modules.checkpoint import load_trained, save_trained
-from petl_modules.freezing import freeze, store_frozen
 from petl_modules.methods import Adapted, PromptTuning
 from petl_modules.methods.norm_recompute import remember
-from petl_modules.recomputation import recomputations, unkept_norms
+from petl_modules.models.activation_checkpointing import (
+    recomputations,
+    unkept_norms,
+)
+from petl_modules.models.freezing import freeze, store_frozen
+from petl_modules.models.trained_weights import load_trained, save_trained
 
 POOLINGS = ("all", "cls", "prompts", "speech", "prompts+speech")
 
@@ -55,7 +58,7 @@ class TunedModel(nn.Module):
     recompute : str
         What the backward pass computes again instead of keeping it:
         ``none``, ``feed_forward`` or ``layer``, see
-        ``petl_modules.recomputation``. The gradients are the same.
+        ``petl_modules.models.activation_checkpointing``. The gradients are the same.
     backbone_dtype : str
         ``float32``, or ``bfloat16``: the matrices of the frozen layers are
         stored so, and the backbone computes as under bf16 autocast. What is

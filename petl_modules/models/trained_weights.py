@@ -41,7 +41,7 @@ def trained_state(model):
 
     Arguments
     ---------
-    model : petl_modules.tuned_model.TunedModel
+    model : petl_modules.models.TunedModel
         The model.
 
     Returns
@@ -67,7 +67,7 @@ def save_trained(model, path):
 
     Arguments
     ---------
-    model : petl_modules.tuned_model.TunedModel
+    model : petl_modules.models.TunedModel
         The model.
     path : str or pathlib.Path
         The file, in safetensors format.
@@ -119,7 +119,7 @@ def load_trained(model, path):
 
     Arguments
     ---------
-    model : petl_modules.tuned_model.TunedModel
+    model : petl_modules.models.TunedModel
         A model of the same settings.
     path : str or pathlib.Path
         A file that ``save_trained`` wrote.
@@ -187,7 +187,7 @@ def weights_sha256(model):
 
     Arguments
     ---------
-    model : petl_modules.tuned_model.TunedModel
+    model : petl_modules.models.TunedModel
         The model.
 
     Returns
