@@ -23,7 +23,6 @@ from speechbrain.utils.distributed import (
 from torch import distributed
 
 from petl_modules.command_line import HELP, compose
-from petl_modules.freezing import frozen_digests, require_unchanged
 from petl_modules.hparams import dump_yaml, parse_yaml, resolve
 from petl_modules.models import WEIGHTS, save_trained, versions
 from petl_modules.report import means, table, write_confusion
@@ -34,6 +33,7 @@ from petl_modules.settings import (
     claim_folder,
 )
 from petl_modules.splits import find_results, folder_name
+from petl_modules.training import frozen_digests, require_unchanged
 from petl_modules.utils import (
     DownloadError,
     HparamsError,

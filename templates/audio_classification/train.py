@@ -31,20 +31,21 @@ from petl_modules.data import make_datasets
 from petl_modules.data.cache import FeatureCache
 from petl_modules.data.prepare import read_manifest
 from petl_modules.experiment import Experiment, plain_errors, traceback_in_log
-from petl_modules.freezing import gradients_are_finite, require_gradients
 from petl_modules.hparams import make
-from petl_modules.linear_probe import pool_once
-from petl_modules.loss_watch import LossWatch
 from petl_modules.methods import merge
 from petl_modules.models import weights_sha256
-from petl_modules.selection import (
+from petl_modules.training import (
+    LossWatch,
+    Stopwatch,
+    Tally,
     best_then_earliest,
     epoch_meta,
     fold_result,
+    gradients_are_finite,
+    pool_once,
     require_best,
+    require_gradients,
 )
-from petl_modules.stopwatch import Stopwatch
-from petl_modules.tally import Tally
 from petl_modules.utils import counted_seed
 
 logger = get_logger(__name__)

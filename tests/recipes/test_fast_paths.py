@@ -8,9 +8,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from petl_modules import linear_probe, loss_watch
 from petl_modules.backbones import AST
 from petl_modules.methods import Adapted
+from petl_modules.training import linear_probe
+from petl_modules.training import nonfinite as loss_watch
 
 
 def run(esc50, words, folder, stem, **changes):

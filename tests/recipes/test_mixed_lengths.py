@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from petl_modules.backbones import Wav2Vec2
-from petl_modules.tally import Tally
+from petl_modules.training import Tally
 from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from petl_modules.checkpointer import SEAL, seal
+from petl_modules.training.checkpointer import SEAL, seal
 from tests.kill_harness import Harness
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,8 @@ from test_methods import FILES, FRAMES, LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import AST
-from petl_modules.freezing import frozen_digests, require_unchanged
 from petl_modules.models import TunedModel
+from petl_modules.training import frozen_digests, require_unchanged
 
 
 def build(kind, case, dtype):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from speechbrain.utils.checkpoints import Checkpointer
 
-from petl_modules.checkpointer import SafeCheckpointer, damage, seal
-from petl_modules.selection import best_then_earliest
+from petl_modules.training import SafeCheckpointer, best_then_earliest
+from petl_modules.training.checkpointer import damage, seal
 
 
 @pytest.fixture

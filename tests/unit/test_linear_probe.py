@@ -10,8 +10,9 @@ from torch import nn
 
 from petl_modules.backbones import Wav2Vec2
 from petl_modules.data import ClipDataset, SpecAugment, collate
-from petl_modules.linear_probe import PooledClips, Probe, obstacle, pool_once
 from petl_modules.models import TunedModel
+from petl_modules.training import Probe, pool_once
+from petl_modules.training.linear_probe import PooledClips, obstacle
 
 
 @pytest.mark.parametrize("train_norms", [False, True])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from petl_modules.loss_watch import LossWatch
+from petl_modules.training import LossWatch
 
 
 def test_nothing_is_read_between_two_looks():

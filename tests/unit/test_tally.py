@@ -7,7 +7,7 @@ Authors
 import pytest
 import torch
 
-from petl_modules.tally import (
+from petl_modules.training import (
     Tally,
     accuracy,
     part_accuracy,

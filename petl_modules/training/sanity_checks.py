@@ -1,4 +1,4 @@
-"""Which weights of a backbone are trained.
+"""Checks of a training: gradients where they belong, and nowhere else.
 
 Authors
  * The PETL audio recipes team 2026

@@ -22,7 +22,10 @@ from petl_modules.utils import flush_folder, write_json
 
 logger = get_logger(__name__)
 
+
 UNFINISHED = "unfinished-"
+
+
 SEAL = "checksums.json"
 
 
