@@ -28,8 +28,9 @@ import torch
 from torch import nn
 from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
-from petl_modules.hparams import dump_yaml, make, merge, nearest
 from petl_modules.models import versions
+from petl_modules.runs import make
+from petl_modules.runs.recipe_file import dump_yaml, merge, nearest
 from petl_modules.utils import HparamsError
 
 HPARAMS = {

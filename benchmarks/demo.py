@@ -31,7 +31,7 @@ from petl_modules.miniatures.trials import (
     command,
 )
 from petl_modules.models import versions
-from petl_modules.report import draw_tradeoff
+from petl_modules.runs.plots import draw_tradeoff
 from petl_modules.utils import write_csv, write_text
 
 UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too

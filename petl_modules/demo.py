@@ -23,7 +23,7 @@ import soundfile
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.environment import synthesize
 from petl_modules.miniatures.trials import BACKBONES, ROOT, command, shown
-from petl_modules.report import draw_tradeoff
+from petl_modules.runs.plots import draw_tradeoff
 from petl_modules.utils import write_text
 
 METHODS = ("linear", "lora", "conformer", "soft_moa", "full_finetuning")

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from petl_modules.data import read_audio
-from petl_modules.hparams import dump_yaml, make, parse_yaml
 from petl_modules.methods import merge
 from petl_modules.models import WEIGHTS, load_trained
-from petl_modules.splits import find_results
+from petl_modules.runs import make
+from petl_modules.runs.plan import find_results
+from petl_modules.runs.recipe_file import dump_yaml, parse_yaml
 from petl_modules.utils import read_json
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import ruamel.yaml
 
-from petl_modules.hparams import (
+from petl_modules.runs.recipe_file import (
     dump_yaml,
     find_file,
     merge,

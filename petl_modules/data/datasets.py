@@ -190,7 +190,7 @@ def make_datasets(
     Arguments
     ---------
     parts : dict
-        Records by id, by part (see ``petl_modules.splits.Fold``).
+        Records by id, by part (see ``petl_modules.runs.plan.Fold``).
     data_folder : str
         See ``load_features``.
     features : callable

@@ -30,10 +30,9 @@ from speechbrain.utils.logger import get_logger
 from petl_modules.data import make_datasets
 from petl_modules.data.cache import FeatureCache
 from petl_modules.data.prepare import read_manifest
-from petl_modules.experiment import Experiment, plain_errors, traceback_in_log
-from petl_modules.hparams import make
 from petl_modules.methods import merge
 from petl_modules.models import weights_sha256
+from petl_modules.runs import Experiment, make, plain_errors, traceback_in_log
 from petl_modules.training import (
     LossWatch,
     Stopwatch,

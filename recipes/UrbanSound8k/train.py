@@ -30,10 +30,9 @@ from urbansound8k_prepare import prepare_urbansound8k
 from petl_modules.data import make_datasets
 from petl_modules.data.cache import FeatureCache
 from petl_modules.data.prepare import read_manifest
-from petl_modules.experiment import Experiment, plain_errors, traceback_in_log
-from petl_modules.hparams import make
 from petl_modules.methods import merge
 from petl_modules.models import weights_sha256
+from petl_modules.runs import Experiment, make, plain_errors, traceback_in_log
 from petl_modules.training import (
     LossWatch,
     Stopwatch,

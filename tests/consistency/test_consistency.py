@@ -14,10 +14,10 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.run_opts import HELP_TEXTS
 
-from petl_modules.command_line import compose
 from petl_modules.data import Folds, Lists, Sessions, SpecAugment
-from petl_modules.hparams import make, one_line_values, resolve
 from petl_modules.models import TunedModel
+from petl_modules.runs import compose, make
+from petl_modules.runs.recipe_file import one_line_values, resolve
 from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,7 +140,7 @@ def test_learning_rate_is_that_of_the_protocol(file):
 def test_every_key_is_used(file):
     text = merged(file)
     sources = [recipe_of(file) / "train.py"]
-    sources += [ROOT / "petl_modules" / "experiment.py"]
+    sources += [ROOT / "petl_modules" / "runs" / "experiment.py"]
     code = " ".join(path.read_text(encoding="utf-8") for path in sources)
     unused = [
         key

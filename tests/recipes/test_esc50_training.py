@@ -21,7 +21,7 @@ from speechbrain import Stage
 
 from petl_modules.data import collate
 from petl_modules.models import read_trained
-from petl_modules.splits import Fold
+from petl_modules.runs.plan import Fold
 from petl_modules.training import Stopwatch
 
 SCALE = 1e6  # of the loss, so that any clipping would show

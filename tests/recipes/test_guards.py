@@ -203,7 +203,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from petl_modules.experiment import Experiment
+from petl_modules.runs import Experiment
 
 def threads():
     names = [p.read_text() for p in Path("/proc/self/task").glob("*/comm")]

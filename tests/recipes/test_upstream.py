@@ -17,8 +17,8 @@ import pytest
 from speechbrain.utils.run_opts import RunOptions
 
 from petl_modules import upstream
-from petl_modules.command_line import compose
-from petl_modules.hparams import dump_yaml, one_line_values, resolve
+from petl_modules.runs import compose
+from petl_modules.runs.recipe_file import dump_yaml, one_line_values, resolve
 from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -690,11 +690,11 @@ def test_splits_without_validation(fixed_epochs, audio, data, tmp_path):
     chosen = dict(few_shot=0, few_shot_draws=1, seed=10)
     chosen["fixed_epochs"] = fixed_epochs
     if fixed_epochs:
-        [fold] = plan(read(path), AsListed(), [], **chosen).folds
+        [fold] = plan_folds(read(path), AsListed(), [], **chosen).folds
         assert [*map(len, fold.parts.values())] == [4, 2]
     else:
         with pytest.raises(ValueError, match="--fixed_epochs True"):
-            plan(read(path), AsListed(), [], **chosen)
+            plan_folds(read(path), AsListed(), [], **chosen)
 
 
 # The manifest

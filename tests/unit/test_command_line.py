@@ -12,8 +12,9 @@ from hyperpyyaml import load_hyperpyyaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petl_modules.command_line import compose, read_value, split_arguments
-from petl_modules.hparams import dump_yaml
+from petl_modules.runs import compose
+from petl_modules.runs.command_line import read_value, split_arguments
+from petl_modules.runs.recipe_file import dump_yaml
 from petl_modules.utils import HparamsError
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"

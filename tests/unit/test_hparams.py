@@ -8,7 +8,7 @@ import pytest
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
-from petl_modules.hparams import (
+from petl_modules.runs.recipe_file import (
     dump_yaml,
     find_file,
     merge,

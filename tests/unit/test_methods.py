@@ -22,9 +22,10 @@ from petl_modules.blocks import (
     DenseMoA,
     SoftMoA,
 )
-from petl_modules.hparams import dump_yaml, make, merge
 from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
 from petl_modules.models import TunedModel, load_trained, save_trained
+from petl_modules.runs import make
+from petl_modules.runs.recipe_file import dump_yaml, merge
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 HPARAMS = RECIPES / "ESC50" / "hparams"

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from petl_modules.command_line import compose
 from petl_modules.data.prepare import read_manifest
 from petl_modules.miniatures import __main__ as command_line
 from petl_modules.miniatures import corpus
@@ -29,6 +28,7 @@ from petl_modules.miniatures.trials import (
     command,
 )
 from petl_modules.miniatures.words import WORDS
+from petl_modules.runs import compose
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 SIZES = {"ESC50": {"takes": 1}}  # five seconds a clip take their time

@@ -48,7 +48,7 @@ def make_plan(records, split, folds=(), **changes):
         "seed": 10,
         **changes,
     }
-    return plan(records, split, list(folds), **settings)
+    return plan_folds(records, split, list(folds), **settings)
 
 
 def values(clips, key):

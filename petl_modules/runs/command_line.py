@@ -8,7 +8,7 @@ from pathlib import Path
 
 from speechbrain.utils.run_opts import HELP_TEXTS, RunOptions
 
-from petl_modules.hparams import (
+from petl_modules.runs.recipe_file import (
     dump_yaml,
     find_file,
     merge,
@@ -19,6 +19,8 @@ from petl_modules.hparams import (
 from petl_modules.utils import HparamsError
 
 RUN_OPTIONS = [*HELP_TEXTS, "jit_module_keys", "compile_module_keys"]
+
+
 REFUSED = {
     "fold": "train.py sets it for each of --folds",
     "labels": "the prepare script gives them",
@@ -27,10 +29,14 @@ REFUSED = {
     "optimizer_step_limit": "use --number_of_epochs, which the schedule knows",
     "remove_vector_weight_decay": "weight decay is on everything trained",
 }
+
+
 USAGE = (
     "usage: train.py HPARAMS.yaml [--base BASE.yaml] [--print_hparams] "
     "[--any_key value ...] [SpeechBrain's run options]"
 )
+
+
 HELP = f"""{USAGE}
 
 HPARAMS.yaml     a file of hparams/; looked up here, then in the recipe's folder

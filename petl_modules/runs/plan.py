@@ -1,7 +1,4 @@
-"""Which clips train, validate and test: folds, lists, few-shot draws.
-
-A split is called with the manifest's records and gives the parts of each
-fold, and a line that tells the protocol.
+"""The folds of a run, and the protocol that they follow.
 
 Authors
  * The PETL audio recipes team 2026
@@ -96,7 +93,7 @@ def find_results(folder):
     ]
 
 
-def plan(
+def plan_folds(
     records, split, folds, *, fixed_epochs, few_shot, few_shot_draws, seed
 ):
     """The folds of a run, and the protocol that they follow.

@@ -22,17 +22,14 @@ from speechbrain.utils.distributed import (
 )
 from torch import distributed
 
-from petl_modules.command_line import HELP, compose
-from petl_modules.hparams import dump_yaml, parse_yaml, resolve
 from petl_modules.models import WEIGHTS, save_trained, versions
-from petl_modules.report import means, table, write_confusion
-from petl_modules.settings import (
-    check_device,
-    check_values,
-    claim_data,
-    claim_folder,
-)
-from petl_modules.splits import find_results, folder_name
+from petl_modules.runs.checks import check_device, check_values
+from petl_modules.runs.command_line import HELP, compose
+from petl_modules.runs.plan import find_results, folder_name
+from petl_modules.runs.plots import write_confusion
+from petl_modules.runs.recipe_file import dump_yaml, parse_yaml, resolve
+from petl_modules.runs.report import means, table
+from petl_modules.runs.run_folder import claim_data, claim_folder
 from petl_modules.training import frozen_digests, require_unchanged
 from petl_modules.utils import (
     DownloadError,
@@ -194,7 +191,7 @@ class Experiment:
 
         Arguments
         ---------
-        fold : petl_modules.splits.Fold
+        fold : petl_modules.runs.plan.Fold
             The fold.
         labels : list of str
             Class names in the order of the logits.
@@ -224,7 +221,7 @@ class Experiment:
 
         Arguments
         ---------
-        fold : petl_modules.splits.Fold
+        fold : petl_modules.runs.plan.Fold
             The fold.
         result : dict
             The fold's entry in ``summary.json``, but for its number.
@@ -263,7 +260,7 @@ class Experiment:
 
         Arguments
         ---------
-        plan : petl_modules.splits.Plan
+        plan : petl_modules.runs.plan.Plan
             The folds, and the protocol they follow.
         labels : list of str
             Class names in the order of the logits.
