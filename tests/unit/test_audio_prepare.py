@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from petl_modules.data import AsListed
 from petl_modules.data.prepare import checks as preparation
+from petl_modules.runs import plan_folds
 from petl_modules.utils import AudioError
 
 RECIPE = Path(__file__).resolve().parents[2] / "templates"

@@ -9,6 +9,7 @@ import random
 import pytest
 
 from petl_modules.data import AsListed, Folds, Lists, Sessions, draw_few
+from petl_modules.runs import plan_folds
 
 RECORDS = {
     f"{f}-{clip}": {"fold": f, "label": clip}
