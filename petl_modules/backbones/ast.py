@@ -37,9 +37,10 @@ class AST(nn.Module):
     Example
     -------
     >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp()) / "tiny-ast"
+    >>> from petl_modules.backbones import write_tiny_ast
+    >>> folder = tempfile.mkdtemp() + "/tiny-ast"
     >>> write_tiny_ast(folder)
-    >>> backbone = AST(str(folder), frames=100)
+    >>> backbone = AST(folder, frames=100)
     >>> backbone(torch.rand(2, 100, 128)).shape
     torch.Size([2, 50, 128])
     """

@@ -50,9 +50,10 @@ class Wav2Vec2(nn.Module):
     Example
     -------
     >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp()) / "tiny-wav2vec2"
+    >>> from petl_modules.backbones import write_tiny_wav2vec2
+    >>> folder = tempfile.mkdtemp() + "/tiny-wav2vec2"
     >>> write_tiny_wav2vec2(folder)
-    >>> backbone = Wav2Vec2(str(folder))
+    >>> backbone = Wav2Vec2(folder)
     >>> backbone(torch.rand(2, 16_000)).shape
     torch.Size([2, 49, 128])
     """

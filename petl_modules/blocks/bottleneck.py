@@ -69,6 +69,7 @@ class Bottleneck(nn.Module):
 
     Example
     -------
+    >>> import torch
     >>> block = Bottleneck(768, reduction=64)
     >>> block(torch.rand(2, 50, 768)).shape
     torch.Size([2, 50, 768])

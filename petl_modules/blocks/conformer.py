@@ -43,6 +43,7 @@ class Conformer(nn.Module):
 
     Example
     -------
+    >>> import torch
     >>> block = Conformer(768, reduction=96, kernel_size=8)
     >>> block(torch.rand(2, 50, 768)).shape
     torch.Size([2, 50, 768])
