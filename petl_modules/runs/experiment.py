@@ -22,7 +22,7 @@ from speechbrain.utils.distributed import (
 )
 from torch import distributed
 
-from petl_modules.models import WEIGHTS, save_trained, versions
+from petl_modules.models import WEIGHTS, save_trained
 from petl_modules.runs.checks import check_device, check_values
 from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.plan import find_results, folder_name
@@ -38,6 +38,7 @@ from petl_modules.utils import (
     n_processes,
     read_csv,
     read_json,
+    versions,
     write_csv,
     write_json,
     write_text,
@@ -213,7 +214,7 @@ class Experiment:
                 + " ".join(map(str, error.args))
             ) from error
         if self.run_opts.debug:
-            self.frozen = frozen_digests(made["tuned_model"])
+            self.frozen = frozen_digests(made["model"])
         return made, overrides
 
     def finish_fold(self, fold, result, predictions, model):

@@ -5,7 +5,7 @@ Authors
 """
 
 from petl_modules.training.checkpointer import SafeCheckpointer
-from petl_modules.training.linear_probe import Probe, pool_once
+from petl_modules.training.linear_probe import pool_once
 from petl_modules.training.metrics import (
     Tally,
     accuracy,
@@ -29,7 +29,6 @@ from petl_modules.training.timer import Stopwatch
 
 __all__ = [
     "LossWatch",
-    "Probe",
     "SafeCheckpointer",
     "Stopwatch",
     "Tally",

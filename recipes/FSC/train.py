@@ -168,7 +168,7 @@ class FSCBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.watch.reset()
         else:
-            self.unmerge = merge(self.hparams.tuned_model)
+            self.unmerge = merge(self.hparams.model)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the stage and, after an epoch's last one, saves."""
@@ -230,7 +230,7 @@ class FSCBrain(sb.Brain):
             tests.append(self.test_stats)
         result = {
             **fold_result(best, last, test=tests[-1], last_test=tests[0]),
-            "weights_sha256": weights_sha256(self.hparams.tuned_model),
+            "weights_sha256": weights_sha256(self.hparams.model),
             "seconds": last.meta["seconds"],
         }
         if self.hparams.skip_bad_audio:
@@ -266,6 +266,10 @@ def run_fold(experiment, fold, labels, pooled):
         hparams["skip_bad_audio"],
         cache,
     )
+    if hparams["pool_once"]:
+        datasets, hparams = pool_once(
+            datasets, hparams, experiment.run_opts, pooled
+        )
     brain = FSCBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
@@ -274,8 +278,6 @@ def run_fold(experiment, fold, labels, pooled):
         checkpointer=hparams["checkpointer"],
     )
     brain.stopwatch = stopwatch
-    if hparams["pool_once"]:
-        datasets = pool_once(brain, datasets, hparams, pooled)
     brain.train_sampler = hparams["train_batches"](len(datasets["train"]))
     train_loader = make_dataloader(
         datasets["train"],
@@ -295,7 +297,7 @@ def run_fold(experiment, fold, labels, pooled):
     )
     result = brain.test(test_loader)
     predictions = brain.tally.predictions()
-    experiment.finish_fold(fold, result, predictions, hparams["tuned_model"])
+    experiment.finish_fold(fold, result, predictions, hparams["model"])
 
 
 def main(arguments):

@@ -246,7 +246,7 @@ BACKBONE_KEYS = {
     "test_loader",
     "features",
     "augment",
-    "tuned_model",
+    "encoder",
 }
 
 

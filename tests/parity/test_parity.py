@@ -27,7 +27,8 @@ from petl_modules.blocks import (
     moa,
 )
 from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
-from petl_modules.models import TunedModel, trained_state
+from petl_modules.models import trained_state
+from tests.models import classifier
 
 FOLDER = Path(os.environ.get("PETL_PARITY", Path(__file__).parent / "fixtures"))
 INDEX = json.loads((FOLDER / "index.json").read_text())
@@ -178,7 +179,7 @@ def group_experts(state):
 
 def imitate_adding_twice(model):
     """At the default place a mixture is added again behind the FFN."""
-    for layer in model.backbone.model.layers:
+    for layer in model.encoder.backbone.model.layers:
         seen = {}
         layer.attention.block.register_forward_hook(
             lambda _, __, out, seen=seen: seen.update(out=out)
@@ -218,7 +219,7 @@ def test_logits_equal_the_released_modules(case, tmp_path, monkeypatch):
     ours, site, pooling = build_method(method, given)
     labels = [str(label) for label in range(INDEX["num_classes"])]
     norms = {} if on_ast else {"train_norms": False}
-    model = TunedModel(backbone, labels, [ours], pooling=pooling, **norms)
+    model = classifier(backbone, labels, [ours], pooling=pooling, **norms)
     model.eval()
     state = translate(parts["petl"], site, on_ast)
     imitate_dropped_convolution(state)

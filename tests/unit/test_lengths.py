@@ -28,7 +28,7 @@ def padded(clips):
 def built(kind, case):
     """A model in eval mode with blocks that are not silent."""
     model = kind.build(case).eval()
-    for block in model.inserted.values():
+    for block in model.encoder.inserted.values():
         for parameter in model.get_submodule(block).parameters():
             torch.nn.init.normal_(parameter, std=0.05)
     return model

@@ -7,13 +7,13 @@ from torch import nn
 
 from petl_modules.backbones import AST
 from petl_modules.methods import Adapted, LoRA, merge
-from petl_modules.models import TunedModel
+from tests.models import classifier
 
 
 def drawn(model):
     """As after a training."""
-    for path in model.inserted.values():
-        for parameter in model.get_submodule(path).parameters():
+    for path in model.encoder.inserted.values():
+        for parameter in model.encoder.get_submodule(path).parameters():
             nn.init.normal_(parameter, std=0.05)
     return model.eval()
 
@@ -36,7 +36,7 @@ def test_outputs_are_the_same(name, case, tiny_ast, tiny_wav2vec2):
 
 def test_the_weight_is_the_sum(tiny_ast):
     model = drawn(Kind("ast", tiny_ast).from_yaml("lora", alpha=12.0))
-    query = model.backbone.model.layers[0].attention.q_proj
+    query = model.encoder.backbone.model.layers[0].attention.q_proj
     before, block = query.base.weight.clone(), query.block
     merge(model)
     expected = before + 2 * block.b.weight @ block.a.weight
@@ -65,7 +65,7 @@ def test_weights_in_bfloat16_are_left_alone(tiny_ast):
 
 def test_lora_beside_a_wrapped_layer_stays_beside_it(tiny_ast):
     twice = [LoRA(at=["query"], rank=2), LoRA(at=["query"], rank=3)]
-    model = drawn(TunedModel(AST(tiny_ast, FRAMES), LABELS, twice))
+    model = drawn(classifier(AST(tiny_ast, FRAMES), LABELS, twice))
     inputs = torch.randn(1, FRAMES, 128)
     with torch.no_grad():
         expected = model(inputs)

@@ -10,7 +10,7 @@ from test_recomputation import kept_bytes, left_allocated, step
 from torch import nn
 
 from petl_modules.methods.norm_recompute import remember, renormed
-from petl_modules.models import tuned_model
+from petl_modules.models import tuned_encoder
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def both(monkeypatch):
         torch.manual_seed(0)
         models = [make()]
         with monkeypatch.context() as patch:
-            patch.setattr(tuned_model, "unkept_norms", lambda *_: [])
+            patch.setattr(tuned_encoder, "unkept_norms", lambda *_: [])
             torch.manual_seed(0)
             models.append(make())
         for model in models:
             torch.manual_seed(2)
-            for path in model.train().inserted.values():
-                for parameter in model.get_submodule(path).parameters():
+            for path in model.train().encoder.inserted.values():
+                for parameter in model.encoder.get_submodule(path).parameters():
                     nn.init.normal_(parameter, std=0.05)
         return models
 
@@ -96,7 +96,7 @@ def model_tokens(kind):
 def test_an_output_is_made_again_once_for_all(tiny_ast, both, monkeypatch):
     """For query and value, and without the norm's hooks."""
     ours, _ = both(lambda: Kind("ast", tiny_ast).from_yaml("lora"))
-    norm = ours.backbone.sites.module("layers.1.attention_norm")
+    norm = ours.encoder.backbone.sites.module("layers.1.attention_norm")
     hooked, called, forward = [], [], norm.forward
     norm.register_forward_hook(lambda *_: hooked.append(1))
     monkeypatch.setattr(
