@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from petl_modules.data import read_audio
-from petl_modules.methods import merge
+from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained
 from petl_modules.runs import make
 from petl_modules.runs.plan import find_results
@@ -90,7 +90,7 @@ class Classifier:
         self.model = made["tuned_model"].to(device).eval()
         self.device = device
         load_trained(self.model, self.folder / WEIGHTS)
-        merge(self.model)
+        merge_lora(self.model)
 
     @torch.inference_mode()
     def __call__(self, path, top=5):

@@ -15,12 +15,7 @@ from speechbrain.utils.checkpoints import (
 )
 from torch import nn
 
-from petl_modules.methods import Adapted, PromptTuning
-from petl_modules.methods.norm_recompute import remember
-from petl_modules.models.activation_checkpointing import (
-    recomputations,
-    unkept_norms,
-)
+from petl_modules.models.assembly import insert_methods
 from petl_modules.models.freezing import freeze, store_frozen
 from petl_modules.models.trained_weights import load_trained, save_trained
 
@@ -97,7 +92,7 @@ class TunedModel(nn.Module):
         self.train_backbone = train_backbone
         self.train_norms = train_norms
         self.prompts = _count_prompts(self.methods, pooling)
-        if pooling == "cls" and not backbone.sites.layout.leading_tokens:
+        if pooling == "cls" and not backbone.sites.layout.num_prefix_tokens:
             raise ValueError(
                 f"pooling 'cls': a {backbone.sites.kind} has no CLS token; "
                 "pool 'speech' or 'all'"
@@ -120,32 +115,18 @@ class TunedModel(nn.Module):
             for path, p in self.named_parameters()
             if p.requires_grad and id(p) in names
         }
-        self._adapted = [m for m in self.modules() if isinstance(m, Adapted)]
 
     def _insert(self, recompute):
-        """Resolves all sites on the untouched model, then wraps them."""
-        sites, model = self.backbone.sites, self.backbone.model
-        plan = [
-            (f"{index}.{insertion.site}", sites.path(insertion.site), insertion)
-            for index, method in enumerate(self.methods)
-            for insertion in method.insertions(sites)
-        ]
-        for _, _, insertion in plan:
-            if self.train_norms and insertion.norm:
-                sites.module(insertion.norm).requires_grad_()
-        wraps = [
-            (path, lambda module, i=insertion: i.wrap(module, i.block))
-            for _, path, insertion in plan
-        ]
-        wraps += recomputations(sites, recompute)
-        for norm in unkept_norms(sites, recompute):
-            sites.module(norm).register_forward_hook(remember)
-        # Deepest first: what lies inside a wrapper must be wrapped before it
-        for path, wrap in sorted(wraps, key=lambda w: -w[0].count(".")):
-            model.set_submodule(path, wrap(model.get_submodule(path)))
+        """Insert the methods' blocks; see ``insert_methods``."""
+        blocks = insert_methods(
+            self.backbone,
+            self.methods,
+            train_norms=self.train_norms,
+            recompute=recompute,
+        )
         paths = {id(module): path for path, module in self.named_modules()}
         # From method and site to the path of the inserted block
-        self.inserted = {key: paths[id(i.block)] for key, _, i in plan}
+        self.inserted = {name: paths[id(block)] for name, block in blocks}
 
     def train(self, mode=True):
         """Sets the mode; frozen parts stay in eval mode."""
@@ -187,14 +168,13 @@ class TunedModel(nn.Module):
         -------
         torch.Tensor
         """
-        valid = self.backbone.valid(inputs, lengths)
-        if valid is not None:
-            valid = nn.functional.pad(valid, (self.prompts, 0), value=True)
-        for adapted in self._adapted:
-            adapted.valid = valid
+        mask = self.backbone.mask(inputs, lengths)
+        if mask is not None:
+            mask = nn.functional.pad(mask, (self.prompts, 0), value=True)
+        self.backbone.context.mask = mask
         with self._precision(inputs.device.type):
             hidden = self.backbone(inputs, lengths)
-        return self._pool(hidden.float(), valid)
+        return self._pool(hidden.float(), mask)
 
     def _precision(self, device):
         """Under which the backbone computes."""
@@ -202,9 +182,9 @@ class TunedModel(nn.Module):
             return contextlib.nullcontext()
         return torch.autocast(device, dtype=torch.bfloat16)
 
-    def _pool(self, hidden, valid):
+    def _pool(self, hidden, mask):
         layout = self.backbone.sites.layout
-        leading = layout.leading_tokens
+        leading = layout.num_prefix_tokens
         if self.prompts:
             leading = layout.tokens_before_prompts
         speech = leading + self.prompts
@@ -216,9 +196,9 @@ class TunedModel(nn.Module):
             "prompts+speech": slice(leading, None),
         }[self.pooling]
         hidden = hidden[:, part]
-        if valid is None:
+        if mask is None:
             return hidden.mean(1)
-        weight = valid[:, part].unsqueeze(-1)
+        weight = mask[:, part].unsqueeze(-1)
         return (hidden * weight).sum(1) / weight.sum(1)
 
     def count_parameters(self):
@@ -264,9 +244,10 @@ class TunedModel(nn.Module):
 
 
 def _count_prompts(methods, pooling):
-    counts = [m.tokens for m in methods if isinstance(m, PromptTuning)]
+    counts = [getattr(method, "added_tokens", 0) for method in methods]
+    counts = [count for count in counts if count]
     if len(counts) > 1:
-        raise ValueError("prompt tuning stands twice in 'methods'")
+        raise ValueError("'methods' contains prompt tuning twice")
     if "prompts" in pooling and not counts:
         raise ValueError(
             f"pooling '{pooling}' takes prompts, and no method here has any: "
