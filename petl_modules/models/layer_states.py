@@ -1,5 +1,7 @@
 """Hidden states of all layers, and their weighted sum."""
 
+from petl_modules.utils import HparamsError
+
 
 class LayerStates:
     """Record the hidden states of every layer of an encoder.
@@ -45,13 +47,24 @@ class LayerStates:
         list of torch.Tensor
             The input of the first layer, then the output of each layer; the
             last one is what the encoder returns, behind its final norm.
+
+        Raises
+        ------
+        HparamsError
+            If prompts enter at a later layer than the first.
         """
         self.states = []
         try:
             last = encode()
-            return [*self.states[:-1], last]
+            states = [*self.states[:-1], last]
         finally:
             self.states = None
+        if len({state.shape[1] for state in states}) > 1:
+            raise HparamsError(
+                "hidden states of all layers need prompts in all of them: "
+                "leave out 'layers' of prompt tuning, or read the last layer"
+            )
+        return states
 
 
 def weighted_sum(states, weights):

@@ -43,7 +43,8 @@ SINCE = {"layers": "all"}
 
 # One object did what encoder, pooling and head do now
 PARTS = """
-encoder: !new:petl_modules.models.TunedEncoder {}
+encoder: !new:petl_modules.models.TunedEncoder
+    tokens: all
 pool: !new:petl_modules.models.MeanPooling
 head: !name:torch.nn.Linear
     out_features: !apply:len [!ref <labels>]
@@ -139,7 +140,8 @@ def upgrade_recipe(text):
     tree, parts = yaml.load(text), yaml.load(PARTS)
     old = tree["tuned_model"]
     labels = old.pop("labels")
-    old["tokens"] = old.pop("pooling", "all")
+    if "pooling" in old:
+        old["tokens"] = old.pop("pooling")
     parts["encoder"].update(old)
     stream = io.StringIO()
     yaml.dump({"labels": labels, "features": tree["features"], **parts}, stream)

@@ -28,7 +28,7 @@ def select_tokens(tokens, sites, prompts):
         If there is no such choice, or if it takes tokens that this encoder
         does not have.
     """
-    leading = sites.layout.leading_tokens
+    leading = sites.layout.num_prefix_tokens
     if tokens not in TOKENS:
         raise HparamsError(
             f"pooling '{tokens}' is none of: {', '.join(TOKENS)}"
@@ -71,12 +71,7 @@ def count_prompts(methods):
     HparamsError
         If two methods add prompts.
     """
-    counts = [n for method in methods if (n := _added_tokens(method))]
-    if len(counts) > 1:
+    counts = [getattr(method, "added_tokens", 0) for method in methods]
+    if len([count for count in counts if count]) > 1:
         raise HparamsError("'methods' contains prompt tuning twice")
     return sum(counts)
-
-
-def _added_tokens(method):
-    prompts = type(method).__name__ == "PromptTuning"
-    return getattr(method, "added_tokens", method.tokens if prompts else 0)

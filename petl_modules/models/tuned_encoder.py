@@ -5,12 +5,7 @@ import contextlib
 import torch
 from torch import nn
 
-from petl_modules.methods import Adapted
-from petl_modules.methods.norm_recompute import remember
-from petl_modules.models.activation_checkpointing import (
-    recomputations,
-    unkept_norms,
-)
+from petl_modules.models.assembly import insert_methods
 from petl_modules.models.freezing import freeze, store_frozen
 from petl_modules.models.layer_states import LayerStates, weighted_sum
 from petl_modules.models.settings import describe
@@ -90,8 +85,8 @@ class TunedEncoder(nn.Module):
         self.train_backbone = train_backbone
         self.train_norms = train_norms
         self.backbone_dtype = backbone_dtype
-        self.d_model = backbone.settings["d_model"]
         sites = backbone.sites
+        self.d_model = sites.d_model
         self.prompts = count_prompts(self.methods)
         self._part = select_tokens(tokens, sites, self.prompts)
         names = sites.parameter_names()
@@ -100,9 +95,9 @@ class TunedEncoder(nn.Module):
         self.trained_layers = freeze(backbone, train_backbone)
         if train_norms:
             sites.module("final_norm").requires_grad_()
-        first = sites.module("layers.0")
+        first = sites.module(sites.layers[0])
         self._insert(recompute)
-        layers = [sites.module(f"layers.{i}") for i in range(sites.n_layers)]
+        layers = [sites.module(name) for name in sites.layers]
         self._layers = LayerStates(first, layers)
         store_frozen(backbone, backbone_dtype)
         # From a name that holds for every backbone to the path in this module
@@ -111,34 +106,20 @@ class TunedEncoder(nn.Module):
             for path, p in self.named_parameters()
             if p.requires_grad and id(p) in names
         }
-        self._adapted = [m for m in self.modules() if isinstance(m, Adapted)]
         if hidden_states == "weighted":
             self.layer_weights = nn.Parameter(torch.zeros(1 + len(layers)))
 
     def _insert(self, recompute):
-        """Resolve all sites on the untouched model, then wrap them."""
-        sites, model = self.backbone.sites, self.backbone.model
-        plan = [
-            (f"{index}.{insertion.site}", sites.path(insertion.site), insertion)
-            for index, method in enumerate(self.methods)
-            for insertion in method.insertions(sites)
-        ]
-        for _, _, insertion in plan:
-            if self.train_norms and insertion.norm:
-                sites.module(insertion.norm).requires_grad_()
-        wraps = [
-            (path, lambda module, i=insertion: i.wrap(module, i.block))
-            for _, path, insertion in plan
-        ]
-        wraps += recomputations(sites, recompute)
-        for norm in unkept_norms(sites, recompute):
-            sites.module(norm).register_forward_hook(remember)
-        # Deepest first: what lies inside a wrapper must be wrapped before it
-        for path, wrap in sorted(wraps, key=lambda w: -w[0].count(".")):
-            model.set_submodule(path, wrap(model.get_submodule(path)))
+        """Insert the methods' blocks; see ``insert_methods``."""
+        blocks = insert_methods(
+            self.backbone,
+            self.methods,
+            train_norms=self.train_norms,
+            recompute=recompute,
+        )
         paths = {id(module): path for path, module in self.named_modules()}
         # From method and site to the path of the inserted block
-        self.inserted = {key: paths[id(i.block)] for key, _, i in plan}
+        self.inserted = {name: paths[id(block)] for name, block in blocks}
 
     def train(self, mode=True):
         """Set the mode; frozen parts stay in eval mode."""
@@ -171,11 +152,10 @@ class TunedEncoder(nn.Module):
         mask : torch.Tensor or None
             True for real tokens, ``[batch, time]``. None: all are real.
         """
-        mask = self.backbone.valid(inputs, lengths)
+        mask = self.backbone.mask(inputs, lengths)
         if mask is not None:
             mask = nn.functional.pad(mask, (self.prompts, 0), value=True)
-        for adapted in self._adapted:
-            adapted.valid = mask
+        self.backbone.context.mask = mask
 
         def encode():
             with self._precision(inputs.device.type):

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from petl_modules.data import read_audio
-from petl_modules.methods import merge
+from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, upgrade_recipe
 from petl_modules.runs.checks import check_device
 from petl_modules.runs.plan import find_results
@@ -92,7 +92,7 @@ class Classifier:
         self.model = made["model"].to(device).eval()
         self.device = device
         load_trained(self.model, self.folder / WEIGHTS)
-        merge(self.model)
+        merge_lora(self.model)
 
     @torch.inference_mode()
     def __call__(self, path, top=5):

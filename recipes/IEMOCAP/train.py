@@ -30,7 +30,7 @@ from speechbrain.utils.logger import get_logger
 from petl_modules.data import make_datasets
 from petl_modules.data.cache import FeatureCache
 from petl_modules.data.prepare import read_manifest
-from petl_modules.methods import merge
+from petl_modules.methods import merge_lora
 from petl_modules.models import weights_sha256
 from petl_modules.runs import Experiment, make, plain_errors, traceback_in_log
 from petl_modules.training import (
@@ -168,7 +168,7 @@ class IEMOCAPBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.watch.reset()
         else:
-            self.unmerge = merge(self.hparams.model)
+            self.unmerge = merge_lora(self.hparams.model)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the stage and, after an epoch's last one, saves."""

@@ -51,8 +51,8 @@ NAMES = [
     (r"\.moa\.(scale|slot_params)$", r".\1"),
     (r"\.slot_params$", ".phi"),
     (r"\.router\.ff\.", ".router."),
-    (r"\.(linear_downsample|adapter_down)\.", ".down."),
-    (r"\.(linear_upsample|adapter_up)\.", ".up."),
+    (r"\.(linear_downsample|adapter_down)\.", ".down_proj."),
+    (r"\.(linear_upsample|adapter_up)\.", ".up_proj."),
     (r"\.adapter_conv\.", ".inner.conv."),
     (r"\.pwise_conv1\.", ".pointwise_in."),
     (r"\.pwise_conv2\.", ".pointwise_out."),
@@ -65,8 +65,8 @@ NAMES = [
     (r"\.K\.", ".key."),
     (r"\.V\.", ".value."),
     (r"\.O\.", ".output."),
-    (r"(query|key|value|output)\.down\.", r"\1.a."),
-    (r"(query|key|value|output)\.up\.", r"\1.b."),
+    (r"(query|key|value|output)\.down\.", r"\1.lora_a."),
+    (r"(query|key|value|output)\.up\.", r"\1.lora_b."),
     (r"^prompt_embeddings$", "0.layers.0.tokens"),
 ]  # fmt: skip
 
@@ -163,12 +163,12 @@ def group_experts(state):
             name = f"{mixture}.router.{name}"
             return [state.pop(name)] if name in state else []
 
-        up = [value.t() for value in take("up.weight")]
-        up += [value.unsqueeze(0) for value in take("up.bias")]
+        up = [value.t() for value in take("up_proj.weight")]
+        up += [value.unsqueeze(0) for value in take("up_proj.bias")]
         grouped = {
-            "up": up,
-            "down": take("down.weight") + router("weight"),
-            "down_bias": take("down.bias") + router("bias"),
+            "up_proj": up,
+            "down_proj": take("down_proj.weight") + router("weight"),
+            "down_proj_bias": take("down_proj.bias") + router("bias"),
             "inner.conv.weight": take("inner.conv.weight"),
             "inner.conv.bias": take("inner.conv.bias"),
         }

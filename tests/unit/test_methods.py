@@ -277,11 +277,11 @@ def test_compiles_without_a_graph_break(kind, inputs):
 class Echo(nn.Module):
     """A block with a known answer."""
 
-    def __init__(self, d_model):
+    def __init__(self, d_in, d_out=None):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(0.25))
 
-    def forward(self, x, valid=None):
+    def forward(self, x, mask=None):
         return self.weight * x.flip(-1)
 
 
@@ -452,7 +452,7 @@ def test_linear_with_10_classes_at_768(ast_base):
         (lambda: Insert(at=[], block=BOTTLENECK), "takes a list of sites"),
         (lambda: Insert(at=["ffn"], block=BOTTLENECK, placement="beside"), "no placement 'beside'"),
         (lambda: Insert(at=["ffn"], block=partial(Bottleneck, reduction=129)), "reduction 129"),
-        (lambda: LoRA(at=["ffn"]), "linear layers, and 'layers.0.ffn'"),
+        (lambda: LoRA(at=["ffn"]), "linear layers, and 'ffn' is none; choose from query"),
         (lambda: LoRA(rank=0), "rank is 0"),
         (lambda: PromptTuning(tokens=0, deep=True), "tokens is 0"),
         (lambda: PrefixTuning(tokens=5), "tokens is 5"),
@@ -470,8 +470,8 @@ def test_bad_methods(make, words, tiny_ast):
         ({"pooling": "mean"}, "pooling 'mean'"),
         ({"pooling": "prompts"}, "takes prompts, and no method"),
         ({"train_backbone": "bias"}, "train_backbone 'bias'"),
-        ({"methods": [PromptTuning(tokens=2, deep=d) for d in (True, False)]}, "prompt tuning twice"),
-        ({"methods": [PrefixTuning(tokens=n) for n in (2, 4)]}, "prefix tuning stands twice"),
+        ({"methods": [PromptTuning(tokens=2, deep=d) for d in (True, False)]}, "contains prompt tuning twice"),
+        ({"methods": [PrefixTuning(tokens=n) for n in (2, 4)]}, "contains prefix tuning twice"),
     ],
 )  # fmt: skip
 def test_bad_settings(settings, words, tiny_ast):

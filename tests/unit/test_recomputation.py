@@ -12,7 +12,10 @@ from petl_modules.backbones import AST, Wav2Vec2
 from petl_modules.blocks import ConvPass
 from petl_modules.methods import Adapted, Insert
 from petl_modules.models import TunedEncoder
-from petl_modules.models.activation_checkpointing import Recomputed, Unneeded
+from petl_modules.models.activation_checkpointing import (
+    NotRecomputed,
+    Recomputed,
+)
 from tests.models import classifier
 
 
@@ -103,7 +106,7 @@ def test_less_is_kept(case, tiny_ast):
 def test_the_last_product_is_not_computed_again(tiny_ast):
     model = Kind("ast", tiny_ast).from_yaml("bottleneck", recompute="layer")
     calls = []
-    last = [m for m in model.modules() if isinstance(m, Unneeded)]
+    last = [m for m in model.modules() if isinstance(m, NotRecomputed)]
     assert len(last) == model.encoder.backbone.sites.n_layers
     for module in last:
         module.base.register_forward_hook(lambda *_: calls.append(1))
@@ -115,7 +118,7 @@ def test_trained_last_products_are_not_kept(tiny_ast):
     model = Kind("ast", tiny_ast).from_yaml(
         "full_finetuning", recompute="layer"
     )
-    assert not any(isinstance(m, Unneeded) for m in model.modules())
+    assert not any(isinstance(m, NotRecomputed) for m in model.modules())
 
 
 def test_another_forward_may_come_in_between(tiny_wav2vec2):
@@ -133,7 +136,7 @@ def test_another_forward_may_come_in_between(tiny_wav2vec2):
         ).eval()
         for path in model.encoder.inserted.values():
             nn.init.normal_(
-                model.encoder.get_submodule(path).up.weight, std=0.1
+                model.encoder.get_submodule(path).up_proj.weight, std=0.1
             )
         waveforms = torch.randn(2, 5_000)
         loss = model(waveforms, torch.tensor([0.4, 1.0])).square().sum()
@@ -199,13 +202,13 @@ def test_bf16_autocast(name, tiny_ast, tiny_wav2vec2):
         torch.manual_seed(0)
         model = kind.from_yaml("bottleneck", recompute=choice).eval()
         for path in model.encoder.inserted.values():
-            nn.init.ones_(model.encoder.get_submodule(path).up.weight)
+            nn.init.ones_(model.encoder.get_submodule(path).up_proj.weight)
         with torch.autocast("cpu", torch.bfloat16):
             loss = model(inputs).square().sum()
         loss.backward()
         gradients.append(
             {
-                key: model.encoder.get_submodule(path).down.weight.grad
+                key: model.encoder.get_submodule(path).down_proj.weight.grad
                 for key, path in model.encoder.inserted.items()
             }
         )

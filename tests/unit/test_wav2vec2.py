@@ -68,9 +68,9 @@ def test_layer_norm_model_equals_hugging_face_with_its_mask(
     with torch.no_grad():
         expected = stock.eval()(waveforms, attention_mask=mask)
         hidden = backbone(waveforms, lengths)
-    valid = backbone.valid(waveforms, lengths)
+    real = backbone.mask(waveforms, lengths)
     torch.testing.assert_close(
-        hidden[valid], expected.last_hidden_state[valid], rtol=1e-5, atol=1e-6
+        hidden[real], expected.last_hidden_state[real], rtol=1e-5, atol=1e-6
     )
 
 
@@ -96,14 +96,14 @@ def test_a_clip_below_one_frame_counts_as_one(folder):
     torch.testing.assert_close(together[:1], alone, rtol=1e-5, atol=1e-5)
 
 
-def test_valid_counts_the_frames_of_each_clip(folder):
+def test_the_mask_counts_the_frames_of_each_clip(folder):
     backbone = Wav2Vec2(folder)
     lengths = torch.tensor([0.5, 1.0, 0.001])
-    valid = backbone.valid(torch.zeros(3, 8_000), lengths)
+    real = backbone.mask(torch.zeros(3, 8_000), lengths)
     frames = [backbone.frames(n) for n in (4_000, 8_000)]
-    assert valid.sum(1).tolist() == [*frames, 1]
-    assert valid[:, 0].all()
-    assert backbone.valid(torch.zeros(3, 8_000)) is None
+    assert real.sum(1).tolist() == [*frames, 1]
+    assert real[:, 0].all()
+    assert backbone.mask(torch.zeros(3, 8_000)) is None
 
 
 def test_relative_lengths_are_rounded_to_samples(folder):
@@ -113,8 +113,8 @@ def test_relative_lengths_are_rounded_to_samples(folder):
     samples = torch.arange(400, total + 1, 97)
     lengths = samples / total
     frames = backbone.frames(samples)
-    valid = backbone.valid(torch.zeros(1, total), lengths)
-    assert torch.equal(valid.sum(1), frames)
+    real = backbone.mask(torch.zeros(1, total), lengths)
+    assert torch.equal(real.sum(1), frames)
 
 
 def test_too_short_waveforms_are_an_error(folder):
@@ -205,7 +205,7 @@ def test_hubert_has_the_same_layout(pre_norm, tmp_path):
     stock = HubertModel.from_pretrained(tmp_path, attn_implementation="sdpa")
     model = kind.build("linear").eval()
     sites = model.encoder.backbone.sites
-    for site, path in sites.layout.in_layer.items():
+    for site, path in sites.layout.sites.items():
         assert sites.module(f"layers.1.{site}") is not None, path
     with torch.no_grad():
         hidden = stock.eval()(inputs).last_hidden_state
