@@ -83,6 +83,7 @@ def weighted_sum(states, weights):
 
     Example
     -------
+    >>> import torch
     >>> weighted_sum([torch.tensor([1.0]), torch.tensor([3.0])], torch.zeros(2))
     tensor([2.])
     """
