@@ -11,6 +11,7 @@ Authors
 import math
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 # The recipe runs from a checkout, with or without petl_modules installed
@@ -32,7 +33,8 @@ from petl_modules.data.cache import FeatureCache
 from petl_modules.data.prepare import read_manifest
 from petl_modules.methods import merge
 from petl_modules.models import weights_sha256
-from petl_modules.runs import Experiment, make, plain_errors, traceback_in_log
+from petl_modules.runs import start
+from petl_modules.runs.plots import write_confusion
 from petl_modules.training import (
     LossWatch,
     Stopwatch,
@@ -241,10 +243,9 @@ class GSCBrain(sb.Brain):
         """Tests the weights that are loaded; ``test`` chooses them."""
 
 
-@traceback_in_log()
 def run_fold(experiment, fold, labels, pooled):
     """Trains and tests one fold from where it stands."""
-    hparams, overrides = experiment.load(fold, labels)
+    hparams, overrides = experiment.load(fold, labels=labels)
     sb.create_experiment_directory(
         experiment_directory=experiment.fold_folder(fold),
         hyperparams_to_save=experiment.file,
@@ -300,9 +301,8 @@ def run_fold(experiment, fold, labels, pooled):
 
 def main(arguments):
     """Runs all folds that are not finished, then sums up."""
-    with plain_errors("--debug" in arguments):
-        experiment = Experiment(arguments, __file__)
-        make_plan = make(experiment.text, ["plan"])["plan"]
+    with start(arguments, __file__) as experiment:
+        make_plan = experiment.make("plan")
         manifest, labels = run_on_main(
             prepare_gsc, kwargs=dict(experiment.settings["prepare"])
         )
@@ -312,7 +312,7 @@ def main(arguments):
         pooled = {}  # of a linear probe, for all folds
         for fold in experiment.unfinished(plan):
             run_fold(experiment, fold, labels, pooled)
-        experiment.summarise(plan, labels)
+        experiment.summarise(plan, partial(write_confusion, labels=labels))
 
 
 if __name__ == "__main__":
