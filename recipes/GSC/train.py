@@ -21,13 +21,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms
 
-import speechbrain as sb
 import torch
 from gsc_prepare import prepare_gsc
-from speechbrain.dataio.dataloader import make_dataloader
-from speechbrain.utils.distributed import run_on_main
-from speechbrain.utils.logger import get_logger
-
 from petl_modules.data import make_datasets
 from petl_modules.data.cache import FeatureCache
 from petl_modules.data.prepare import read_manifest
@@ -48,6 +43,11 @@ from petl_modules.training import (
     require_gradients,
 )
 from petl_modules.utils import counted_seed
+
+import speechbrain as sb
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 

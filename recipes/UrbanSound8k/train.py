@@ -21,13 +21,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms
 
-import speechbrain as sb
 import torch
-from speechbrain.dataio.dataloader import make_dataloader
-from speechbrain.utils.distributed import run_on_main
-from speechbrain.utils.logger import get_logger
-from urbansound8k_prepare import prepare_urbansound8k
-
 from petl_modules.data import make_datasets
 from petl_modules.data.cache import FeatureCache
 from petl_modules.data.prepare import read_manifest
@@ -48,6 +42,12 @@ from petl_modules.training import (
     require_gradients,
 )
 from petl_modules.utils import counted_seed
+from urbansound8k_prepare import prepare_urbansound8k
+
+import speechbrain as sb
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
