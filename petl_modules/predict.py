@@ -18,6 +18,7 @@ from petl_modules.models import WEIGHTS, load_trained
 from petl_modules.runs import make
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.recipe_file import dump_yaml, parse_yaml
+from petl_modules.training import selection_value
 from petl_modules.utils import read_json
 
 
@@ -28,7 +29,7 @@ def find_fold(run):
     ---------
     run : str or pathlib.Path
         The folder of a fold, or that of a run: then its fold with the best
-        validation accuracy is taken, or the first if nothing validated.
+        validation score is taken, or the first if nothing validated.
 
     Returns
     -------
@@ -51,9 +52,16 @@ def find_fold(run):
             "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
         )
 
+    file = results[0].with_name("hyperparams.yaml")
+    tree = parse_yaml(file.read_text(encoding="utf-8"), file)
+    # Older runs are classifiers without this key
+    best = tree.get("best_metric", {"name": "accuracy", "mode": "max"})
+
     def importance(file):  # with fixed epochs nothing was validated
         fold = read_json(file)["fold"]
-        return fold["valid_accuracy"] or 0, -fold["fold"], -fold.get("draw", 1)
+        valid = {best["name"]: fold[f"valid_{best['name']}"] or 0}
+        number = -fold["fold"], -fold.get("draw", 1)
+        return selection_value(best, valid), *number
 
     return max(results, key=importance).parent
 

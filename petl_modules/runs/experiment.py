@@ -26,7 +26,6 @@ from petl_modules.models import WEIGHTS, save_trained, versions
 from petl_modules.runs.checks import check_device, check_values
 from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.plan import find_results, folder_name
-from petl_modules.runs.plots import write_confusion
 from petl_modules.runs.recipe_file import dump_yaml, parse_yaml, resolve
 from petl_modules.runs.report import means, table
 from petl_modules.runs.run_folder import claim_data, claim_folder
@@ -252,8 +251,8 @@ class Experiment:
             write_json(folder / "result.json", result)
         ddp_barrier()
 
-    def summarise(self, plan, labels):
-        """Writes the summary, the confusion matrix and prints the table.
+    def summarise(self, plan, write_report=None):
+        """Writes the summary and prints the table.
 
         All folds of the folder count for which every draw is finished, which
         are at least those asked for.
@@ -262,8 +261,9 @@ class Experiment:
         ---------
         plan : petl_modules.runs.plan.Plan
             The folds, and the protocol they follow.
-        labels : list of str
-            Class names in the order of the logits.
+        write_report : callable or None
+            What the task adds: it takes the folder and the rows of all
+            folds' ``predictions.csv``.
         """
         if not if_main_process():
             return
@@ -278,13 +278,15 @@ class Experiment:
             for name in names
             for row in read_csv(self.folder / name / "predictions.csv")
         ]
-        write_confusion(self.folder, predictions, labels)
+        if write_report is not None:
+            write_report(self.folder, predictions)
         write_json(self.folder / "summary.json", summary)
-        print(table(summary, plan.n_folds))
+        metric = self.settings["best_metric"]["name"]
+        print(table(summary, plan.n_folds, metric))
         if not self.kept:
             print("\na debug run: nothing of it is kept")
         else:
-            print(f"\nsummary and confusion matrix: {self.folder}")
+            print(f"\nsummary: {self.folder}")
 
     def _summary(self, results, protocol):
         if self.settings.get("allow_partial"):
