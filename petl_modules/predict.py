@@ -15,9 +15,8 @@ import torch
 from petl_modules.data import read_audio
 from petl_modules.methods import merge
 from petl_modules.models import WEIGHTS, load_trained
-from petl_modules.runs import make
+from petl_modules.runs import RecipeFile
 from petl_modules.runs.plan import find_results
-from petl_modules.runs.recipe_file import dump_yaml, parse_yaml
 from petl_modules.training import selection_value
 from petl_modules.utils import read_json
 
@@ -53,9 +52,10 @@ def find_fold(run):
         )
 
     file = results[0].with_name("hyperparams.yaml")
-    tree = parse_yaml(file.read_text(encoding="utf-8"), file)
+    recipe = RecipeFile.parse(file.read_text(encoding="utf-8"), file)
     # Older runs are classifiers without this key
-    best = tree.get("best_metric", {"name": "accuracy", "mode": "max"})
+    best = {"name": "accuracy", "mode": "max"}
+    best = recipe.tree.get("best_metric", best)
 
     def importance(file):  # with fixed epochs nothing was validated
         fold = read_json(file)["fold"]
@@ -90,10 +90,10 @@ class Classifier:
     def __init__(self, run, device="cpu", backbone=None):
         self.folder = find_fold(run)
         file = self.folder / "hyperparams.yaml"
-        tree = parse_yaml(file.read_text(encoding="utf-8"), file)
+        recipe = RecipeFile.parse(file.read_text(encoding="utf-8"), file)
         if backbone is not None:
-            tree["tuned_model"]["backbone"]["source"] = str(backbone)
-        made = make(dump_yaml(tree), ["features", "tuned_model"])
+            recipe.tree["tuned_model"]["backbone"]["source"] = str(backbone)
+        made = recipe.make(["features", "tuned_model"])
         self.features = made["features"]
         self.model = made["tuned_model"].to(device).eval()
         self.device = device

@@ -72,7 +72,7 @@ def epoch_meta(brain, epoch, valid_stats=None):
     return {**meta, "score": score, "best_score": max([score, *scores])}
 
 
-def evaluate_last_and_best(brain, test_set, loader_options):
+def evaluate_last_and_best(brain, test_set):
     """Test the weights of the last epoch, then those of the best one.
 
     Arguments
@@ -82,9 +82,7 @@ def evaluate_last_and_best(brain, test_set, loader_options):
         its checkpoints have the meta of ``epoch_meta``. In the end it holds
         the weights of the best epoch.
     test_set : torch.utils.data.Dataset
-        The test part.
-    loader_options : dict
-        Options of its data loader.
+        The test part, loaded as the hyperparameter ``test_loader`` says.
 
     Returns
     -------
@@ -111,7 +109,7 @@ def evaluate_last_and_best(brain, test_set, loader_options):
         brain.evaluate(
             test_set,
             max_key="score" if selected else None,  # None: the latest
-            test_loader_kwargs=dict(loader_options),
+            test_loader_kwargs=dict(brain.hparams.test_loader),
         )
         brain.hparams.train_logger.log_stats(
             {"epoch": checkpoint.meta["epoch"], "selected": selected},

@@ -21,12 +21,10 @@ import petl_modules  # noqa: F401  before torch: how idle CPU threads wait
 
 # isort: split
 import speechbrain as sb
-from speechbrain.utils.distributed import run_on_main
 from urbansound8k_prepare import prepare_urbansound8k
 
 from petl_modules.data import make_datasets
-from petl_modules.data.prepare import read_manifest
-from petl_modules.runs import Experiment, make, plain_errors, traceback_in_log
+from petl_modules.runs import start
 from petl_modules.training import (
     ReproducibleSteps,
     epoch_meta,
@@ -113,63 +111,43 @@ class UrbanSound8kBrain(ReproducibleSteps, sb.Brain):
         )
 
 
-@traceback_in_log()
 def run_fold(experiment, fold, labels, pooled):
     """Train and test one fold, from where it was interrupted."""
-    hparams, overrides = experiment.load(fold, labels)
-    sb.create_experiment_directory(
-        experiment_directory=experiment.fold_folder(fold),
-        hyperparams_to_save=experiment.file,
-        overrides=overrides,
-    )
-    cached = hparams["feature_cache"] and not experiment.run_opts.debug
+    hparams = experiment.load(fold, labels=labels)
+    use_cache = hparams["feature_cache"] and not experiment.run_opts.debug
     datasets = make_datasets(
         fold.parts,
         hparams["data_folder"],
         hparams["features"],
         labels,
-        cache=hparams["cache"]() if cached else None,
+        hparams["cache"]() if use_cache else None,
     )
-    if hparams["pool_once"]:
+    if hparams["pool_once"]:  # a linear probe
         datasets, hparams = pool_once(
             datasets, hparams, experiment.run_opts, pooled
         )
     brain = UrbanSound8kBrain(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts=experiment.run_opts,
-        checkpointer=hparams["checkpointer"],
+        hparams["modules"],
+        hparams["opt_class"],
+        hparams,
+        experiment.run_opts,
+        hparams["checkpointer"],
     )
-    brain.train_sampler = hparams["train_batches"](len(datasets["train"]))
-    train_loader = make_train_loader(
-        datasets["train"], brain.train_sampler, hparams["train_loader"]
-    )
-    brain.checkpointer.add_recoverable("train_loader", train_loader)
     brain.fit(
         hparams["epoch_counter"],
-        train_loader,
+        make_train_loader(brain, datasets["train"], hparams),
         datasets.get("valid"),
         valid_loader_kwargs=hparams["test_loader"],
     )
-    result = evaluate_last_and_best(
-        brain, datasets["test"], hparams["test_loader"]
-    )
-    predictions = hparams["metrics"].predictions()
-    experiment.finish_fold(fold, result, predictions, hparams["tuned_model"])
+    result = evaluate_last_and_best(brain, datasets["test"])
+    rows = hparams["metrics"].predictions()
+    experiment.finish_fold(fold, result, rows, hparams["tuned_model"])
 
 
 def main(arguments):
     """Run all folds that are not finished, then sum up."""
-    with plain_errors("--debug" in arguments):
-        experiment = Experiment(arguments, __file__)
-        make_plan = make(experiment.text, ["plan"])["plan"]
-        manifest, labels = run_on_main(
-            prepare_urbansound8k, kwargs=dict(experiment.settings["prepare"])
-        )
-        records = read_manifest(manifest)
-        experiment.claim_data(records)
-        plan = make_plan(records)
+    with start(arguments, __file__) as experiment:
+        plan, labels = experiment.prepare(prepare_urbansound8k)
         pooled = {}  # the features of a linear probe, for all folds
         for fold in experiment.unfinished(plan):
             run_fold(experiment, fold, labels, pooled)

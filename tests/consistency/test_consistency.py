@@ -1,8 +1,4 @@
-"""Recipe files, train.py, CSV rows and READMEs say the same.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Recipe files, train.py, CSV rows and READMEs say the same."""
 
 import ast
 import re
@@ -11,13 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.run_opts import HELP_TEXTS
 
 from petl_modules.data import Folds, Lists, Sessions, SpecAugment
 from petl_modules.models import TunedModel
-from petl_modules.runs import compose, make
-from petl_modules.runs.recipe_file import one_line_values, resolve
+from petl_modules.runs import compose
+from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +84,7 @@ def merged(file):
 
 @cache
 def settings(file):
-    return resolve(merged(file))
+    return merged(file).settings
 
 
 def hparams(dataset, stem="ast"):
@@ -116,9 +111,7 @@ def test_file_loads(file, tiny_ast, tiny_wav2vec2, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     speech = "wav2vec2" in file.stem
     backbone = tiny_wav2vec2["group"] if speech else tiny_ast
-    made = load_hyperpyyaml(
-        merged(file), {"labels": ["cat", "dog"], "backbone": backbone}
-    )
+    made = merged(file).make_all(labels=["cat", "dog"], backbone=backbone)
     assert isinstance(made["modules"]["model"], TunedModel)
 
 
@@ -138,7 +131,7 @@ def test_learning_rate_is_that_of_the_protocol(file):
 
 @every_file
 def test_every_key_is_used(file):
-    text = merged(file)
+    text = merged(file).text
     sources = [recipe_of(file) / "train.py"]
     sources += [ROOT / "petl_modules" / "runs" / "experiment.py"]
     code = " ".join(path.read_text(encoding="utf-8") for path in sources)
@@ -338,7 +331,7 @@ def test_protocol(dataset):
     assert base["positions"] == "center_cut"
     conformer = settings(hparams(dataset, "conformer"))
     assert conformer["kernel_size"] == kernel
-    augment = make(merged(hparams(dataset)), ["augment"])["augment"]
+    augment = merged(hparams(dataset)).make(["augment"])["augment"]
     if masks:
         assert isinstance(augment, SpecAugment)
         assert (augment.freq, augment.time) == masks
@@ -356,7 +349,7 @@ def test_protocol(dataset):
 
 @every_dataset
 def test_split_is_that_of_the_protocol(dataset):
-    plan = make(merged(hparams(dataset)), ["plan"])["plan"]
+    plan = merged(hparams(dataset)).make(["plan"])["plan"]
     split = plan.keywords["split"]
     assert (type(split), vars(split)) == SPLITS[dataset]
 
@@ -385,7 +378,7 @@ def test_common_protocol(file, key, value):
 
 @every_base
 def test_optimizer_is_that_of_the_protocol(file):
-    made = make(merged(file), ["opt_class"])["opt_class"]
+    made = merged(file).make(["opt_class"])["opt_class"]
     expected = {"betas": (0.9, 0.98), "eps": 1e-6, "weight_decay": 0.1}
     assert made.func is torch.optim.AdamW
     assert made.keywords == {"lr": 1e-3, "fused": True, **expected}
@@ -393,7 +386,7 @@ def test_optimizer_is_that_of_the_protocol(file):
 
 @every_base
 def test_schedule_is_that_of_the_protocol(file):
-    made = make(merged(file), ["lr_schedule"])["lr_schedule"]
+    made = merged(file).make(["lr_schedule"])["lr_schedule"]
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1)
     schedule = made(optimizer, T_max=3)
     assert type(schedule).__name__ == "CosineAnnealingLR"

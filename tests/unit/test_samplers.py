@@ -1,5 +1,7 @@
 """The order of an epoch, for any number of processes."""
 
+from functools import partial
+
 import pytest
 
 from petl_modules.data import EpochBatches
@@ -88,6 +90,6 @@ def test_updates_of_an_epoch(accumulation, updates):
 
 
 def test_an_epoch_without_an_update_is_refused():
-    sampler = EpochBatches(13, 4, seed=10, accumulation=5)
+    batches = partial(EpochBatches, batch_size=4, seed=10, accumulation=5)
     with pytest.raises(HparamsError, match="5 is larger than the 4 batches"):
-        make_train_loader(range(13), sampler, {})
+        make_train_loader(None, range(13), {"train_batches": batches})
