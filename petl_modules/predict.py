@@ -17,6 +17,7 @@ from petl_modules.methods import merge
 from petl_modules.models import WEIGHTS, load_trained
 from petl_modules.runs import RecipeFile
 from petl_modules.runs.plan import find_results
+from petl_modules.training import selection_value
 from petl_modules.utils import read_json
 
 
@@ -27,7 +28,7 @@ def find_fold(run):
     ---------
     run : str or pathlib.Path
         The folder of a fold, or that of a run: then its fold with the best
-        validation accuracy is taken, or the first if nothing validated.
+        validation score is taken, or the first if nothing validated.
 
     Returns
     -------
@@ -50,9 +51,17 @@ def find_fold(run):
             "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
         )
 
+    file = results[0].with_name("hyperparams.yaml")
+    recipe = RecipeFile.parse(file.read_text(encoding="utf-8"), file)
+    # Older runs are classifiers without this key
+    best = {"name": "accuracy", "mode": "max"}
+    best = recipe.tree.get("best_metric", best)
+
     def importance(file):  # with fixed epochs nothing was validated
         fold = read_json(file)["fold"]
-        return fold["valid_accuracy"] or 0, -fold["fold"], -fold.get("draw", 1)
+        valid = {best["name"]: fold[f"valid_{best['name']}"] or 0}
+        number = -fold["fold"], -fold.get("draw", 1)
+        return selection_value(best, valid), *number
 
     return max(results, key=importance).parent
 

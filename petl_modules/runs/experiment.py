@@ -1,9 +1,19 @@
 """One run of a recipe: its folder, its folds and its summary."""
 
+import contextlib
+import os
+import shutil
+import sys
 from pathlib import Path
 
-from speechbrain.utils.distributed import ddp_barrier, if_main_process
+from speechbrain import create_experiment_directory
+from speechbrain.utils.distributed import (
+    ddp_barrier,
+    if_main_process,
+    run_on_main,
+)
 
+from petl_modules.data.prepare import read_manifest
 from petl_modules.models import WEIGHTS, save_trained, versions
 from petl_modules.runs.plan import find_results, folder_name
 from petl_modules.runs.report import means, table
@@ -19,6 +29,21 @@ from petl_modules.utils import (
 )
 
 
+@contextlib.contextmanager
+def own_pip_first():
+    """Put this interpreter's folder first in ``PATH``.
+
+    SpeechBrain writes the packages that the first ``pip`` there lists.
+    """
+    before = os.environ.get("PATH", "")
+    own = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([own, before])
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
 class Experiment:
     """One run of a recipe: its folder, its folds and its summary.
 
@@ -28,6 +53,8 @@ class Experiment:
         The recipe file, merged with its base and the command line.
     run_opts : speechbrain.utils.run_opts.RunOptions
         SpeechBrain's options.
+    script : str
+        The recipe's ``train.py``.
     temporary : tempfile.TemporaryDirectory or None
         The folder of a debug run that keeps nothing; removed with this object.
 
@@ -48,9 +75,10 @@ class Experiment:
         If the folder holds another run.
     """
 
-    def __init__(self, recipe, run_opts, temporary=None):
+    def __init__(self, recipe, run_opts, script, temporary=None):
         self.recipe = recipe
         self.run_opts = run_opts
+        self.script = script
         self.temporary = temporary
         self.settings = recipe.settings
         self.folder = Path(self.settings["output_folder"])
@@ -64,6 +92,30 @@ class Experiment:
     def make(self, key):
         """Make the object of one key of the recipe file."""
         return self.recipe.make([key])[key]
+
+    def prepare(self, prepare):
+        """Prepare the data and plan the folds.
+
+        Arguments
+        ---------
+        prepare : callable
+            The recipe's prepare function. It takes the values of the key
+            ``prepare``, and returns the manifest's file and the labels.
+
+        Returns
+        -------
+        plan : petl_modules.runs.plan.Plan
+            The folds, and the protocol they follow.
+        labels : list of str
+            Class names, or what else the task learns from the data.
+        """
+        make_plan = self.make("plan")  # its errors come first
+        manifest, labels = run_on_main(
+            prepare, kwargs=dict(self.settings["prepare"])
+        )
+        records = read_manifest(manifest)
+        self.claim_data(records)
+        return make_plan(records), labels
 
     def claim_data(self, records):
         """Refuse data or a number of processes other than before.
@@ -99,7 +151,8 @@ class Experiment:
     def load(self, fold, **overrides):
         """Make the objects of the recipe file, fresh for one fold.
 
-        The list of clips of a few-shot draw is saved.
+        Recipe file, script and environment are saved in the fold's folder,
+        and so is the list of clips of a few-shot draw.
 
         Arguments
         ---------
@@ -110,9 +163,8 @@ class Experiment:
 
         Returns
         -------
-        tuple of dict
-            The hyperparameters, and the overrides they were loaded with,
-            which contain the fold's name.
+        dict
+            The hyperparameters.
 
         Raises
         ------
@@ -127,7 +179,22 @@ class Experiment:
         self.log = self.fold_folder(fold) / "log.txt"
         if self.run_opts.debug:
             self.frozen = frozen_digests(made["modules"]["model"])
-        return made, overrides
+        self._save_setup(fold, overrides)
+        return made
+
+    def _save_setup(self, fold, overrides):
+        """Save recipe file, script and environment in the fold's folder."""
+        folder = self.fold_folder(fold)
+        with own_pip_first():
+            create_experiment_directory(
+                experiment_directory=folder,
+                hyperparams_to_save=self.file,
+                overrides=overrides,
+            )
+        if if_main_process():
+            # SpeechBrain saves the file that calls it, which is this one
+            (folder / Path(__file__).name).unlink(missing_ok=True)
+            shutil.copy(self.script, folder)
 
     def finish_fold(self, fold, result, rows, model):
         """Write the fold's outputs.
@@ -191,7 +258,8 @@ class Experiment:
         if report is not None:
             report(self.folder, self._predictions(summary["folds"]))
         write_json(self.folder / "summary.json", summary)
-        print(table(summary, plan.n_folds))
+        metric = self.settings["best_metric"]["name"]
+        print(table(summary, plan.n_folds, metric))
         if self.temporary is None:
             print(f"\nsummary and predictions: {self.folder}")
         else:
