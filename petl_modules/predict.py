@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from petl_modules.runs.classifier import Classifier, find_fold
-from petl_modules.utils import AudioError, CheckpointError, HparamsError
+from petl_modules.utils import AudioError, UserError
 
 __all__ = ["Classifier", "find_fold", "main"]
 
@@ -26,7 +26,7 @@ def main(arguments=None):
     failed = False
     try:
         classifier = Classifier(chosen.run, chosen.device, chosen.backbone)
-    except (CheckpointError, HparamsError, OSError) as error:
+    except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     print(f"model: {classifier.folder}")
     for path in chosen.files:

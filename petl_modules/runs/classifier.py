@@ -9,8 +9,9 @@ from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, upgrade_recipe
 from petl_modules.runs.checks import check_device
 from petl_modules.runs.plan import find_results
-from petl_modules.runs.recipe_file import dump_yaml, make, parse_yaml
-from petl_modules.utils import CheckpointError, read_json
+from petl_modules.runs.recipe_file import RecipeFile
+from petl_modules.training import selection_value
+from petl_modules.utils import read_json
 
 
 def find_fold(run):
@@ -20,7 +21,7 @@ def find_fold(run):
     ---------
     run : str or pathlib.Path
         The folder of a fold, or that of a run: then its fold with the best
-        validation accuracy is taken, or the first if nothing validated.
+        validation score is taken, or the first if nothing validated.
 
     Returns
     -------
@@ -43,9 +44,17 @@ def find_fold(run):
             "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
         )
 
+    file = results[0].with_name("hyperparams.yaml")
+    recipe = RecipeFile.parse(file.read_text(encoding="utf-8"), file)
+    # Runs of earlier versions are classifiers without this key
+    best = {"name": "accuracy", "mode": "max"}
+    best = recipe.tree.get("best_metric", best)
+
     def importance(file):  # with fixed epochs nothing was validated
         fold = read_json(file)["fold"]
-        return fold["valid_accuracy"] or 0, -fold["fold"], -fold.get("draw", 1)
+        valid = {best["name"]: fold[f"valid_{best['name']}"] or 0}
+        number = -fold["fold"], -fold.get("draw", 1)
+        return selection_value(best, valid), *number
 
     return max(results, key=importance).parent
 
@@ -67,10 +76,9 @@ class Classifier:
     ------
     FileNotFoundError
         If no trained model is there.
-    CheckpointError
-        If the backbone cannot be loaded or the weights do not fit it.
-    HparamsError
-        If there is no such device.
+    UserError
+        If the backbone cannot be loaded, the weights do not fit it, or there
+        is no such device.
     """
 
     def __init__(self, run, device="cpu", backbone=None):
@@ -78,16 +86,10 @@ class Classifier:
         self.folder = find_fold(run)
         file = self.folder / "hyperparams.yaml"
         text = upgrade_recipe(file.read_text(encoding="utf-8"))
+        recipe = RecipeFile.parse(text, file)
         if backbone is not None:
-            tree = parse_yaml(text, file)
-            tree["encoder"]["backbone"]["source"] = str(backbone)
-            text = dump_yaml(tree)
-        try:
-            made = make(text, ["features", "labels", "model"])
-        except ValueError as error:
-            raise CheckpointError(
-                f"the model of {self.folder} cannot be made: {error}"
-            ) from error
+            recipe.tree["encoder"]["backbone"]["source"] = str(backbone)
+        made = recipe.make(["features", "labels", "model"])
         self.features, self.labels = made["features"], made["labels"]
         self.model = made["model"].to(device).eval()
         self.device = device
