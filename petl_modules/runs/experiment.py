@@ -1,5 +1,9 @@
 """One run of a recipe: its folder, its folds and its summary."""
 
+import contextlib
+import os
+import shutil
+import sys
 from pathlib import Path
 
 from speechbrain import create_experiment_directory
@@ -25,6 +29,21 @@ from petl_modules.utils import (
 )
 
 
+@contextlib.contextmanager
+def own_pip_first():
+    """Put this interpreter's folder first in ``PATH``.
+
+    SpeechBrain writes the packages that the first ``pip`` there lists.
+    """
+    before = os.environ.get("PATH", "")
+    own = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([own, before])
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
 class Experiment:
     """One run of a recipe: its folder, its folds and its summary.
 
@@ -34,6 +53,8 @@ class Experiment:
         The recipe file, merged with its base and the command line.
     run_opts : speechbrain.utils.run_opts.RunOptions
         SpeechBrain's options.
+    script : str
+        The recipe's ``train.py``.
     temporary : tempfile.TemporaryDirectory or None
         The folder of a debug run that keeps nothing; removed with this object.
 
@@ -54,9 +75,10 @@ class Experiment:
         If the folder holds another run.
     """
 
-    def __init__(self, recipe, run_opts, temporary=None):
+    def __init__(self, recipe, run_opts, script, temporary=None):
         self.recipe = recipe
         self.run_opts = run_opts
+        self.script = script
         self.temporary = temporary
         self.settings = recipe.settings
         self.folder = Path(self.settings["output_folder"])
@@ -129,7 +151,7 @@ class Experiment:
     def load(self, fold, **overrides):
         """Make the objects of the recipe file, fresh for one fold.
 
-        The recipe file and the environment are saved in the fold's folder,
+        Recipe file, script and environment are saved in the fold's folder,
         and so is the list of clips of a few-shot draw.
 
         Arguments
@@ -157,12 +179,22 @@ class Experiment:
         self.log = self.fold_folder(fold) / "log.txt"
         if self.run_opts.debug:
             self.frozen = frozen_digests(made["modules"]["model"])
-        create_experiment_directory(
-            experiment_directory=self.fold_folder(fold),
-            hyperparams_to_save=self.file,
-            overrides=overrides,
-        )
+        self._save_setup(fold, overrides)
         return made
+
+    def _save_setup(self, fold, overrides):
+        """Save recipe file, script and environment in the fold's folder."""
+        folder = self.fold_folder(fold)
+        with own_pip_first():
+            create_experiment_directory(
+                experiment_directory=folder,
+                hyperparams_to_save=self.file,
+                overrides=overrides,
+            )
+        if if_main_process():
+            # SpeechBrain saves the file that calls it, which is this one
+            (folder / Path(__file__).name).unlink(missing_ok=True)
+            shutil.copy(self.script, folder)
 
     def finish_fold(self, fold, result, rows, model):
         """Write the fold's outputs.

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import os
 import sys
 import tempfile
 import time
@@ -43,7 +42,7 @@ def start(arguments, script):
     """
     with plain_errors("--debug" in arguments):
         experiment = open_run(arguments, script)
-        with errors_in_log(experiment), own_pip_first():
+        with errors_in_log(experiment):
             yield experiment
 
 
@@ -66,7 +65,7 @@ def open_run(arguments, script):
     temporary = None
     if run_opts.debug:
         run_opts, temporary = _move_aside(recipe, run_opts)
-    return Experiment(recipe, run_opts, temporary)
+    return Experiment(recipe, run_opts, script, temporary)
 
 
 def _move_aside(recipe, run_opts):
@@ -143,18 +142,3 @@ def errors_in_log(experiment):
     finally:
         # SpeechBrain's would log the error again and print no traceback
         sys.excepthook = hook
-
-
-@contextlib.contextmanager
-def own_pip_first():
-    """Put this interpreter's folder first in ``PATH``.
-
-    SpeechBrain writes the packages that the first ``pip`` there lists.
-    """
-    before = os.environ.get("PATH", "")
-    own = str(Path(sys.executable).parent)
-    os.environ["PATH"] = os.pathsep.join([own, before])
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before

@@ -3,9 +3,15 @@
 import io
 
 import ruamel.yaml
+from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml.error import YAMLError
 
 from petl_modules.utils import HparamsError
+
+# HyperPyYAML's first load teaches ruamel.yaml to read "(0.9, 0.98)" as a tuple,
+# for the rest of the process. A text that was parsed before would be dumped
+# with quotes after it.
+load_hyperpyyaml("{a: 1}")
 
 
 def parse_yaml(text, source):

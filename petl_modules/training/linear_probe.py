@@ -164,6 +164,7 @@ def pool_once(datasets, hparams, run_opts, known):
         The datasets, of pooled features or as they were.
     """
     from speechbrain import Brain
+
     model = hparams["tuned_model"]
     if model.methods or model.train_backbone != "none" or run_opts.debug:
         return datasets, hparams

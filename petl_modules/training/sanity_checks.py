@@ -24,7 +24,9 @@ def require_gradients(module, optimizer):
         nonlocal checked
         if checked:
             return
-        trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        trained = {
+            n: p for n, p in module.named_parameters() if p.requires_grad
+        }
         dead = [name for name, p in trained.items() if p.grad is None]
         if len(dead) == len(trained):  # the step is skipped
             return

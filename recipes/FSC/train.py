@@ -18,11 +18,7 @@ from pathlib import Path
 # The recipe runs from a checkout, with or without petl_modules installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import petl_modules  # noqa: F401  before torch: how idle CPU threads wait
-
-# isort: split
-import speechbrain as sb
 from fsc_prepare import prepare_fsc
-
 from petl_modules.data import make_datasets
 from petl_modules.runs import start
 from petl_modules.training import (
@@ -35,6 +31,8 @@ from petl_modules.training import (
     seed_step,
     write_confusion,
 )
+
+import speechbrain as sb
 
 
 class FSCBrain(ReproducibleSteps, sb.Brain):

@@ -18,11 +18,6 @@ from pathlib import Path
 # The recipe runs from a checkout, with or without petl_modules installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import petl_modules  # noqa: F401  before torch: how idle CPU threads wait
-
-# isort: split
-import speechbrain as sb
-from urbansound8k_prepare import prepare_urbansound8k
-
 from petl_modules.data import make_datasets
 from petl_modules.runs import start
 from petl_modules.training import (
@@ -35,6 +30,9 @@ from petl_modules.training import (
     seed_step,
     write_confusion,
 )
+from urbansound8k_prepare import prepare_urbansound8k
+
+import speechbrain as sb
 
 
 class UrbanSound8kBrain(ReproducibleSteps, sb.Brain):

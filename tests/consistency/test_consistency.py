@@ -14,10 +14,12 @@ from petl_modules.models import TunedModel
 from petl_modules.runs import compose
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import read_csv
+from tools import copy_methods
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "templates" / "audio_classification"
-RECIPES = [*sorted((ROOT / "recipes").iterdir()), TEMPLATE]
+RECIPES = [file.parent for file in sorted(ROOT.glob("recipes/*/train.py"))]
+RECIPES.append(TEMPLATE)
 FILES = [file for r in RECIPES for file in sorted(r.glob("hparams/*.yaml"))]
 BASES = [file for file in FILES if file.stem in ("ast", "wav2vec2")]
 SPEECH = ["FSC", "GSC", "IEMOCAP"]  # they have wav2vec 2.0, as the template
@@ -57,8 +59,6 @@ METRICS = {
     "FSC": ["action_accuracy", "object_accuracy", "location_accuracy"],
     "IEMOCAP": ["unweighted_accuracy"],
 }
-# Where a dataset's method file may differ from ESC50's
-DIFFERENT = {"conformer": {"kernel_size"}}
 
 
 def named(paths):
@@ -169,24 +169,29 @@ def test_every_recipe_has_the_same_files(recipe):
     assert stems(recipe) == stems(ROOT / "recipes" / "ESC50") | more
 
 
-@every_file
-def test_methods_differ_only_where_they_mean_to(file):
-    """A method's file says the same in every recipe."""
-    original = hparams("ESC50", file.stem)
-    if file in BASES:
-        pytest.skip("bases have their own test")
-    if file.stem == "conformer_wav2vec2":
-        original = hparams("GSC", file.stem)
-    texts = [
-        re.sub(r"#   python .*/train.py", "#", path.read_text(encoding="utf-8"))
-        for path in (file, original)
-    ]
-    mine, theirs = map(one_line_values, texts)
-    keys = {key for key in mine if mine[key] != theirs.get(key)}
-    assert mine.keys() == theirs.keys()
-    assert keys <= DIFFERENT.get(file.stem, set())
-    if not keys:
-        assert texts[0] == texts[1]
+def test_every_recipe_is_copied_to():
+    names = [recipe.name for recipe in RECIPES if recipe != TEMPLATE]
+    assert names == list(copy_methods.DATASETS)
+
+
+@pytest.mark.parametrize("recipe", copy_methods.DATASETS)
+def test_copies_are_those_of_the_template(recipe):
+    texts = copy_methods.copies(recipe)
+    files = {file for file in FILES if recipe_of(file).name == recipe}
+    assert files - texts.keys() == files & {*BASES}
+    for file, text in texts.items():
+        assert file.read_text(encoding="utf-8") == text, (
+            "run tools/copy_methods.py"
+        )
+
+
+def test_a_changed_copy_is_seen(capsys, monkeypatch):
+    copy_methods.main(["--check"])
+    file = hparams("FSC", "conformer")
+    monkeypatch.setattr(copy_methods, "REPLACED", {})
+    with pytest.raises(SystemExit, match="edit the template alone"):
+        copy_methods.main(["--check"])
+    assert f"differs: {file.relative_to(ROOT)}" in capsys.readouterr().out
 
 
 # Top-level keys in which the bases of two datasets may differ
@@ -253,41 +258,6 @@ def test_backbones_of_a_dataset_differ_only_where_they_mean_to(recipe):
     )
     keys = {k for k in {**one, **other} if one.get(k) != other.get(k)}
     assert keys <= BACKBONE_KEYS
-
-
-class Anonymous(ast.NodeTransformer):
-    """Puts the template's names in the place of a recipe's."""
-
-    def __init__(self, dataset, brain):
-        self.names = {
-            f"{dataset}_prepare": "audio_prepare",
-            f"prepare_{dataset}": "prepare_audio",
-            brain: "AudioBrain",
-        }
-
-    def visit(self, node):
-        for field in ("id", "name", "module"):
-            value = getattr(node, field, None)
-            if value in self.names:
-                setattr(node, field, self.names[value])
-        return self.generic_visit(node)
-
-
-@every_recipe
-def test_scripts_equal_the_template_but_for_names(recipe):
-    name = recipe.name
-    tree, template = (
-        ast.parse((folder / "train.py").read_text(encoding="utf-8"))
-        for folder in (recipe, TEMPLATE)
-    )
-    if recipe != TEMPLATE:
-        Anonymous(name.lower(), f"{name}Brain").visit(tree)
-    # But for the docstring, which names the dataset, and the order of imports
-    mine, theirs = (
-        sorted(ast.dump(node) for node in module.body[1:])
-        for module in (tree, template)
-    )
-    assert mine == theirs
 
 
 class Names(ast.NodeVisitor):

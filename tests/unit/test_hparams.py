@@ -236,6 +236,16 @@ def test_errors_of_other_causes_stay_as_they_are(files):
         assert type(error.value) is kind
 
 
+def test_tuple_stays_one(files):
+    """Whatever was parsed, made and dumped before."""
+    recipe = files("base: base.yaml\nsizes: (0.9, 0.98)")
+    assert "sizes: (0.9, 0.98)" in recipe.text and recipe.settings
+    assert recipe.make(["sizes"]) == recipe.make(["sizes"])
+    recipe.update({"lr": 2})
+    assert recipe.make(["sizes"])["sizes"] == (0.9, 0.98)
+    assert recipe.make_all()["sizes"] == (0.9, 0.98)
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
