@@ -27,10 +27,9 @@ import torch
 from torch import nn
 from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
-from petl_modules.models import versions
 from petl_modules.runs import RecipeFile
 from petl_modules.runs.layering import nearest
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, versions
 
 HPARAMS = {
     "ast": ROOT / "recipes" / "ESC50" / "hparams",
@@ -96,14 +95,14 @@ def make_model(kind, method, backbone, frames, **changes):
     recipe.update({"backbone": str(backbone), "labels": labels, **changes})
     if kind == "ast":
         recipe.update({"frames": frames})
-    return recipe.make(["tuned_model"])["tuned_model"]
+    return recipe.make(["model"])["model"]
 
 
 def draw_blocks(model):
     """Draws all inserted weights, as if they had been trained."""
     torch.manual_seed(1)
-    for path in model.inserted.values():
-        for parameter in model.get_submodule(path).parameters():
+    for path in model.encoder.inserted.values():
+        for parameter in model.encoder.get_submodule(path).parameters():
             nn.init.normal_(parameter, std=0.02)
 
 

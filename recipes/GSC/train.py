@@ -139,7 +139,7 @@ def run_fold(experiment, fold, labels, pooled):
     )
     result = evaluate_last_and_best(brain, datasets["test"])
     rows = hparams["metrics"].predictions()
-    experiment.finish_fold(fold, result, rows, hparams["tuned_model"])
+    experiment.finish_fold(fold, result, rows, hparams["model"])
 
 
 def main(arguments):

@@ -165,7 +165,9 @@ def test_debug_run_finds_what_should_not_change(
 
     def meddle(brain, *args):
         usual(brain, *args)
-        layer = brain.hparams.tuned_model.backbone.sites.module("layers.0.key")
+        layer = brain.hparams.model.encoder.backbone.sites.module(
+            "layers.0.key"
+        )
         layer.weight.data.add_(1e-6)
 
     monkeypatch.setattr(esc50.ESC50Brain, "on_fit_batch_end", meddle)
