@@ -118,7 +118,7 @@ def run_fold(experiment, fold, labels, pooled):
         hparams["data_folder"],
         hparams["features"],
         labels,
-        hparams["cache"]() if use_cache else None,
+        cache=hparams["cache"]() if use_cache else None,
     )
     if hparams["pool_once"]:  # a linear probe
         datasets, hparams = pool_once(
