@@ -1,0 +1,3 @@
+"""Parameter-efficient transfer learning of audio transformers."""
+
+__version__ = "0.2.0"

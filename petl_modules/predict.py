@@ -10,6 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from petl_modules.libraries import require_libraries
+
+require_libraries("torch", "torchaudio")
+
 import torch
 
 from petl_modules.audio import read_audio

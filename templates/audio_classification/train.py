@@ -20,6 +20,10 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms
 
+from petl_modules.libraries import require_libraries
+
+require_libraries("torch", "torchaudio")
+
 import speechbrain as sb
 import torch
 from audio_prepare import prepare_audio
