@@ -24,7 +24,9 @@ RANGES = ("requirements.txt", "requirements-test.txt")
 STAMP = ".installed"  # in the environment; holds what was installed
 # What only torch's builds for CUDA need
 CUDA = re.compile(r"(nvidia-|cuda-|triton\b)")
-COMPILE = ["pip", "compile", "--universal", "--python-version", "3.10"]
+COMPILE = (
+    "pip compile --universal --python-version 3.10 --upgrade --no-annotate"
+).split()
 NO_INDEX = """\
 CPU=1 needs TORCH_INDEX=URL: an index with CPU builds of torch and torchaudio,
 as torchaudio's build in the package registry links CUDA. For example
@@ -183,8 +185,10 @@ def lock():
     try:
         run([sys.executable, "-m", "venv", scratch])
         run([scratch / "bin" / "pip", "install", "--quiet", "uv"])
-        words = [*COMPILE, "--upgrade", "--no-annotate", *RANGES, "-o", LOCK]
-        run([scratch / "bin" / "uv", "--no-python-downloads", *words])
+        words = [*COMPILE, *RANGES, "-o", LOCK]
+        header = f"make lock (uv {' '.join(words)})"
+        words = [*words, "--custom-compile-command", header]
+        run([scratch / "bin" / "uv", *words, "--no-python-downloads"])
     finally:
         shutil.rmtree(scratch)
 
