@@ -1,8 +1,19 @@
 .POSIX:
 
 PYTHON ?= python3
-VENV = .venv
+# lock, newest or oldest
+VERSIONS ?= lock
+# 1: a CPU-only torch, from the index TORCH_INDEX
+CPU ?=
+TORCH_INDEX ?=
+VENV_lock = .venv
+VENV_lock1 = .venv-cpu
+VENV_newest = .venv-newest
+VENV_oldest = .venv-oldest
+VENV = $(VENV_$(VERSIONS)$(CPU))
 STAMP = $(VENV)/.installed
+# The newest versions are those of the day: installed each time
+ALWAYS_newest = always
 ARGS =
 
 help:
@@ -10,10 +21,14 @@ help:
 	@echo "make test    run all tests and doctests; ARGS=\"-k demo\" for some"
 	@echo "make bench-demo   train all methods on five generated data sets (90 minutes)"
 	@echo "make style   check lint and format with ruff"
-	@echo "make clean   remove $(VENV) and caches; data and results stay"
+	@echo "make lock    re-make requirements-lock.txt and run all tests with it"
+	@echo "make clean   remove environments and caches; data and results stay"
 	@echo
-	@echo "All but clean make $(VENV) and install into it when needed."
-	@echo "Another interpreter: make test PYTHON=python3.12"
+	@echo "All but clean make .venv from requirements-lock.txt when needed."
+	@echo "The versions that requirements.txt allows, each in an environment of"
+	@echo "its own: make test VERSIONS=newest, make test VERSIONS=oldest"
+	@echo "Without CUDA: make test CPU=1 TORCH_INDEX=URL"
+	@echo "Another interpreter: make clean test PYTHON=python3.12"
 
 demo: $(STAMP)
 	$(VENV)/bin/python -m petl_modules.demo $(ARGS)
@@ -28,15 +43,24 @@ style: $(STAMP)
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) tools/set_up.py --lock
+	$(MAKE) test VERSIONS=lock CPU= VENV=.venv-lock
+	rm -rf .venv-lock
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf .venv .venv-cpu .venv-newest .venv-oldest .venv-lock
+	rm -rf .pytest_cache .ruff_cache .hypothesis *.egg-info build
 	find petl_modules recipes tests tools benchmarks -name __pycache__ -type d -prune \
 		-exec rm -rf {} +
 
-# Written last, so that an interrupted installation is done again.
-$(STAMP): requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --editable ".[test]"
-	touch $(STAMP)
+# Written last, so that an interrupted installation is done again
+$(STAMP): requirements.txt requirements-test.txt requirements-lock.txt \
+		pyproject.toml tools/set_up.py $(ALWAYS_$(VERSIONS))
+	$(PYTHON) tools/set_up.py $(VENV) --versions "$(VERSIONS)" \
+		--cpu "$(CPU)" --torch-index "$(TORCH_INDEX)"
 
-.PHONY: help demo bench-demo test style clean
+always:
+
+.PHONY: help demo bench-demo test style lock clean always

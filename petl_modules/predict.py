@@ -6,6 +6,10 @@
 import argparse
 import sys
 
+from petl_modules.libraries import require_libraries
+
+require_libraries("torch", "torchaudio")
+
 from petl_modules.runs.classifier import Classifier, find_fold
 from petl_modules.utils import AudioError, UserError
 

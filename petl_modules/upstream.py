@@ -162,6 +162,8 @@ def _find_row(recipe, name):
 def _adapt(text, here, there, method):
     """A recipe's script, README or comment, right for its new folder."""
     text = re.sub(r"(#.*\n)*sys\.path\.insert\(.*\n", "", text)
+    check = r"from petl_modules\.libraries .*\n+require_libraries\(.*\n+"
+    text = re.sub(check, "", text)
     if len(re.findall(r"\bPath\b", text)) == 1:  # its import is left
         text = text.replace("from pathlib import Path\n", "")
     generated = r",\s+or, in the repository's folder, .*:\s+python -m .* DIR"
