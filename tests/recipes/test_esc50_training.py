@@ -339,7 +339,9 @@ def test_what_gets_no_gradient_is_named(updated, monkeypatch):
         return model.head(model.embed(inputs).detach())
 
     monkeypatch.setattr("petl_modules.models.TunedModel.forward", detached)
-    with pytest.raises(RuntimeError, match="no gradient reaches .*block.down_proj"):
+    with pytest.raises(
+        RuntimeError, match="no gradient reaches .*block.down_proj"
+    ):
         updated("bottleneck")
 
 
