@@ -1,8 +1,4 @@
-"""What every room may use: errors, files, processes.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""What every room may use: errors, files, processes."""
 
 from petl_modules.utils.distributed import (
     counted_seed,
@@ -12,9 +8,13 @@ from petl_modules.utils.distributed import (
 )
 from petl_modules.utils.errors import (
     AudioError,
+    BackboneError,
     CheckpointError,
+    DataError,
     DownloadError,
     HparamsError,
+    TrainingError,
+    UserError,
     listed,
     refusal,
 )
@@ -33,9 +33,13 @@ from petl_modules.utils.lock import alone_in, lock_folder
 
 __all__ = [
     "AudioError",
+    "BackboneError",
     "CheckpointError",
+    "DataError",
     "DownloadError",
     "HparamsError",
+    "TrainingError",
+    "UserError",
     "alone_in",
     "build_folder",
     "counted_seed",

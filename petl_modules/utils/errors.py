@@ -1,48 +1,64 @@
-"""What a user or a disk can do wrong, as exceptions with plain messages.
+"""Exceptions for what a user or a disk can do wrong.
 
-Authors
- * The PETL audio recipes team 2026
+A command shows these, and ``OSError``, as one line. Any other exception is a
+bug and keeps its traceback.
 """
 
 
-class HparamsError(ValueError):
-    """A recipe file or a command line that cannot be meant so."""
+class UserError(ValueError):
+    """What a user or a disk can do wrong. The text says how to mend it."""
 
 
-class AudioError(ValueError):
+class HparamsError(UserError):
+    """A recipe file or command line with a wrong key or value."""
+
+
+class DataError(UserError):
+    """A data folder, list or manifest that cannot be used."""
+
+
+class AudioError(UserError):
     """An audio file that cannot be used. The text names it and says why."""
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that does not fit, or cannot be read."""
-
-
-class DownloadError(RuntimeError):
+class DownloadError(UserError):
     """A download or an archive that failed. The text says what to do."""
 
 
+class BackboneError(UserError):
+    """An encoder that cannot be loaded, or lacks what is asked of it."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that does not fit, or cannot be read."""
+
+
+class TrainingError(UserError):
+    """A training that cannot go on, such as one with an infinite loss."""
+
+
 def refusal(path, error, remedy):
-    """Makes a plain error of one from the operating system.
+    """Turn an error of the operating system into a plain one.
 
     Arguments
     ---------
     path : pathlib.Path
-        The file it is about.
+        The file that the error is about.
     error : OSError
-        What the system said.
+        The system's error.
     remedy : str
         What to do.
 
     Returns
     -------
-    error : PermissionError or ValueError
+    error : PermissionError or DataError
     """
-    kind = PermissionError if isinstance(error, PermissionError) else ValueError
+    kind = PermissionError if isinstance(error, PermissionError) else DataError
     return kind(f"{path}: {error.strerror or error}; {remedy}")
 
 
 def listed(lines, limit=1000):
-    """Lay out problems one a line, cutting a long list.
+    """Return problems as indented lines, a long list cut short.
 
     Arguments
     ---------
