@@ -153,19 +153,22 @@ class Experiment:
         self.text = dump_yaml(tree)
         self.settings = dict(resolve(self.text))
 
-    def claim_data(self, records):
+    def claim_data(self, records, skipped=()):
         """Refuses data or a number of processes other than before.
 
         Arguments
         ---------
         records : dict
             The manifest.
+        skipped : list of str
+            Clips that were left out of it, see ``skip_bad_audio``.
 
         Raises
         ------
         HparamsError
             If the folder holds a run on others.
         """
+        self.skipped = list(skipped)
         if if_main_process():
             claim_data(self.folder, records, n_processes())
         ddp_barrier()
@@ -248,6 +251,8 @@ class Experiment:
             number = {"fold": fold.number}
             if self.settings["few_shot"]:
                 number["draw"] = fold.draw
+            if self.settings.get("skip_bad_audio"):
+                result["skipped_clips"] = self.skipped
             result = {"fold": {**number, **result}, **counts}
             write_json(folder / "result.json", result)
         ddp_barrier()

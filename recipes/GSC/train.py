@@ -29,7 +29,7 @@ from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import make_datasets
 from petl_modules.data.cache import FeatureCache
-from petl_modules.data.prepare import read_manifest
+from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.methods import merge
 from petl_modules.models import weights_sha256
 from petl_modules.runs import Experiment, make, plain_errors, traceback_in_log
@@ -72,7 +72,6 @@ class GSCBrain(sb.Brain):
             count, weight = self.train_sampler.share(self.step)
             # The watch stops at others, or they are left out
             counted = losses.nan_to_num(0.0, 0.0, 0.0)
-        self.tally.skipped.update(batch.skipped)
         self.clips = batch.id[:count]
         self.tally.add(self.clips, predictions, targets, counted)
         return losses[:count].sum() * weight
@@ -140,9 +139,6 @@ class GSCBrain(sb.Brain):
     @torch.inference_mode()
     def evaluate_batch(self, batch, stage):
         """Returns the loss of a batch, which stays on the device."""
-        if not batch.id:  # none of its clips can be read
-            self.tally.skipped.update(batch.skipped)
-            return torch.zeros(())
         with self.evaluation_ctx:
             outputs = self.compute_forward(batch, stage)
             return self.compute_objectives(outputs, batch, stage)
@@ -233,8 +229,6 @@ class GSCBrain(sb.Brain):
             "weights_sha256": weights_sha256(self.hparams.tuned_model),
             "seconds": last.meta["seconds"],
         }
-        if self.hparams.skip_bad_audio:
-            result["skipped_clips"] = sorted(self.tally.skipped)
         return result
 
     def on_evaluate_start(self, max_key=None, min_key=None):
@@ -263,7 +257,6 @@ def run_fold(experiment, fold, labels, pooled):
         hparams["data_folder"],
         hparams["features"],
         labels,
-        hparams["skip_bad_audio"],
         cache,
     )
     brain = GSCBrain(
@@ -307,7 +300,7 @@ def main(arguments):
             prepare_gsc, kwargs=dict(experiment.settings["prepare"])
         )
         records = read_manifest(manifest)
-        experiment.claim_data(records)
+        experiment.claim_data(records, read_skipped(manifest))
         plan = make_plan(records)
         pooled = {}  # of a linear probe, for all folds
         for fold in experiment.unfinished(plan):

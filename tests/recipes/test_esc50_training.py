@@ -18,8 +18,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from speechbrain import Stage
+from speechbrain.dataio.batch import PaddedBatch
 
-from petl_modules.data import collate
 from petl_modules.models import read_trained
 from petl_modules.runs.plan import Fold
 from petl_modules.training import Stopwatch
@@ -67,7 +67,7 @@ def updated(esc50, words, tmp_path, monkeypatch):
             }
             for target in (0, 1)
         ]
-        batch = collate(clips)
+        batch = PaddedBatch(clips)
         brain.on_fit_start()
         brain.modules.train()
         brain.on_stage_start(Stage.TRAIN, 1)

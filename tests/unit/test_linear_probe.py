@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from test_methods import LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import Wav2Vec2
-from petl_modules.data import ClipDataset, SpecAugment, collate
+from petl_modules.data import ClipDataset, SpecAugment
 from petl_modules.models import TunedModel
 from petl_modules.training import Probe, pool_once
 from petl_modules.training.linear_probe import PooledClips, obstacle
@@ -108,7 +109,7 @@ class Fold:
             "tuned_model": self.model,
             "augment": nn.Identity(),
             "train_loader": {},
-            "test_loader": {"batch_size": 3, "collate_fn": collate},
+            "test_loader": {"batch_size": 3, "collate_fn": PaddedBatch},
         }
         pooled = pool_once(brain, datasets, hparams, known)
         return [c["features"] for part in pooled.values() for c in part]
