@@ -29,8 +29,8 @@ from torch import nn
 from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
 from petl_modules.models import versions
-from petl_modules.runs import make
-from petl_modules.runs.recipe_file import dump_yaml, merge, nearest
+from petl_modules.runs import RecipeFile
+from petl_modules.runs.layering import nearest
 from petl_modules.utils import HparamsError
 
 HPARAMS = {
@@ -86,17 +86,18 @@ def make_model(kind, method, backbone, frames, **changes):
     base = None if kind == "ast" else "wav2vec2.yaml"
     if method.endswith("wav2vec2"):
         base = None  # stands on it already
-    tree = merge(HPARAMS[kind] / f"{method}.yaml", base)
+    recipe = RecipeFile.read(HPARAMS[kind] / f"{method}.yaml", base)
     for key in changes:
-        if key not in tree:
+        if key not in recipe.tree:
             raise HparamsError(
-                f"{method}.yaml has no key '{key}'{nearest(key, [*tree])}"
+                f"{method}.yaml has no key '{key}'"
+                f"{nearest(key, [*recipe.tree])}"
             )
     labels = [str(label) for label in range(50)]
-    tree.update(backbone=str(backbone), labels=labels, **changes)
+    recipe.update({"backbone": str(backbone), "labels": labels, **changes})
     if kind == "ast":
-        tree["frames"] = frames
-    return make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
+        recipe.update({"frames": frames})
+    return recipe.make(["tuned_model"])["tuned_model"]
 
 
 def draw_blocks(model):

@@ -207,7 +207,7 @@ def main(words):
         for dataset, point in datasets.items():
             if backbone == "ast" and positions != "zeros":
                 panels.setdefault(dataset, []).append((method, *point))
-    draw_tradeoff(target.with_suffix(".png"), panels)
+    draw_tradeoff(target.with_suffix(".png"), panels, "accuracy")
     print(text)
 
 

@@ -32,7 +32,7 @@ import torch
 from torch import nn
 
 from petl_modules.backbones import AST, Wav2Vec2
-from petl_modules.runs.recipe_file import parse_yaml
+from petl_modules.runs.yaml_text import parse_yaml
 from petl_modules.utils import HparamsError
 
 COLUMNS = {

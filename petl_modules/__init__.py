@@ -1,0 +1,12 @@
+"""Parameter-efficient transfer learning of audio transformers.
+
+Import it before torch: it decides how idle CPU threads wait.
+"""
+
+import os
+
+# OpenMP's threads read this once, when torch loads them. Threads that wait for
+# work would spin, on cores that the data loader's workers need.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms

@@ -194,7 +194,7 @@ def main(arguments=None):
         (m, s["trainable_parameters"], s["accuracy_mean"], s["accuracy_std"])
         for m, s in summaries.items()
     ]
-    draw_tradeoff(picture, {"Miniature of ESC-50": points})
+    draw_tradeoff(picture, {"Miniature of ESC-50": points}, "accuracy")
     print(f"\n{table}\n\n{NOTE}\n\nWritten to {report}\nDrawn in {picture}")
     classify(folder)
     print(f"\n{next_commands(folder)}")

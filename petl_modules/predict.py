@@ -15,9 +15,9 @@ import torch
 from petl_modules.data import read_audio
 from petl_modules.methods import merge
 from petl_modules.models import WEIGHTS, load_trained
-from petl_modules.runs import make
+from petl_modules.runs import RecipeFile
 from petl_modules.runs.plan import find_results
-from petl_modules.runs.recipe_file import dump_yaml, parse_yaml
+from petl_modules.training import selection_value
 from petl_modules.utils import read_json
 
 
@@ -28,7 +28,7 @@ def find_fold(run):
     ---------
     run : str or pathlib.Path
         The folder of a fold, or that of a run: then its fold with the best
-        validation accuracy is taken, or the first if nothing validated.
+        validation score is taken, or the first if nothing validated.
 
     Returns
     -------
@@ -51,9 +51,17 @@ def find_fold(run):
             "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
         )
 
+    file = results[0].with_name("hyperparams.yaml")
+    recipe = RecipeFile.parse(file.read_text(encoding="utf-8"), file)
+    # Older runs are classifiers without this key
+    best = {"name": "accuracy", "mode": "max"}
+    best = recipe.tree.get("best_metric", best)
+
     def importance(file):  # with fixed epochs nothing was validated
         fold = read_json(file)["fold"]
-        return fold["valid_accuracy"] or 0, -fold["fold"], -fold.get("draw", 1)
+        valid = {best["name"]: fold[f"valid_{best['name']}"] or 0}
+        number = -fold["fold"], -fold.get("draw", 1)
+        return selection_value(best, valid), *number
 
     return max(results, key=importance).parent
 
@@ -82,10 +90,10 @@ class Classifier:
     def __init__(self, run, device="cpu", backbone=None):
         self.folder = find_fold(run)
         file = self.folder / "hyperparams.yaml"
-        tree = parse_yaml(file.read_text(encoding="utf-8"), file)
+        recipe = RecipeFile.parse(file.read_text(encoding="utf-8"), file)
         if backbone is not None:
-            tree["tuned_model"]["backbone"]["source"] = str(backbone)
-        made = make(dump_yaml(tree), ["features", "tuned_model"])
+            recipe.tree["tuned_model"]["backbone"]["source"] = str(backbone)
+        made = recipe.make(["features", "tuned_model"])
         self.features = made["features"]
         self.model = made["tuned_model"].to(device).eval()
         self.device = device

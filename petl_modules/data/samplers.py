@@ -57,8 +57,13 @@ class EpochBatches(torch.utils.data.Sampler):
             batch = order[start : start + self.together]
             yield batch[self.rank :: self.processes] or batch[:1]
 
-    def share(self, step):
-        """Return how this process's losses count in a step.
+    @property
+    def updates(self):
+        """Number of updates of the weights in an epoch."""
+        return len(self) // self.accumulation
+
+    def loss_weight(self, step):
+        """Return how this process's losses of a step count.
 
         Arguments
         ---------
@@ -70,7 +75,7 @@ class EpochBatches(torch.utils.data.Sampler):
         count : int
             How many clips of the batch count.
         weight : float
-            What the sum of their losses is multiplied by. SpeechBrain divides
+            Factor of the sum of their losses. SpeechBrain divides
             it by ``accumulation``, and DDP takes the mean over the processes:
             the gradient is that of the mean over all clips of the update.
         """

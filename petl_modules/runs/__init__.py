@@ -1,23 +1,17 @@
-"""One run of a recipe: command line, folder, folds, summary.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""One run of a recipe: command line, folder, folds, summary."""
 
 from petl_modules.runs.command_line import compose
-from petl_modules.runs.experiment import (
-    Experiment,
-    plain_errors,
-    traceback_in_log,
-)
+from petl_modules.runs.experiment import Experiment
 from petl_modules.runs.plan import plan_folds
-from petl_modules.runs.recipe_file import make
+from petl_modules.runs.recipe_file import RecipeFile
+from petl_modules.runs.start import open_run, plain_errors, start
 
 __all__ = [
     "Experiment",
+    "RecipeFile",
     "compose",
-    "make",
+    "open_run",
     "plain_errors",
     "plan_folds",
-    "traceback_in_log",
+    "start",
 ]

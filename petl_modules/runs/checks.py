@@ -1,76 +1,87 @@
-"""Checks of a recipe's values and of the device.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Checks of a recipe's values and of the device."""
 
 import torch
 
 from petl_modules.utils import HparamsError
 
-# The least value that a run can have
-LEAST = {
-    "number_of_epochs": 1,
-    "batch_size": 1,
-    "test_batch_size": 1,
-    "grad_accumulation_factor": 1,
-    "nonfinite_patience": 0,
-    "num_workers": 0,
-    "few_shot": 0,
-    "few_shot_draws": 1,
-    "lr": 0,
-    "weight_decay": 0,
+# By key: the least value, and the largest if there is one
+NUMBERS = {
+    "number_of_epochs": (1, None),
+    "batch_size": (1, None),
+    "test_batch_size": (1, None),
+    "grad_accumulation_factor": (1, None),
+    "nonfinite_patience": (0, None),
+    "num_workers": (0, None),
+    "few_shot": (0, None),
+    "few_shot_draws": (1, None),
+    "lr": (0, None),
+    "weight_decay": (0, None),
+    "seed": (0, 2**32 - 1),
+}
+CHOICES = {
+    "precision": ("fp32", "bf16", "fp16"),
+    "feature_cache_dtype": ("float32", "float16"),
 }
 
 
 def check_values(settings):
-    """Refuses values that no run can have.
+    """Refuse values that no run can have.
 
     Arguments
     ---------
     settings : dict
-        The recipe file's keys with references put in.
+        The recipe file's values, references resolved.
 
     Raises
     ------
     HparamsError
         Names the key and what it takes.
     """
-    for key, value in LEAST.items():
-        if not isinstance(settings[key], (int, float)):
-            raise HparamsError(f"{key} is '{settings[key]}': give a number")
-        if settings[key] < value:
+    for key, (least, most) in NUMBERS.items():
+        _check_number(key, settings[key], least, most)
+    for key, choices in CHOICES.items():
+        if settings[key] not in choices:
             raise HparamsError(
-                f"{key} is {settings[key]}: at least {value} is needed"
+                f"{key} '{settings[key]}' is none of: {', '.join(choices)}"
             )
     if not settings["lr"]:
         raise HparamsError("lr is 0: nothing would be trained")
-    precision, seed = settings["precision"], settings["seed"]
-    if precision not in ("fp32", "bf16", "fp16"):
+    if not settings["max_grad_norm"] > 0:
         raise HparamsError(
-            f"precision '{precision}' is none of: fp32, bf16, fp16"
+            f"max_grad_norm {settings['max_grad_norm']} must be above 0: "
+            "SpeechBrain clips to this norm, a negative value flips all "
+            "gradients and 0 zeroes them. '.inf' clips nothing"
         )
-    if precision == "fp16" and settings["backbone_dtype"] != "float32":
+    if (settings["precision"], settings["backbone_dtype"]) == (
+        "fp16",
+        "bfloat16",
+    ):
         raise HparamsError(
             "precision fp16 and backbone_dtype bfloat16 do not go together: "
             "take precision bf16 or fp32"
         )
-    dtype = settings["feature_cache_dtype"]
-    if dtype not in ("float32", "float16"):
-        raise HparamsError(
-            f"feature_cache_dtype '{dtype}' is none of: float32, float16"
-        )
-    if dtype == "float16" and not settings["feature_cache"]:
+    if (
+        settings["feature_cache_dtype"] == "float16"
+        and not (settings["feature_cache"])
+    ):
         raise HparamsError(
             "feature_cache_dtype float16 is for a cache, and there is none: "
             "name its folder with --feature_cache DIR"
         )
-    if not 0 <= seed < 2**32:
-        raise HparamsError(f"seed {seed} is not in 0 .. 2**32 - 1")
+
+
+def _check_number(key, value, least, most):
+    """Refuse a value that is no number or out of its range."""
+    if not isinstance(value, (int, float)):
+        raise HparamsError(f"{key} is '{value}': give a number")
+    if not value >= least:
+        raise HparamsError(f"{key} is {value}: at least {least} is needed")
+    if most is not None and value > most:
+        raise HparamsError(f"{key} is {value}: at most {most} is possible")
 
 
 def check_device(device):
-    """Refuses a device that is not there.
+    """Refuse a device that is not there.
 
     Arguments
     ---------

@@ -1,25 +1,15 @@
-"""The command line of a recipe: any key of its files, and run options.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The command line of a recipe: any key of its files, and run options."""
 
 from pathlib import Path
 
 from speechbrain.utils.run_opts import HELP_TEXTS, RunOptions
 
-from petl_modules.runs.recipe_file import (
-    dump_yaml,
-    find_file,
-    merge,
-    nearest,
-    parse_yaml,
-    resolve,
-)
+from petl_modules.runs.layering import find_file, nearest
+from petl_modules.runs.recipe_file import RecipeFile
+from petl_modules.runs.yaml_text import parse_yaml
 from petl_modules.utils import HparamsError
 
 RUN_OPTIONS = [*HELP_TEXTS, "jit_module_keys", "compile_module_keys"]
-
 
 REFUSED = {
     "fold": "train.py sets it for each of --folds",
@@ -30,12 +20,10 @@ REFUSED = {
     "remove_vector_weight_decay": "weight decay is on everything trained",
 }
 
-
 USAGE = (
     "usage: train.py HPARAMS.yaml [--base BASE.yaml] [--print_hparams] "
     "[--any_key value ...] [SpeechBrain's run options]"
 )
-
 
 HELP = f"""{USAGE}
 
@@ -47,10 +35,10 @@ run options      --device, --precision, --compile, --debug, ..."""
 
 
 def split_arguments(arguments):
-    """Splits a command line at its options.
+    """Split a command line at its options.
 
-    ``--key value``, ``--key=value`` (a value may hold further ``=``) and
-    ``--flag`` are understood.
+    The forms are ``--key value``, ``--key=value`` (the value may contain
+    further ``=``) and ``--flag``.
 
     Arguments
     ---------
@@ -65,7 +53,7 @@ def split_arguments(arguments):
     Raises
     ------
     HparamsError
-        If there is no recipe file or an option stands twice.
+        If there is no recipe file or an option is given twice.
 
     Example
     -------
@@ -80,7 +68,7 @@ def split_arguments(arguments):
         if argument.startswith("--"):
             key, equals, value = argument[2:].partition("=")
             if key in options:
-                raise HparamsError(f"--{key} stands twice")
+                raise HparamsError(f"--{key} is given twice")
             options[key] = values = [value] if equals else []
         elif options:
             values.append(argument)
@@ -92,14 +80,14 @@ def split_arguments(arguments):
 
 
 def read_value(key, given, default):
-    """A value of the command line, checked against what it replaces.
+    """Read a value of the command line, of the type that it replaces.
 
     Arguments
     ---------
     key : str
         Its key.
     given : list of str
-        The words behind ``--key``.
+        The words after ``--key``.
     default : object
         The value in the recipe file.
 
@@ -142,14 +130,14 @@ def read_value(key, given, default):
 
 
 def run_options(file, options):
-    """SpeechBrain's run options, by its own parser.
+    """Parse SpeechBrain's run options with its own parser.
 
     Arguments
     ---------
     file : str
         The recipe file.
     options : dict
-        From name to the words behind it.
+        From name to the words after it.
 
     Returns
     -------
@@ -174,17 +162,17 @@ def run_options(file, options):
     return found
 
 
-def override(tree, options, name):
-    """Puts the command line's values into a recipe, in place.
+def override(recipe, options, name):
+    """Put the command line's values into a recipe file.
 
     Arguments
     ---------
-    tree : ruamel.yaml.CommentedMap
-        The merged recipe.
+    recipe : RecipeFile
+        The recipe file; it is changed.
     options : dict
-        From name to the words behind it.
+        From name to the words after it.
     name : str
-        The recipe file, for the errors.
+        The file's name, for the errors.
 
     Returns
     -------
@@ -196,44 +184,44 @@ def override(tree, options, name):
     HparamsError
         If a key is unknown or a value has the wrong type.
     """
-    defaults = resolve(dump_yaml(tree))
-    runs = {}
+    defaults, values, runs = recipe.settings, {}, {}
     for key, given in options.items():
         if key in REFUSED:
             raise HparamsError(
                 f"--{key} is not for this recipe: {REFUSED[key]}"
             )
-        if key in tree:
-            tree[key] = read_value(key, given, defaults[key])
+        if key in defaults:
+            values[key] = read_value(key, given, defaults[key])
         elif key in RUN_OPTIONS:
             runs[key] = given
         else:
-            keys = [k for k in tree if k[:2] != "__" and k not in REFUSED]
+            keys = [k for k in defaults if k[:2] != "__" and k not in REFUSED]
             raise HparamsError(
                 f"unknown key --{key}"
                 + nearest(key, [*keys, *RUN_OPTIONS])
                 + f" --print_hparams shows those of {name}"
             )
+    recipe.update(values)
     return runs
 
 
-def compose(arguments, recipe):
-    """One recipe text from files and command line.
+def compose(arguments, folder):
+    """Build one recipe file from files and command line.
 
     Arguments
     ---------
     arguments : list of str
         The command line without the script.
-    recipe : pathlib.Path
+    folder : pathlib.Path
         The recipe's folder; files are looked up in the working directory
         first, then here.
 
     Returns
     -------
     tuple
-        The merged text with references unresolved, and SpeechBrain's run
-        options. The keys ``method`` (the file's stem) and ``backbone_name``
-        are filled in, and paths of folders made absolute.
+        The ``RecipeFile`` and SpeechBrain's run options. The keys ``method``
+        (the file's stem) and ``backbone_name`` are filled in, and paths of
+        folders made absolute.
 
     Raises
     ------
@@ -242,46 +230,47 @@ def compose(arguments, recipe):
         missing.
     """
     file, options = split_arguments(arguments)
-    folders = [Path.cwd(), recipe]
-    path = find_file(file, [*folders, recipe / "hparams"])
+    places = [Path.cwd(), folder, folder / "hparams"]
+    path = find_file(file, places)
+    home = path.resolve().parents[1]
+    if home != folder.resolve() and (home / "train.py").is_file():
+        raise HparamsError(
+            f"{path} belongs to another recipe: start {home / 'train.py'}, or "
+            f"name the file in {folder / 'hparams'}"
+        )
     base = None
     if "base" in options:
         base = read_value("base", options.pop("base"), "ast.yaml")
-    home = path.resolve().parents[1]
-    if home != recipe.resolve() and (home / "train.py").is_file():
-        raise HparamsError(
-            f"{path} belongs to another recipe: start {home / 'train.py'}, or "
-            f"name the file in {recipe / 'hparams'}"
-        )
-    tree = merge(path, base, [*folders, recipe / "hparams"])
-    for key in ("backbone", "data_folder", "max_grad_norm"):
-        if key not in tree:
+    recipe = RecipeFile.read(path, base, places)
+    for key in ("backbone", "data_folder"):
+        if key not in recipe.tree:
             raise HparamsError(
                 f"{path} has no key '{key}': does it lack its base, such as "
                 "'base: ast.yaml'?"
             )
-    runs = override(tree, options, path.name)
+    runs = override(recipe, options, path.name)
     if "method" not in options:
-        tree["method"] = path.stem
-    settings = resolve(dump_yaml(tree))
-    if not settings["max_grad_norm"] > 0:
-        raise HparamsError(
-            f"max_grad_norm {settings['max_grad_norm']} must be above 0: "
-            "SpeechBrain would turn all gradients round, or to zero. "
-            "'.inf' clips nothing"
-        )
-    tree["data_folder"] = str(Path(settings["data_folder"]).absolute())
+        recipe.update({"method": path.stem})
+    filled_in = _absolute_paths(recipe.settings)
+    if "backbone_name" not in options:
+        backbone = Path(recipe.settings["backbone"])
+        filled_in["backbone_name"] = backbone.resolve().name
+    recipe.update(filled_in)
+    recipe.tree.yaml_set_start_comment(
+        f"{path.name}, merged with its base and the command line\n\n"
+    )
+    return recipe, run_options(file, runs)
+
+
+def _absolute_paths(settings):
+    """Return the keys that name a local path, with absolute ones."""
+    data_folder = Path(settings["data_folder"]).absolute()
+    paths = {"data_folder": str(data_folder)}
     if settings.get("table") is not None:
         table = Path(str(settings["table"]))
-        if not table.exists():  # then in the data folder
-            inside = Path(tree["data_folder"], table)
-            table = inside if inside.exists() else table
-        tree["table"] = str(table.absolute())
+        if not table.exists() and (data_folder / table).exists():
+            table = data_folder / table
+        paths["table"] = str(table.absolute())
     if Path(settings["backbone"]).is_dir():
-        tree["backbone"] = str(Path(settings["backbone"]).resolve())
-    if "backbone_name" not in options:
-        tree["backbone_name"] = Path(settings["backbone"]).resolve().name
-    tree.yaml_set_start_comment(
-        f"{path.name}, put together with its base and the command line\n\n"
-    )
-    return dump_yaml(tree), run_options(file, runs)
+        paths["backbone"] = str(Path(settings["backbone"]).resolve())
+    return paths

@@ -1,40 +1,25 @@
-"""One run of a recipe: its folds, what is finished, and the summary.
+"""One run of a recipe: its folder, its folds and its summary."""
 
-Authors
- * The PETL audio recipes team 2026
-"""
-
-import atexit
 import contextlib
-import logging
 import os
+import shutil
 import sys
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 
-from hyperpyyaml import load_hyperpyyaml
+from speechbrain import create_experiment_directory
 from speechbrain.utils.distributed import (
     ddp_barrier,
-    ddp_broadcast,
-    ddp_init_group,
     if_main_process,
+    run_on_main,
 )
-from torch import distributed
 
+from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.models import WEIGHTS, save_trained, versions
-from petl_modules.runs.checks import check_device, check_values
-from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.plan import find_results, folder_name
-from petl_modules.runs.plots import write_confusion
-from petl_modules.runs.recipe_file import dump_yaml, parse_yaml, resolve
 from petl_modules.runs.report import means, table
 from petl_modules.runs.run_folder import claim_data, claim_folder
 from petl_modules.training import frozen_digests, require_unchanged
 from petl_modules.utils import (
-    DownloadError,
-    HparamsError,
-    leave_group,
     n_processes,
     read_csv,
     read_json,
@@ -43,142 +28,119 @@ from petl_modules.utils import (
     write_text,
 )
 
-# SpeechBrain's own loggers leave debug messages out, and this one goes to a
-# run's log.txt alone
-logger = logging.getLogger(__name__)
-
 
 @contextlib.contextmanager
-def plain_errors(debug=False):
-    """Ends the program with one message where a user can mend what is wrong.
+def own_pip_first():
+    """Put this interpreter's folder first in ``PATH``.
 
-    Arguments
-    ---------
-    debug : bool
-        Whether to show the traceback all the same.
+    SpeechBrain writes the packages that the first ``pip`` there lists.
     """
+    before = os.environ.get("PATH", "")
+    own = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([own, before])
     try:
         yield
-    except (ValueError, OSError, DownloadError) as error:
-        if debug:
-            raise
-        text = str(error)
-        if text.startswith("Caught "):  # in a loader's worker
-            text = text.rstrip().rpartition("AudioError: ")[2]
-        sys.exit(f"error: {text}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on from the last epoch")
-
-
-@contextlib.contextmanager
-def traceback_in_log():
-    """Keeps the traceback of an error in the log of the run."""
-    try:
-        yield
-    except Exception:
-        logger.debug("ended by an error", exc_info=True)
-        raise
+    finally:
+        os.environ["PATH"] = before
 
 
 class Experiment:
-    """A recipe with its files and command line put together.
+    """One run of a recipe: its folder, its folds and its summary.
 
     Arguments
     ---------
-    arguments : list of str
-        The command line without the script.
+    recipe : petl_modules.runs.RecipeFile
+        The recipe file, merged with its base and the command line.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        SpeechBrain's options.
     script : str
         The recipe's ``train.py``.
+    temporary : tempfile.TemporaryDirectory or None
+        The folder of a debug run that keeps nothing; removed with this object.
 
     Attributes
     ----------
     settings : dict
-        The recipe file's keys with references put in; objects not made.
-    text : str
-        The merged recipe file, references unresolved.
-    run_opts : speechbrain.utils.run_opts.RunOptions
-        SpeechBrain's options.
+        The recipe file's values, references resolved, no objects made.
     folder : pathlib.Path
-        Where everything goes; a temporary folder with ``--debug``.
+        The run's folder.
     file : pathlib.Path
-        The merged recipe file in it.
+        The recipe file in it.
+    log : pathlib.Path
+        The file for the traceback of an error.
+
+    Raises
+    ------
+    petl_modules.utils.HparamsError
+        If the folder holds another run.
     """
 
-    def __init__(self, arguments, script):
-        if {"-h", "--help"} & set(arguments):
-            print(HELP)
-            sys.exit()
-        show = "--print_hparams" in arguments
-        arguments = [a for a in arguments if a != "--print_hparams"]
-        recipe = Path(script).resolve().parent
-        # SpeechBrain writes down the packages of the first pip on the path
-        own = str(Path(sys.executable).parent)
-        os.environ["PATH"] = os.pathsep.join([own, os.environ.get("PATH", "")])
-        self.text, self.run_opts = compose(arguments, recipe)
-        if show:
-            print(self.text)
-            sys.exit()
-        self.settings = dict(resolve(self.text))
-        check_values(self.settings)
-        check_device(self.run_opts.device)
-        ddp_init_group(self.run_opts)
-        if distributed.is_initialized():
-            atexit.register(leave_group)
-        self.kept = True
-        if self.run_opts.debug:
-            self._move_aside()
+    def __init__(self, recipe, run_opts, script, temporary=None):
+        self.recipe = recipe
+        self.run_opts = run_opts
+        self.script = script
+        self.temporary = temporary
+        self.settings = recipe.settings
         self.folder = Path(self.settings["output_folder"])
         self.file = self.folder / "hyperparams.yaml"
         if if_main_process():
-            claim_folder(self.file, self.text)
+            claim_folder(self.file, recipe.text)
         ddp_barrier()
-        self.frozen = None  # in a debug run: what must not change
+        self.log = self.folder / "log.txt"
+        self.frozen = None  # in a debug run: digests of frozen parameters
 
-    def _move_aside(self):
-        """Keeps a debug run's outputs apart from those of real runs."""
-        folder = str(Path(self.settings["output_folder"]) / "debug")
-        self.kept = self.run_opts.debug_persistently
-        if not self.kept:
-            # SpeechBrain would give each process a folder of its own
-            given = {*self.run_opts.overridden_args, "debug_persistently"}
-            self.run_opts = replace(
-                self.run_opts, debug_persistently=True, overridden_args=given
-            )
-            if if_main_process():
-                self.temporary = tempfile.TemporaryDirectory(prefix="debug-")
-                folder = self.temporary.name
-            folder = ddp_broadcast(folder)
-        tree = parse_yaml(self.text, "the recipe file")
-        tree["output_folder"] = tree["manifest_folder"] = folder
-        self.text = dump_yaml(tree)
-        self.settings = dict(resolve(self.text))
+    def make(self, key):
+        """Make the object of one key of the recipe file."""
+        return self.recipe.make([key])[key]
 
-    def claim_data(self, records, skipped=()):
-        """Refuses data or a number of processes other than before.
+    def prepare(self, prepare):
+        """Prepare the data and plan the folds.
+
+        Arguments
+        ---------
+        prepare : callable
+            The recipe's prepare function. It takes the values of the key
+            ``prepare``, and returns the manifest's file and the labels.
+
+        Returns
+        -------
+        plan : petl_modules.runs.plan.Plan
+            The folds, and the protocol they follow.
+        labels : list of str
+            Class names, or what else the task learns from the data.
+        """
+        make_plan = self.make("plan")  # its errors come first
+        manifest, labels = run_on_main(
+            prepare, kwargs=dict(self.settings["prepare"])
+        )
+        records = read_manifest(manifest)
+        self.skipped = read_skipped(manifest)
+        self.claim_data(records)
+        return make_plan(records), labels
+
+    def claim_data(self, records):
+        """Refuse data or a number of processes other than before.
 
         Arguments
         ---------
         records : dict
             The manifest.
-        skipped : list of str
-            Clips that were left out of it, see ``skip_bad_audio``.
 
         Raises
         ------
-        HparamsError
+        petl_modules.utils.HparamsError
             If the folder holds a run on others.
         """
-        self.skipped = list(skipped)
         if if_main_process():
             claim_data(self.folder, records, n_processes())
         ddp_barrier()
 
     def fold_folder(self, fold):
-        """Where a fold's files go."""
+        """Return the folder of a fold's files."""
         return self.folder / fold.name
 
     def unfinished(self, plan):
-        """The folds of the plan that have no result yet; tells of others."""
+        """Return the folds of the plan without a result; print the others."""
         unfinished = []
         for fold in plan.folds:
             if (self.fold_folder(fold) / "result.json").exists():
@@ -187,111 +149,135 @@ class Experiment:
                 unfinished.append(fold)
         return unfinished
 
-    def load(self, fold, labels):
-        """Makes the objects of the recipe file, fresh for one fold.
+    def load(self, fold, **overrides):
+        """Make the objects of the recipe file, fresh for one fold.
 
-        The list of clips of a few-shot draw is saved.
+        Recipe file, script and environment are saved in the fold's folder,
+        and so is the list of clips of a few-shot draw.
 
         Arguments
         ---------
         fold : petl_modules.runs.plan.Fold
             The fold.
-        labels : list of str
-            Class names in the order of the logits.
+        **overrides
+            Values of keys that only the data can give, such as ``labels``.
 
         Returns
         -------
-        tuple of dict
-            The hyperparameters, and the overrides they were loaded with.
+        dict
+            The hyperparameters.
+
+        Raises
+        ------
+        petl_modules.utils.UserError
+            If an object cannot be made of the recipe file's values.
         """
         if self.settings["few_shot"] and if_main_process():
             clips = "".join(f"{clip}\n" for clip in fold.parts["train"])
             write_text(self.fold_folder(fold) / "train_clips.txt", clips)
-        overrides = {"fold": fold.name, "labels": list(labels)}
-        try:
-            made = load_hyperpyyaml(self.text, overrides)
-        except (ImportError, TypeError) as error:
-            raise HparamsError(
-                "what the recipe file describes could not be made: "
-                + " ".join(map(str, error.args))
-            ) from error
+        overrides = {"fold": fold.name, **overrides}
+        made = self.recipe.make_all(**overrides)
+        self.log = self.fold_folder(fold) / "log.txt"
         if self.run_opts.debug:
-            self.frozen = frozen_digests(made["tuned_model"])
-        return made, overrides
+            self.frozen = frozen_digests(made["modules"]["model"])
+        self._save_setup(fold, overrides)
+        return made
 
-    def finish_fold(self, fold, result, predictions, model):
-        """Writes what a fold leaves; its result last, as the mark of its end.
+    def _save_setup(self, fold, overrides):
+        """Save recipe file, script and environment in the fold's folder."""
+        folder = self.fold_folder(fold)
+        with own_pip_first():
+            create_experiment_directory(
+                experiment_directory=folder,
+                hyperparams_to_save=self.file,
+                overrides=overrides,
+            )
+        if if_main_process():
+            # SpeechBrain saves the file that calls it, which is this one
+            (folder / Path(__file__).name).unlink(missing_ok=True)
+            shutil.copy(self.script, folder)
+
+    def finish_fold(self, fold, result, rows, model):
+        """Write the fold's outputs.
+
+        ``result.json`` comes last and marks the fold as finished.
 
         Arguments
         ---------
         fold : petl_modules.runs.plan.Fold
             The fold.
         result : dict
-            The fold's entry in ``summary.json``, but for its number.
-        predictions : list of dict
-            ``id``, ``label``, ``predicted``, ``probability`` of each test
-            clip, in any order. The file has them in the manifest's.
+            The fold's entry in ``summary.json``, without its number.
+        rows : list of dict or None
+            The rows of ``predictions.csv``; None writes no such file. Rows
+            with the ``id`` of a test clip are put in the manifest's order.
         model : petl_modules.models.TunedModel
             The selected model.
 
         Raises
         ------
         RuntimeError
-            In a debug run, if what is frozen has changed.
+            In a debug run, if frozen parameters have changed.
         """
         if self.run_opts.debug:
             require_unchanged(self.frozen, model)
         if if_main_process():
             folder = self.fold_folder(fold)
             save_trained(model, folder / WEIGHTS)
-            order = {clip: i for i, clip in enumerate(fold.parts["test"])}
-            rows = sorted(predictions, key=lambda row: order[row["id"]])
-            write_csv(folder / "predictions.csv", rows)
-            counts = model.count_parameters()
+            if rows is not None:
+                order = {clip: i for i, clip in enumerate(fold.parts["test"])}
+                rows = sorted(
+                    rows, key=lambda row: order.get(row.get("id"), len(order))
+                )
+                write_csv(folder / "predictions.csv", rows)
             number = {"fold": fold.number}
             if self.settings["few_shot"]:
                 number["draw"] = fold.draw
             if self.settings.get("skip_bad_audio"):
-                result["skipped_clips"] = self.skipped
-            result = {"fold": {**number, **result}, **counts}
-            write_json(folder / "result.json", result)
+                result = {**result, "skipped_clips": self.skipped}
+            entry = {"fold": {**number, **result}, **model.count_parameters()}
+            write_json(folder / "result.json", entry)
         ddp_barrier()
+        self.log = self.folder / "log.txt"
 
-    def summarise(self, plan, labels):
-        """Writes the summary, the confusion matrix and prints the table.
+    def summarise(self, plan, report=None):
+        """Write ``summary.json`` and print the table of the folds.
 
-        All folds of the folder count for which every draw is finished, which
-        are at least those asked for.
+        A fold of the folder counts if all of its draws are finished, whether
+        or not this command line has asked for it.
 
         Arguments
         ---------
         plan : petl_modules.runs.plan.Plan
             The folds, and the protocol they follow.
-        labels : list of str
-            Class names in the order of the logits.
+        report : callable or None
+            Called with the run's folder and the rows of all
+            ``predictions.csv``, to write what belongs to the task.
         """
         if not if_main_process():
             return
         results = plan.complete(map(read_json, find_results(self.folder)))
         summary = self._summary(results, plan.protocol)
-        names = [
-            folder_name(fold["fold"], fold.get("draw", 1))
-            for fold in summary["folds"]
-        ]
-        predictions = [
-            row
-            for name in names
-            for row in read_csv(self.folder / name / "predictions.csv")
-        ]
-        write_confusion(self.folder, predictions, labels)
+        if report is not None:
+            report(self.folder, self._predictions(summary["folds"]))
         write_json(self.folder / "summary.json", summary)
-        print(table(summary, plan.n_folds))
-        if not self.kept:
-            print("\na debug run: nothing of it is kept")
+        metric = self.settings["best_metric"]["name"]
+        print(table(summary, plan.n_folds, metric))
+        if self.temporary is None:
+            print(f"\nsummary and predictions: {self.folder}")
         else:
-            print(f"\nsummary and confusion matrix: {self.folder}")
+            print("\na debug run: nothing of it is kept")
+
+    def _predictions(self, folds):
+        """Read the rows of the predictions of all folds."""
+        names = [folder_name(f["fold"], f.get("draw", 1)) for f in folds]
+        files = [self.folder / name / "predictions.csv" for name in names]
+        return [
+            row for file in files if file.exists() for row in read_csv(file)
+        ]
 
     def _summary(self, results, protocol):
+        """Build the content of ``summary.json``."""
         if self.settings.get("allow_partial"):
             protocol += "; on a part of the data (allow_partial)"
         named = ("backbone", "method", "seed")

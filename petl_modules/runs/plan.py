@@ -1,8 +1,4 @@
-"""The folds of a run, and the protocol that they follow.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The folds of a run, and the protocol that they follow."""
 
 import re
 from typing import NamedTuple
@@ -10,12 +6,13 @@ from typing import NamedTuple
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import draw_few
+from petl_modules.utils import HparamsError
 
 logger = get_logger(__name__)
 
 
 class Fold(NamedTuple):
-    """What is trained and tested in one go.
+    """One training and its test.
 
     Arguments
     ---------
@@ -33,7 +30,7 @@ class Fold(NamedTuple):
 
     @property
     def name(self):
-        """Name of its folder: ``fold3``; further draws, ``fold3-draw2``."""
+        """Name of its folder: ``fold3``; of further draws, ``fold3-draw2``."""
         return folder_name(self.number, self.draw)
 
 
@@ -47,7 +44,7 @@ class Plan(NamedTuple):
     n_folds : int
         How many folds the protocol has.
     protocol : str
-        What is done, for the summary.
+        A line on it, for the summary.
     """
 
     folds: list
@@ -55,7 +52,7 @@ class Plan(NamedTuple):
     protocol: str
 
     def complete(self, results):
-        """Those of some results whose fold has all draws of the plan.
+        """Return those of some results whose fold has all draws of the plan.
 
         Arguments
         ---------
@@ -68,24 +65,24 @@ class Plan(NamedTuple):
             Sorted by draw and fold.
         """
         draws = {fold.draw for fold in self.folds}
-        found = {
+        by_fold = {
             (result["fold"].get("draw", 1), result["fold"]["fold"]): result
             for result in results
         }
         return [
-            found[draw, fold]
-            for draw, fold in sorted(found)
-            if draw in draws and all((d, fold) in found for d in draws)
+            by_fold[draw, fold]
+            for draw, fold in sorted(by_fold)
+            if draw in draws and all((d, fold) in by_fold for d in draws)
         ]
 
 
 def folder_name(number, draw):
-    """Name of a fold's folder, see ``Fold.name``."""
+    """Return the name of a fold's folder, see ``Fold.name``."""
     return f"fold{number}" + (f"-draw{draw}" if draw > 1 else "")
 
 
 def find_results(folder):
-    """The results of the finished folds of a run, ``fold3/result.json``."""
+    """Return the results of the finished folds of a run, ``fold3/result.json``."""
     return [
         file
         for file in sorted(folder.glob("fold*/result.json"))
@@ -96,7 +93,7 @@ def find_results(folder):
 def plan_folds(
     records, split, folds, *, fixed_epochs, few_shot, few_shot_draws, seed
 ):
-    """The folds of a run, and the protocol that they follow.
+    """Plan the folds of a run.
 
     Arguments
     ---------
@@ -107,7 +104,7 @@ def plan_folds(
     folds : list of int
         Test folds to run. Empty: all.
     fixed_epochs : bool
-        Whether nothing is selected and the last epoch is tested. Then the
+        Whether no epoch is selected and the last one is tested. Then the
         validation part trains too; with few_shot it is left out.
     few_shot : int
         Clips a class to train on. 0: all.
@@ -122,20 +119,20 @@ def plan_folds(
 
     Raises
     ------
-    ValueError
-        If a fold is not there or stands twice, if a part would be empty, or
-        if a few-shot key makes no sense.
+    HparamsError
+        If a fold does not exist or is named twice, if a part would be empty,
+        or if a few-shot key makes no sense.
     """
     if few_shot_draws > 1 and not few_shot:
-        raise ValueError("few_shot_draws needs --few_shot: nothing is drawn")
+        raise HparamsError("few_shot_draws needs --few_shot: nothing is drawn")
     parts_of, protocol = split(records)
     for fold in folds:
         if type(fold) is not int or fold not in parts_of:
-            raise ValueError(
+            raise HparamsError(
                 f"there is no fold {fold}: folds go from 1 to {len(parts_of)}"
             )
     if len(set(folds)) < len(folds):
-        raise ValueError(f"folds {list(folds)}: name each once")
+        raise HparamsError(f"folds {list(folds)}: name each once")
     planned = []
     for draw in range(1, few_shot_draws + 1):
         for number in folds or parts_of:
@@ -159,10 +156,10 @@ def plan_folds(
 
 
 def _check_parts(number, parts, records):
-    """Refuses parts without clips; tells of classes that are not trained."""
+    """Refuse parts without clips; warn of labels that are not trained."""
     empty = [part for part, clips in parts.items() if not clips]
     if empty:
-        found = [
+        present = [
             f"{key}s {', '.join(map(str, sorted(places)))}"
             for key in ("split", "fold", "session")
             if (places := {r[key] for r in records.values() if key in r})
@@ -171,12 +168,12 @@ def _check_parts(number, parts, records):
         if "test" not in empty and "valid" in parts:
             remedy += ", or train on the validation part too: "
             remedy += "--fixed_epochs True"
-        raise ValueError(
+        raise HparamsError(
             f"fold {number} has no clip left for: {', '.join(empty)}. There "
-            f"are clips of {'; '.join(found)}: {remedy}"
+            f"are clips of {'; '.join(present)}: {remedy}"
         )
     trained, tested = (
-        {record["label"] for record in parts[part].values()}
+        {r["label"] for r in parts[part].values() if "label" in r}
         for part in ("train", "test")
     )
     if unknown := sorted(tested - trained):

@@ -1,94 +1,10 @@
-"""Pictures of results: confusion matrix, accuracy against parameters.
+"""A picture of results: a metric against trained parameters."""
 
-Authors
- * The PETL audio recipes team 2026
-"""
-
-import csv
-import io
 import logging
 
-import numpy as np
 
-from petl_modules.utils import write_text
-
-
-def write_confusion(folder, predictions, labels):
-    """Confusion matrix as ``confusion.csv`` and ``confusion.png``.
-
-    Rows are the true classes, columns the predicted ones. The picture shows
-    the classes that occur.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Where the two files go.
-    predictions : list of dict
-        Each with ``label`` and ``predicted``.
-    labels : list of str
-        All class names, in their order.
-    """
-    index = {label: i for i, label in enumerate(labels)}
-    counts = np.zeros((len(labels), len(labels)), dtype=int)
-    for row in predictions:
-        counts[index[row["label"]], index[row["predicted"]]] += 1
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["label", *labels])
-    for label, line in zip(labels, counts):
-        writer.writerow([label, *map(int, line)])
-    write_text(folder / "confusion.csv", stream.getvalue())
-    seen = np.flatnonzero(counts.sum(0) + counts.sum(1))
-    draw_confusion(
-        folder / "confusion.png",
-        counts[np.ix_(seen, seen)],
-        [labels[i] for i in seen],
-    )
-
-
-def draw_confusion(path, counts, labels):
-    """Draws a confusion matrix, each row as shares of its class.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The picture to write.
-    counts : numpy.ndarray
-        ``[true, predicted]``.
-    labels : list of str
-        Names of rows and columns.
-    """
-    # It tells each font it looks at, and the run's log takes everything
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    from matplotlib.figure import Figure  # slow to import, needed only here
-
-    size = max(4, 1.5 + 0.25 * len(labels))
-    figure = Figure(figsize=(size + 1, size), layout="constrained")
-    axes = figure.add_subplot()
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, label="share of the true class", shrink=0.8)
-    text = {"fontsize": 8, "parse_math": False}
-    axes.set_xticks(range(len(labels)), labels, rotation=90, **text)
-    axes.set_yticks(range(len(labels)), labels, **text)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    for row, column in zip(*np.nonzero(counts)):
-        dark = shares[row, column] > 0.5
-        axes.text(
-            column,
-            row,
-            counts[row, column],
-            ha="center",
-            va="center",
-            fontsize=6,
-            color="white" if dark else "black",
-        )
-    figure.savefig(path, dpi=150)
-
-
-def draw_tradeoff(path, panels):
-    """Draws accuracy against trained parameters, with a panel a task.
+def draw_tradeoff(path, panels, metric):
+    """Draw a metric against trained parameters, with a panel a task.
 
     Arguments
     ---------
@@ -96,10 +12,13 @@ def draw_tradeoff(path, panels):
         The picture to write.
     panels : dict
         From title to points: tuples of name, trained parameters, mean and
-        standard deviation of the accuracy (0 to 1).
+        standard deviation of the metric (0 to 1).
+    metric : str
+        Its name.
     """
+    # It logs each font that it tries
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # slow to import, needed only here
 
     figure = Figure(figsize=(1 + 4.5 * len(panels), 4), layout="constrained")
     for axes, (title, points) in zip(
@@ -121,5 +40,5 @@ def draw_tradeoff(path, panels):
         axes.margins(x=0.2)
         axes.set_title(title)
         axes.set_xlabel("trained parameters")
-    figure.axes[0].set_ylabel("accuracy, %")
+    figure.axes[0].set_ylabel(f"{metric}, %")
     figure.savefig(path, dpi=150)

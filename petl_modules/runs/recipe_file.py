@@ -1,205 +1,132 @@
-"""Recipe files: reading them, and laying a short one over its base.
+"""A recipe file: its text, its values and its objects."""
 
-A short file (``base: ast.yaml`` and what its method changes) replaces
-top-level keys of its base.
+from functools import cached_property
 
-Authors
- * The PETL audio recipes team 2026
-"""
-
-import difflib
-import io
-import re
-from pathlib import Path
-
-import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from ruamel.yaml.error import YAMLError
 
-from petl_modules.utils import HparamsError
+from petl_modules.runs.layering import layer_over_base
+from petl_modules.runs.yaml_text import dump_yaml, parse_yaml
+from petl_modules.utils import HparamsError, UserError
 
 
-def parse_yaml(text, source):
-    """YAML with its tags and comments.
+class RecipeFile:
+    """A complete recipe file: its text, its values and its objects.
 
     Arguments
     ---------
-    text : str
-        The text.
-    source : str
-        Where it is from, for the error.
+    tree : ruamel.yaml.CommentedMap
+        Keys and values, with tags and references, as ``parse_yaml`` gives
+        them.
 
-    Returns
+    Example
     -------
-    object
-        What the text holds; mappings as ``ruamel.yaml`` ones.
-
-    Raises
-    ------
-    HparamsError
-        If it is no YAML.
+    >>> recipe = RecipeFile.parse("{a: 0.5, b: !ref <a>, c: !new:no.Class {}}")
+    >>> recipe.make(["b"])
+    {'b': 0.5}
+    >>> recipe.update({"a": 2})
+    >>> recipe.settings["b"]
+    2
     """
+
+    def __init__(self, tree):
+        self.tree = tree
+
+    @classmethod
+    def read(cls, path, base=None, folders=()):
+        """Read a file and lay it over its base, see ``layer_over_base``."""
+        return cls(layer_over_base(path, base, folders))
+
+    @classmethod
+    def parse(cls, text, source="the recipe file"):
+        """Parse the text of a complete file; errors name its source."""
+        return cls(parse_yaml(text, source))
+
+    @cached_property
+    def text(self):
+        """The YAML text, references unresolved."""
+        return dump_yaml(self.tree)
+
+    @cached_property
+    def settings(self):
+        """All values by key, references resolved, no objects made."""
+        return _resolve(self.text)
+
+    def update(self, values):
+        """Replace or add top-level keys.
+
+        Arguments
+        ---------
+        values : dict
+            New values by key.
+        """
+        self.tree.update(values)
+        for cached in ("text", "settings"):
+            self.__dict__.pop(cached, None)
+
+    def make(self, keys):
+        """Make the objects of some keys, and no others.
+
+        Arguments
+        ---------
+        keys : list of str
+            Top-level keys.
+
+        Returns
+        -------
+        dict
+            The objects by key.
+
+        Raises
+        ------
+        UserError
+            See ``make_all``.
+        """
+        return _load(dump_yaml({key: self.settings[key] for key in keys}))
+
+    def make_all(self, **overrides):
+        """Make the objects of all keys.
+
+        Arguments
+        ---------
+        **overrides
+            Values of top-level keys that replace those of the file.
+
+        Returns
+        -------
+        dict
+            The objects by key.
+
+        Raises
+        ------
+        UserError
+            If an object cannot be made of the file's values.
+        """
+        return _load(self.text, overrides)
+
+
+def _resolve(text):
+    """Parse a text and resolve its references."""
     try:
-        return ruamel.yaml.YAML().load(text)
-    except YAMLError as error:
-        raise HparamsError(f"{source} is no valid YAML: {error}") from error
+        resolved = resolve_references(text).getvalue()
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise HparamsError(
+            f"a !ref of the recipe file cannot be resolved: {_message(error)}"
+        ) from error
+    return dict(parse_yaml(resolved, "the recipe file"))
 
 
-def dump_yaml(tree):
-    """The text of a tree that ``parse_yaml`` gave."""
-    stream = io.StringIO()
-    ruamel.yaml.YAML().dump(tree, stream)
-    return stream.getvalue()
+def _load(text, overrides=None):
+    """Make the objects of a text. Errors of their classes are the user's."""
+    try:
+        return load_hyperpyyaml(text, overrides)
+    except UserError:
+        raise
+    except (ValueError, ImportError, TypeError) as error:
+        raise HparamsError(
+            f"an object of the recipe file cannot be made: {_message(error)}"
+        ) from error
 
 
-def resolve(text):
-    """A recipe file's text with its references put in, as a tree."""
-    return parse_yaml(resolve_references(text).getvalue(), "the recipe file")
-
-
-def one_line_values(text):
-    """What a recipe file says, key by key.
-
-    Arguments
-    ---------
-    text : str
-        The file's text.
-
-    Returns
-    -------
-    dict
-        From key to its value on one line, with tags, without comments.
-
-    Example
-    -------
-    >>> one_line_values("a: 1  # one\\nb: !name:c\\n    d: !ref <a>")
-    {'a': '1', 'b': '!name:c d: !ref <a>'}
-    """
-    values = {}
-    for key, node in (
-        ruamel.yaml.YAML(typ="safe", pure=True).compose(text).value
-    ):
-        stream = io.StringIO()
-        ruamel.yaml.YAML(typ="safe", pure=True).serialize(node, stream)
-        line = " ".join(stream.getvalue().split())
-        values[key.value] = line.removesuffix(" ...")
-    return values
-
-
-def make(text, keys):
-    """Makes the objects of some keys of a recipe file, and no others.
-
-    Arguments
-    ---------
-    text : str
-        The recipe file's text.
-    keys : list of str
-        Top-level keys.
-
-    Returns
-    -------
-    dict
-        The objects by key.
-
-    Example
-    -------
-    >>> make("{a: 0.5, b: !ref <a>, c: !new:no.such.Class {}}", ["a", "b"])
-    {'a': 0.5, 'b': 0.5}
-    """
-    tree = resolve(text)
-    return load_hyperpyyaml(dump_yaml({key: tree[key] for key in keys}))
-
-
-def find_file(name, folders):
-    """The first file of that name.
-
-    Arguments
-    ---------
-    name : str
-        A file name or path.
-    folders : list of pathlib.Path
-        Where to look, in this order.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    HparamsError
-        If there is none; names the nearest.
-    """
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    places = {(folder / name).parent for folder in folders}
-    there = sorted({p.name for d in places for p in d.glob("[!.]*.yaml")})
-    raise HparamsError(
-        f"no file '{name}' in: {', '.join(str(d) for d in folders)}"
-        + nearest(Path(name).name, there)
-        + (f" Files there: {', '.join(there)}" if there else "")
-    )
-
-
-def nearest(word, known):
-    """A question that names the nearest known word, or a full stop."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f". Did you mean '{close[0]}'?" if close else "."
-
-
-def read_mapping(path):
-    """A YAML file of keys and values."""
-    tree = parse_yaml(path.read_text(encoding="utf-8"), path)
-    if not isinstance(tree, dict):
-        raise HparamsError(f"{path} is no YAML mapping of keys to values")
-    return tree
-
-
-def merge(path, base=None, folders=(), above=()):
-    """A recipe file on top of its base, and that on its own.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The file.
-    base : str or None
-        A complete recipe file to stand at the bottom, instead of the one
-        that the files name.
-    folders : list of pathlib.Path
-        Where bases are looked up, after the file's own folder.
-    above : tuple of pathlib.Path
-        The files that stand on this one.
-
-    Returns
-    -------
-    ruamel.yaml.CommentedMap
-
-    Raises
-    ------
-    HparamsError
-        If a file is missing, no YAML mapping or its own base, or if it has
-        a key that is neither in the base nor used by a ``!ref``.
-    """
-    tree = read_mapping(path)
-    own = tree.pop("base", None)
-    folders_here = [path.parent, *folders]
-    if own is not None:
-        found = find_file(own, folders_here)
-    if base and (own is None or "base" not in read_mapping(found)):
-        found, base = find_file(base, folders_here), None
-    elif own is None:
-        return tree
-    above = (*above, path.resolve())
-    if found.resolve() in above:
-        raise HparamsError(f"{path}: by 'base' it stands on itself")
-    merged = merge(found, base, folders, above)
-    known = list(merged)
-    merged.update(tree)
-    text = dump_yaml(merged)
-    for key in tree:
-        if key not in known and not re.search(rf"<{re.escape(key)}[>\[]", text):
-            raise HparamsError(
-                f"{path}: the key '{key}' is neither in {found.name} nor used "
-                f"by a !ref{nearest(key, known)}"
-            )
-    return merged
+def _message(error):
+    """Return the arguments of an exception as one text."""
+    return " ".join(map(str, error.args))

@@ -1,14 +1,10 @@
-"""The means over folds, and the table of a run.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The means over folds, and the table of a run."""
 
 import statistics
 
 
 def means(folds):
-    """Mean and population standard deviation of each test metric.
+    """Return mean and population standard deviation of each test metric.
 
     Arguments
     ---------
@@ -18,26 +14,26 @@ def means(folds):
     Returns
     -------
     dict
-        ``accuracy_mean``, ``accuracy_std``, and the same of other metrics.
+        ``<metric>_mean`` and ``<metric>_std`` of each ``test_<metric>``.
 
     Example
     -------
-    >>> means([{"test_loss": 1, "test_accuracy": a} for a in (0.25, 0.75)])
-    {'accuracy_mean': 0.5, 'accuracy_std': 0.25}
+    >>> means([{"test_loss": 1, "test_wer": rate} for rate in (0.25, 0.75)])
+    {'wer_mean': 0.5, 'wer_std': 0.25}
     """
     folds = list(folds)
-    found = {}
+    summary = {}
     for key in folds[0]:
         name = key.removeprefix("test_")
         if name not in (key, "loss"):
             values = [fold[key] for fold in folds]
-            found[f"{name}_mean"] = statistics.fmean(values)
-            found[f"{name}_std"] = statistics.pstdev(values)
-    return found
+            summary[f"{name}_mean"] = statistics.fmean(values)
+            summary[f"{name}_std"] = statistics.pstdev(values)
+    return summary
 
 
-def table(summary, n_folds):
-    """A run's folds and their mean, for the screen.
+def table(summary, n_folds, metric):
+    """Return a run's folds and their mean, for the screen.
 
     Arguments
     ---------
@@ -45,6 +41,8 @@ def table(summary, n_folds):
         As in ``summary.json``.
     n_folds : int
         How many folds the protocol has.
+    metric : str
+        The one that selects the epoch.
 
     Returns
     -------
@@ -55,10 +53,10 @@ def table(summary, n_folds):
         "draw": ("draw", "{:d}"),
         "epochs": ("epochs", "{:d}"),
         "best": ("best_epoch", "{:d}"),
-        "train %": ("train_accuracy", "{:.2%}"),
-        "valid %": ("valid_accuracy", "{:.2%}"),
-        "test %": ("test_accuracy", "{:.2%}"),
-        "last epoch's %": ("last_epoch_test_accuracy", "{:.2%}"),
+        "train %": (f"train_{metric}", "{:.2%}"),
+        "valid %": (f"valid_{metric}", "{:.2%}"),
+        "test %": (f"test_{metric}", "{:.2%}"),
+        "last epoch's %": (f"last_epoch_test_{metric}", "{:.2%}"),
         "seconds": ("seconds", "{:.0f}"),
     }
     folds = summary["folds"]
@@ -74,7 +72,7 @@ def table(summary, n_folds):
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths))
         for row in rows
     ]
-    metrics = [k.removesuffix("_mean") for k in summary if k.endswith("_mean")]
+    names = [k.removesuffix("_mean") for k in summary if k.endswith("_mean")]
     return "\n".join(
         [
             f"{summary['dataset']}, {summary['method']} on "
@@ -82,9 +80,9 @@ def table(summary, n_folds):
             summary["protocol"],
             *lines,
             *(
-                f"{metric.replace('_', ' ')} {_spread(summary, metric)} % "
+                f"{name.replace('_', ' ')} {_spread(summary, name)} % "
                 f"over {_extent(folds, n_folds)}"
-                for metric in metrics
+                for name in names
             ),
             f"trained parameters {summary['trainable_parameters']:,} "
             f"({summary['petl_parameters']:,} without the head) "
@@ -94,7 +92,7 @@ def table(summary, n_folds):
 
 
 def _spread(summary, metric):
-    """A mean in per cent, and its deviation where there are several values."""
+    """Return a mean in per cent, and its deviation if there are several values."""
     text = f"{100 * summary[f'{metric}_mean']:.2f}"
     if len(summary["folds"]) > 1:
         text += f" ± {100 * summary[f'{metric}_std']:.2f}"
@@ -102,7 +100,7 @@ def _spread(summary, metric):
 
 
 def _extent(folds, n_folds):
-    """How many folds and draws a mean is over."""
+    """Return how many folds and draws a mean is over."""
     some = len({fold["fold"] for fold in folds})
     text = f"{some} " + (
         "folds" if some == n_folds > 1 else f"of {n_folds} folds"

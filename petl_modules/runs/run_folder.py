@@ -1,13 +1,9 @@
-"""A run's folder: one run, one configuration, one data set.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""A run's folder: one run, one configuration, one data set."""
 
 import hashlib
 import json
 
-from petl_modules.runs.recipe_file import one_line_values
+from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import HparamsError, lock_folder, write_json, write_text
 
 # Keys that may differ between two runs into one folder
@@ -27,14 +23,14 @@ FREE_KEYS = {
 
 
 def claim_folder(file, text):
-    """Makes a run's folder, or finds that it is this very run's.
+    """Make a run's folder, or check that it holds the same run.
 
-    A folder is taken once something is trained in it.
+    A folder belongs to a run once something is trained in it.
 
     Arguments
     ---------
     file : pathlib.Path
-        The merged recipe file in the folder. It is written.
+        The merged recipe file in the folder; written.
     text : str
         Its content.
 
@@ -75,7 +71,7 @@ def claim_folder(file, text):
 
 
 def claim_data(folder, records, processes):
-    """Writes down a run's data and processes, or finds the same there.
+    """Record a run's data and processes, or check that they are the same.
 
     Arguments
     ---------
@@ -90,7 +86,7 @@ def claim_data(folder, records, processes):
     ------
     HparamsError
         If something is trained there on other data, or by another number of
-        processes, whose batches together are of another size.
+        processes, whose joint batches have another size.
     """
     content = json.dumps(records, sort_keys=True).encode()
     ours = {
@@ -117,13 +113,13 @@ def claim_data(folder, records, processes):
 
 
 def _is_begun(folder):
-    """Whether something is trained in a run's folder already."""
+    """Return whether something is trained in a run's folder already."""
     work = ("fold*/save/CKPT+*", "fold*/result.json")
     return any(any(folder.glob(pattern)) for pattern in work)
 
 
 def _same(one, other):
-    """Whether two values are the same text, or the same number."""
+    """Return whether two values are the same text, or the same number."""
     try:
         return float(one) == float(other)
     except (TypeError, ValueError):

@@ -1,48 +1,45 @@
-"""What a recipe's Brain uses.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""What a recipe's Brain uses: steps, metrics, selection, checkpoints."""
 
 from petl_modules.training.checkpointer import SafeCheckpointer
+from petl_modules.training.confusion import write_confusion
 from petl_modules.training.linear_probe import Probe, pool_once
+from petl_modules.training.loaders import make_train_loader
 from petl_modules.training.metrics import (
-    Tally,
+    ClassificationMetrics,
     accuracy,
-    part_accuracy,
+    slot_accuracy,
     unweighted_accuracy,
 )
 from petl_modules.training.model_selection import (
-    best_then_earliest,
     epoch_meta,
-    fold_result,
-    require_best,
+    evaluate_last_and_best,
+    selection_value,
 )
-from petl_modules.training.nonfinite import LossWatch
+from petl_modules.training.reproducible import ReproducibleSteps, seed_step
 from petl_modules.training.sanity_checks import (
     frozen_digests,
-    gradients_are_finite,
     require_gradients,
     require_unchanged,
 )
-from petl_modules.training.timer import Stopwatch
+from petl_modules.training.timer import Timer
 
 __all__ = [
-    "LossWatch",
+    "ClassificationMetrics",
     "Probe",
+    "ReproducibleSteps",
     "SafeCheckpointer",
-    "Stopwatch",
-    "Tally",
+    "Timer",
     "accuracy",
-    "best_then_earliest",
     "epoch_meta",
-    "fold_result",
+    "evaluate_last_and_best",
     "frozen_digests",
-    "gradients_are_finite",
-    "part_accuracy",
+    "make_train_loader",
     "pool_once",
-    "require_best",
     "require_gradients",
     "require_unchanged",
+    "seed_step",
+    "selection_value",
+    "slot_accuracy",
     "unweighted_accuracy",
+    "write_confusion",
 ]

@@ -1,11 +1,8 @@
 """SpeechBrain's Checkpointer, with checkpoints that outlive a crash.
 
 A checkpoint is written under another name, flushed to the disk, sealed with
-the checksums of its files, and renamed. One that is not whole or was changed
-since is left out, and the newest sound one is taken.
-
-Authors
- * The PETL audio recipes team 2026
+the checksums of its files, and renamed. Incomplete or changed checkpoints are
+left out, and the newest sound one is loaded.
 """
 
 import hashlib
@@ -22,15 +19,12 @@ from petl_modules.utils import flush_folder, write_json
 
 logger = get_logger(__name__)
 
-
 UNFINISHED = "unfinished-"
-
-
 SEAL = "checksums.json"
 
 
 def seal(folder):
-    """Flushes a checkpoint's files to the disk and writes their checksums.
+    """Flush a checkpoint's files to the disk and write their checksums.
 
     Arguments
     ---------
@@ -46,7 +40,7 @@ def seal(folder):
 
 
 def damage(folder):
-    """Says what is wrong with a sealed checkpoint.
+    """Return what is wrong with a sealed checkpoint.
 
     Arguments
     ---------
@@ -56,7 +50,7 @@ def damage(folder):
     Returns
     -------
     str or None
-        None: it is sound.
+        None: nothing is wrong.
     """
     try:
         sums = json.loads((folder / SEAL).read_bytes())
@@ -72,11 +66,11 @@ def damage(folder):
 
 
 class SafeCheckpointer(Checkpointer):
-    """Checkpoints that are whole or not there, and checked when read.
+    """A Checkpointer whose checkpoints are complete, and checked before use.
 
     ``speechbrain.utils.checkpoints.Checkpointer`` writes into the final
-    folder, its meta file first: after a kill in mid-save the half-written
-    folder would be the newest, and recovery would fail.
+    folder, its meta file first: if the process is killed while it saves, the
+    half-written folder is the newest one, and recovery fails.
 
     Arguments
     ---------
@@ -104,7 +98,7 @@ class SafeCheckpointer(Checkpointer):
         return final.with_name(UNFINISHED + final.name)
 
     def save_checkpoint(self, *args, verbosity=logging.INFO, **kwargs):
-        """As SpeechBrain's, sealed and renamed at the end."""
+        """Save as SpeechBrain does; seal and rename at the end."""
         saved = super().save_checkpoint(
             *args, verbosity=logging.DEBUG, **kwargs
         )
@@ -123,7 +117,7 @@ class SafeCheckpointer(Checkpointer):
         return saved._replace(path=final, paramfiles=files)
 
     def _list_checkpoint_dirs(self):
-        """Folders of sound checkpoints; a warning tells of the others."""
+        """Return the folders of sound checkpoints; warn of the others."""
         found = super()._list_checkpoint_dirs()
         for folder in found:
             if folder not in self.known:
@@ -136,30 +130,12 @@ class SafeCheckpointer(Checkpointer):
                     )
         return [folder for folder in found if self.known[folder]]
 
-    def delete_checkpoints(
-        self,
-        *,
-        num_to_keep=1,
-        min_keys=None,
-        max_keys=None,
-        importance_keys=(ckpt_recency,),
-        ckpt_predicate=None,
-        verbosity=logging.INFO,
-    ):
-        """As SpeechBrain's, each out of sight before it is taken apart."""
-        keys = [{"min_key": key} for key in min_keys or []]
-        keys += [{"max_key": key} for key in max_keys or []]
-        keys += [{"importance_key": key} for key in importance_keys]
-        found, kept = {}, set()
-        for key in keys:
-            listed = self.find_checkpoints(ckpt_predicate=ckpt_predicate, **key)
-            found.update({checkpoint.path: None for checkpoint in listed})
-            kept.update(checkpoint.path for checkpoint in listed[:num_to_keep])
-        ddp_barrier()  # nobody reads one any more
-        if if_main_process():
-            for path in found.keys() - kept:
-                aside = self._aside(path)
-                path.rename(aside)
-                shutil.rmtree(aside)
-                logger.log(verbosity, f"Deleted checkpoint in {path}")
-        ddp_barrier()
+    def delete_checkpoints(self, *, importance_keys=(ckpt_recency,), **options):
+        """Delete as SpeechBrain does, with each importance key once.
+
+        A deletion that a kill cuts short leaves a folder that misses files of
+        its seal, which is left out.
+        """
+        # save_and_keep_only appends to a list that all of its calls share
+        keys = list(dict.fromkeys(importance_keys))
+        super().delete_checkpoints(importance_keys=keys, **options)

@@ -139,7 +139,7 @@ class PooledClips(torch.utils.data.Dataset):
         return {"id": clip, "features": features, "target": target}
 
 
-def pool_once(brain, datasets, hparams, known):
+def pool_once(datasets, hparams, run_opts, known):
     """Pools the frozen features of a linear probe, where that can be.
 
     A debug run, which sees a few batches, does not pool.
@@ -163,13 +163,16 @@ def pool_once(brain, datasets, hparams, known):
     dict
         The datasets, of pooled features or as they were.
     """
+    from speechbrain import Brain
+
     model = hparams["tuned_model"]
-    if model.methods or model.train_backbone != "none" or brain.debug:
-        return datasets
+    if model.methods or model.train_backbone != "none" or run_opts.debug:
+        return datasets, hparams
+    brain = Brain(hparams["modules"], hparams=hparams, run_opts=run_opts)
     reason = obstacle(model, hparams["augment"])
     if reason:
         logger.info(f"features are not pooled once: {reason}")
-        return datasets
+        return datasets, hparams
     probe = Probe(model).to(brain.device)
     model.eval()
     groups = _groups(brain, datasets, model.backbone)
@@ -182,10 +185,10 @@ def pool_once(brain, datasets, hparams, known):
             known[key] = _pool(brain, probe, parts, loading, context)
         for part, dataset in parts.items():
             pooled[part] = PooledClips(dataset.data_ids, known[key])
-    brain.modules["model"] = probe
-    hparams["train_loader"]["num_workers"] = 0
-    hparams["test_loader"]["num_workers"] = 0
-    return pooled
+    hparams = dict(hparams, modules={"model": probe})
+    for key in ("train_loader", "test_loader"):
+        hparams[key] = dict(hparams[key], num_workers=0)
+    return pooled, hparams
 
 
 def _groups(brain, datasets, backbone):

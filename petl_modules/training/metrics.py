@@ -1,8 +1,4 @@
-"""Loss, accuracy and predictions of one pass over a dataset.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Metrics of a classifier: loss, accuracy, confusions, predictions."""
 
 import json
 from functools import partial
@@ -15,11 +11,11 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.distributed import ddp_all_reduce, if_main_process
 
-from petl_modules.utils import AudioError, gathered, write_json
+from petl_modules.utils import HparamsError, write_json
 
 
 def accuracy(confusion, labels):
-    """Share of the clips that are right.
+    """Return the share of the clips that are classified correctly.
 
     Arguments
     ---------
@@ -36,7 +32,7 @@ def accuracy(confusion, labels):
 
 
 def unweighted_accuracy(confusion, labels):
-    """Mean recall of the classes that occur (see ``accuracy``).
+    """Return the mean recall of the classes that occur (see ``accuracy``).
 
     Example
     -------
@@ -44,20 +40,20 @@ def unweighted_accuracy(confusion, labels):
     0.625
     """
     clips = confusion.sum(1)
-    there = clips > 0
-    recalls = confusion.diagonal()[there].double() / clips[there]
+    occurs = clips > 0
+    recalls = confusion.diagonal()[occurs].double() / clips[occurs]
     return recalls.mean().item()
 
 
-def part_accuracy(confusion, labels, part):
-    """Share of the clips that are right in one part of their label.
+def slot_accuracy(confusion, labels, slot):
+    """Return the accuracy of one slot of labels such as ``on|lamp|kitchen``.
 
     Arguments
     ---------
     confusion, labels
-        See ``accuracy``; labels such as ``activate|lights|kitchen``.
-    part : int
-        Which part, from 0.
+        See ``accuracy``.
+    slot : int
+        Which slot, from 0.
 
     Returns
     -------
@@ -66,60 +62,67 @@ def part_accuracy(confusion, labels, part):
     Example
     -------
     >>> counts = torch.tensor([[1, 1], [0, 2]])
-    >>> part_accuracy(counts, ["activate|lamp", "activate|music"], part=0)
+    >>> slot_accuracy(counts, ["activate|lamp", "activate|music"], slot=0)
     1.0
     """
-    parts = [label.split("|")[part] for label in labels]
-    same = [[true == predicted for predicted in parts] for true in parts]
+    values = [label.split("|")[slot] for label in labels]
+    same = [[true == predicted for predicted in values] for true in values]
     same = torch.tensor(same, device=confusion.device)
     return confusion[same].sum().item() / confusion.sum().item()
 
 
 @partial(register_checkpoint_hooks, save_on_main_only=False)
-class Tally:
-    """Counts what a classifier gets right.
+class ClassificationMetrics:
+    """Loss, accuracy and further metrics of one pass over a dataset.
 
-    Everything stays on the device until it is asked for, and every clip
-    weighs the same, whatever the sizes of the batches.
+    Everything stays on the device until ``summarize``, and every clip weighs
+    the same, whatever the sizes of the batches. Checkpoints within an epoch
+    keep what has been counted.
 
     Arguments
     ---------
     labels : list of str
         Class names in the order of the logits.
-    metrics : dict
-        Further metrics beside ``accuracy``: from name to a function of
-        confusion matrix and labels.
+    extra : dict
+        Metrics beside ``accuracy``: from name to a function of confusion
+        matrix and labels.
+
+    Raises
+    ------
+    HparamsError
+        If there are no labels, or one twice.
 
     Example
     -------
-    >>> tally = Tally(["cat", "dog"])
+    >>> metrics = ClassificationMetrics(["cat", "dog"])
     >>> logits, targets = torch.eye(2), torch.tensor([0, 0])
-    >>> tally.add(["a", "b"], logits, targets, torch.tensor([0.25, 0.75]))
-    >>> tally.result()
+    >>> metrics.append(["a", "b"], logits, targets, torch.tensor([0.25, 0.75]))
+    >>> metrics.summarize()
     {'loss': 0.5, 'accuracy': 0.5}
-    >>> tally.predictions()[1]["predicted"]
+    >>> metrics.predictions()[1]["predicted"]
     'dog'
     """
 
-    def __init__(self, labels, metrics=None):
+    def __init__(self, labels, extra=None):
+        if not labels or len(set(labels)) < len(labels):
+            raise HparamsError(f"labels must be there, each once: {labels}")
         self.labels = labels
-        self.metrics = {"accuracy": accuracy, **(metrics or {})}
-        self.skipped = set()  # clips that could not be read, in any stage
-        self.reset()
+        self.functions = {"accuracy": accuracy, **(extra or {})}
+        self.clear()
 
-    def reset(self):
-        """Forgets what was counted, but for the clips that were skipped."""
+    def clear(self):
+        """Start a new pass."""
         self.batches = []
         self.loss = 0
         self.restored = 0  # the confusion matrix of batches before a resume
 
-    def add(self, clips, logits, targets, losses):
-        """Counts one batch.
+    def append(self, ids, logits, targets, losses):
+        """Count one batch.
 
         Arguments
         ---------
-        clips : list of str
-            Their ids.
+        ids : list of str
+            The clips' ids.
         logits : torch.Tensor
             ``[batch, classes]``. Rows beyond the ids do not count.
         targets : torch.Tensor
@@ -128,43 +131,44 @@ class Tally:
             Loss of each clip, ``[batch]``.
         """
         best = logits.detach().float().softmax(-1).max(-1)
-        count = len(clips)
+        count = len(ids)
         self.loss = self.loss + losses[:count].detach().float().sum()
         columns = (targets, best.indices, best.values)
-        self.batches.append((clips, *(column[:count] for column in columns)))
+        self.batches.append((ids, *(column[:count] for column in columns)))
 
-    def counts(self, shared_out):
-        """Sum of the losses, and the confusion matrix ``[true, predicted]``.
+    def counts(self, gather):
+        """Return the sum of the losses and the confusion matrix.
 
         Arguments
         ---------
-        shared_out : bool
+        gather : bool
             Whether the processes of a distributed run saw different clips.
 
         Returns
         -------
         tuple of torch.Tensor
+            The matrix is ``[true, predicted]``.
         """
         size = len(self.labels)
         confusion, loss = self.restored, self.loss
         if self.batches:
             _, targets, predicted, _ = zip(*self.batches)
-            places = torch.cat(targets) * size + torch.cat(predicted)
-            found = places.bincount(minlength=size * size).view(size, size)
-            before = torch.as_tensor(confusion, device=found.device)
-            confusion = found + before
-        if shared_out:
+            cells = torch.cat(targets) * size + torch.cat(predicted)
+            counted = cells.bincount(minlength=size * size).view(size, size)
+            before = torch.as_tensor(confusion, device=counted.device)
+            confusion = counted + before
+        if gather:
             total = torch.distributed.ReduceOp.SUM
             confusion = ddp_all_reduce(confusion, total)
             loss = ddp_all_reduce(loss, total)
         return loss, confusion
 
-    def result(self, shared_out=False):
-        """Mean loss and the metrics.
+    def summarize(self, gather=False):
+        """Return the mean loss and the metrics.
 
         Arguments
         ---------
-        shared_out : bool
+        gather : bool
             See ``counts``.
 
         Returns
@@ -172,42 +176,15 @@ class Tally:
         dict
             ``loss``, ``accuracy`` (0 to 1) and the other metrics.
         """
-        if not shared_out and not torch.is_tensor(self.loss):
-            raise AudioError(
-                f"no clip can be read: {', '.join(sorted(self.skipped))}. "
-                "Fetch the dataset again"
-            )
-        loss, confusion = self.counts(shared_out)
+        loss, confusion = self.counts(gather)
         values = {
-            name: metric(confusion, self.labels)
-            for name, metric in self.metrics.items()
+            name: function(confusion, self.labels)
+            for name, function in self.functions.items()
         }
         return {"loss": loss.item() / confusion.sum().item(), **values}
 
-    @mark_as_saver
-    def _save(self, path):
-        """What all processes have counted so far."""
-        saved = {"skipped": sorted(gathered(self.skipped))}
-        if self.batches:
-            loss, confusion = self.counts(shared_out=True)
-            saved.update(loss=loss.item(), confusion=confusion.tolist())
-        if if_main_process():
-            write_json(path, saved)
-
-    @mark_as_loader
-    def _load(self, path, end_of_epoch):
-        """Goes on counting, if the checkpoint is from within an epoch."""
-        with open(path, encoding="utf-8") as file:
-            saved = json.load(file)
-        self.reset()
-        if if_main_process():
-            self.skipped.update(saved["skipped"])
-            if "loss" in saved and not end_of_epoch:
-                self.loss = torch.tensor(saved["loss"])
-                self.restored = torch.tensor(saved["confusion"])
-
     def predictions(self):
-        """One row a clip.
+        """Return one row a clip.
 
         Returns
         -------
@@ -226,3 +203,23 @@ class Tally:
                 clips, *(tensor.tolist() for tensor in tensors)
             )
         ]
+
+    @mark_as_saver
+    def _save(self, path):
+        """Save what all processes have counted so far."""
+        saved = {}
+        if self.batches:
+            loss, confusion = self.counts(gather=True)
+            saved = {"loss": loss.item(), "confusion": confusion.tolist()}
+        if if_main_process():
+            write_json(path, saved)
+
+    @mark_as_loader
+    def _load(self, path, end_of_epoch):
+        """Continue counting, if the checkpoint is from within an epoch."""
+        with open(path, encoding="utf-8") as file:
+            saved = json.load(file)
+        self.clear()
+        if saved and not end_of_epoch and if_main_process():
+            self.loss = torch.tensor(saved["loss"])
+            self.restored = torch.tensor(saved["confusion"])

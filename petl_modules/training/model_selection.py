@@ -1,98 +1,134 @@
-"""Which epoch a fold is judged by, and what is told of it.
+"""Model selection: the epoch with the best validation score, and its test."""
 
-Authors
- * The PETL audio recipes team 2026
-"""
-
-
-def best_then_earliest(checkpoint):
-    """Importance of a checkpoint: its score, of equals the earlier epoch.
-
-    Checkpoints from within an epoch, which have no score, come last.
-    """
-    meta = checkpoint.meta
-    return meta.get("score", float("-inf")), -meta.get("epoch", 0)
+from petl_modules.models import weights_sha256
+from petl_modules.utils import CheckpointError, HparamsError
 
 
-def epoch_meta(epoch, train, valid=None, earlier=()):
-    """What a checkpoint at the end of an epoch knows of it.
+def selection_value(best_metric, stats):
+    """Return the value to maximise.
 
     Arguments
     ---------
+    best_metric : dict
+        ``name`` of the metric that selects, and its ``mode``, ``max`` or
+        ``min``.
+    stats : dict
+        Metrics by name.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    HparamsError
+        If there is no such metric or mode.
+
+    Example
+    -------
+    >>> selection_value({"name": "wer", "mode": "min"}, {"wer": 0.25})
+    -0.25
+    """
+    name, mode = best_metric["name"], best_metric["mode"]
+    if name not in stats:
+        raise HparamsError(
+            f"best_metric: no metric '{name}'; there are: {', '.join(stats)}"
+        )
+    if mode not in ("min", "max"):
+        raise HparamsError(f"best_metric: mode '{mode}' is neither max nor min")
+    return stats[name] if mode == "max" else -stats[name]
+
+
+def epoch_meta(brain, epoch, valid_stats=None):
+    """Return what the checkpoint at the end of an epoch says of it.
+
+    Arguments
+    ---------
+    brain : speechbrain.Brain
+        Has ``train_stats``, and ``best_metric`` and ``timer`` as
+        hyperparameters.
     epoch : int
         The epoch.
-    train : dict
-        ``loss``, ``accuracy`` and further metrics of the training part.
-    valid : dict or None
-        The same of the validation part. None: there is none, and the latest
-        epoch is the best.
-    earlier : list of speechbrain.utils.checkpoints.Checkpoint
-        Those that are there already.
+    valid_stats : dict or None
+        Loss and metrics of the validation part. None: there is none, and the
+        latest epoch is the best.
 
     Returns
     -------
     dict
-
-    Example
-    -------
-    >>> stats = {"loss": 1.5, "accuracy": 0.5}
-    >>> epoch_meta(3, stats)["score"]
-    3
-    >>> epoch_meta(3, stats, valid=stats)["score"]
-    0.5
+        With ``score``, to be maximised: the earliest of equal epochs has the
+        highest one. ``best_score`` is that of the best epoch so far.
     """
-    meta = {"epoch": epoch}
-    for part, stats in (("train", train), ("valid", valid or {})):
-        meta.update({f"{part}_{name}": value for name, value in stats.items()})
-    score = valid["accuracy"] if valid else epoch
+    meta = {"epoch": epoch, "seconds": brain.hparams.timer.seconds()}
+    stats = {"train": brain.train_stats, "valid": valid_stats or {}}
+    for part, values in stats.items():
+        meta.update({f"{part}_{name}": v for name, v in values.items()})
+    value = epoch
+    if valid_stats:
+        value = selection_value(brain.hparams.best_metric, valid_stats)
+    score = [value, -epoch]
+    earlier = brain.checkpointer.list_checkpoints()
     scores = [c.meta.get("best_score", score) for c in earlier]
     return {**meta, "score": score, "best_score": max([score, *scores])}
 
 
-def require_best(best, last):
-    """Stops if the best epoch's checkpoint was lost.
+def evaluate_last_and_best(brain, test_set):
+    """Test the weights of the last epoch, then those of the best one.
 
     Arguments
     ---------
-    best, last : speechbrain.utils.checkpoints.Checkpoint
-        The best of those that are there, and the latest.
-
-    Raises
-    ------
-    ValueError
-        If the latest one knows of a better one.
-    """
-    if best.meta["score"] < last.meta["best_score"]:
-        folder = best.path.parents[1]
-        raise ValueError(
-            f"the checkpoint of the best epoch in {folder} was damaged or "
-            "removed: delete that folder, and the fold is trained again"
-        )
-
-
-def fold_result(best, last, test, last_test):
-    """A fold's entry in ``summary.json``.
-
-    Arguments
-    ---------
-    best, last : speechbrain.utils.checkpoints.Checkpoint
-        The selected checkpoint and the last one.
-    test, last_test : dict
-        ``loss``, ``accuracy`` and further metrics of their tests.
+    brain : speechbrain.Brain
+        Its ``on_stage_end`` leaves what a test gave in ``test_stats``, and
+        its checkpoints have the meta of ``epoch_meta``. In the end it holds
+        the weights of the best epoch.
+    test_set : torch.utils.data.Dataset
+        The test part, loaded as the hyperparameter ``test_loader`` says.
 
     Returns
     -------
     dict
-        Values of the validation part are None where there is none.
+        The fold's entry in ``summary.json``, but for its number. Values of
+        the validation part are None where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint of the best epoch was lost.
     """
-    known = {**best.meta, **{f"test_{k}": v for k, v in test.items()}}
+    last = brain.checkpointer.find_checkpoint()
+    best = brain.checkpointer.find_checkpoint(max_key="score")
+    if best.meta["score"] < last.meta["best_score"]:
+        raise CheckpointError(
+            "the checkpoint of the best epoch in "
+            f"{best.path.parents[1]} was damaged or removed: delete that "
+            "folder, and the fold is trained again"
+        )
+    tests = []
+    for checkpoint in [last] if best == last else [last, best]:
+        selected = checkpoint == best
+        brain.evaluate(
+            test_set,
+            max_key="score" if selected else None,  # None: the latest
+            test_loader_kwargs=dict(brain.hparams.test_loader),
+        )
+        brain.hparams.train_logger.log_stats(
+            {"epoch": checkpoint.meta["epoch"], "selected": selected},
+            test_stats=brain.test_stats,
+        )
+        tests.append(brain.test_stats)
+    known = {**best.meta, **{f"test_{k}": v for k, v in tests[-1].items()}}
+    name = brain.hparams.best_metric["name"]
     return {
         "epochs": last.meta["epoch"],
         "best_epoch": best.meta["epoch"],
         **{
-            f"{part}_{name}": known.get(f"{part}_{name}")
-            for name in test
+            f"{part}_{metric}": known.get(f"{part}_{metric}")
+            for metric in tests[-1]
             for part in ("train", "valid", "test")
         },
-        "last_epoch_test_accuracy": last_test["accuracy"],
+        f"last_epoch_test_{name}": tests[0][name],
+        "weights_sha256": weights_sha256(
+            brain.checkpointer.recoverables["model"]
+        ),
+        "seconds": last.meta["seconds"],
     }

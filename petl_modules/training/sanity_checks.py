@@ -1,47 +1,44 @@
-"""Checks of a training: gradients where they belong, and nowhere else.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Checks of a training run: gradients reach what is trained, and only that."""
 
 import hashlib
 
 import torch
-from torch import nn
 
 from petl_modules.models import trained_state
 
 
-def require_gradients(module):
-    """Stops where what should train gets no gradient.
+def require_gradients(module, optimizer):
+    """Check before the first update that all trained parameters have gradients.
 
     Arguments
     ---------
     module : torch.nn.Module
-        After its first backward pass.
-
-    Raises
-    ------
-    RuntimeError
-        Names the trained parameters without a gradient.
+        What is trained.
+    optimizer : torch.optim.Optimizer
+        Its first step raises a ``RuntimeError`` that names the trained
+        parameters without a gradient.
     """
-    dead = [
-        name
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad and parameter.grad is None
-    ]
-    if dead:
-        raise RuntimeError(f"no gradient reaches {', '.join(dead)}")
+    checked = False
 
+    def check(*_):
+        nonlocal checked
+        if checked:
+            return
+        trained = {
+            n: p for n, p in module.named_parameters() if p.requires_grad
+        }
+        dead = [name for name, p in trained.items() if p.grad is None]
+        if len(dead) == len(trained):  # the step is skipped
+            return
+        if dead:
+            raise RuntimeError(f"no gradient reaches {', '.join(dead)}")
+        checked = True
 
-def gradients_are_finite(module):
-    """Whether all gradients are numbers, none infinite and none NaN."""
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    return bool(torch.isfinite(nn.utils.get_total_norm(gradients)))
+    optimizer.register_step_pre_hook(check)
 
 
 def frozen_digests(model):
-    """Digests of what must not change in training, by name.
+    """Return digests of what must not change in training, by name.
 
     Arguments
     ---------
@@ -66,7 +63,7 @@ def frozen_digests(model):
 
 
 def require_unchanged(digests, model):
-    """Stops if something frozen has changed.
+    """Check that nothing frozen has changed.
 
     Arguments
     ---------

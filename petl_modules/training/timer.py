@@ -1,8 +1,4 @@
-"""Time spent on a fold, over all of its interruptions.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Time spent on a fold, over all of its interruptions."""
 
 import json
 import time
@@ -17,12 +13,12 @@ from petl_modules.utils import write_json
 
 
 @register_checkpoint_hooks
-class Stopwatch:
-    """Counts seconds from when it is made; checkpoints carry them on.
+class Timer:
+    """Count seconds from when it is made; checkpoints carry them on.
 
     Example
     -------
-    >>> Stopwatch().seconds() >= 0
+    >>> Timer().seconds() >= 0
     True
     """
 
@@ -31,7 +27,7 @@ class Stopwatch:
         self.started = time.monotonic()
 
     def seconds(self):
-        """Seconds so far."""
+        """Return the seconds so far."""
         return self.before + time.monotonic() - self.started
 
     @mark_as_saver

@@ -1,8 +1,4 @@
-"""Seeds that are counted, and processes that train together.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Random seeds, and processes that train together."""
 
 import gc
 import hashlib
@@ -13,7 +9,7 @@ from torch import distributed
 
 
 def counted_seed(*numbers):
-    """A seed that follows from some numbers alone.
+    """Return a random seed that depends on the given numbers alone.
 
     Example
     -------
@@ -25,12 +21,12 @@ def counted_seed(*numbers):
 
 
 def n_processes():
-    """How many processes train together."""
+    """Return the number of processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def gathered(items):
-    """The union of a set over all processes; all of them must call it."""
+    """Return the union of a set over all processes; all must call this."""
     sets = [items]
     if n_processes() > 1:
         sets = [None] * n_processes()
@@ -39,15 +35,16 @@ def gathered(items):
 
 
 def leave_group():
-    """Leaves the group of processes, whose threads end with it.
+    """Destroy the process group before the interpreter shuts down.
 
-    A thread that lets go of a tensor as the interpreter ends would abort the
-    process, and none ends while anything holds the group: a wrapped model
-    does, and so do the functions of ``torch.distributed.nn`` if it is imported
-    after the group was made. Models go first: if one is the last to hold the
-    group, it waits for a thread that waits for Python's lock, for ever.
+    Otherwise Gloo's threads release tensors while the interpreter ends, and
+    abort the process. Models go first, and with them all references to the
+    group: the last reference joins the group's threads while it holds Python's
+    lock, and those threads wait for that lock. ``torch.distributed.nn`` is
+    imported above because its functions would keep the group if the import
+    came after the group was made.
     """
-    # The frames of an error hold the model
+    # The frames of an error reference the model
     sys.last_exc = sys.last_value = sys.last_traceback = None
     gc.collect()
     if distributed.is_initialized():

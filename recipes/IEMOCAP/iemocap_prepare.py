@@ -13,8 +13,6 @@ Authors
 import io
 import re
 
-from speechbrain.utils.logger import get_logger
-
 from petl_modules.data.prepare import (
     absolute,
     check_counts,
@@ -24,6 +22,8 @@ from petl_modules.data.prepare import (
     refuse,
 )
 from petl_modules.utils import DataError, listed
+
+from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 

@@ -1,8 +1,4 @@
-"""Recipe files, train.py, CSV rows and READMEs say the same.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Recipe files, train.py, CSV rows and READMEs say the same."""
 
 import ast
 import re
@@ -11,18 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.run_opts import HELP_TEXTS
 
 from petl_modules.data import Folds, Lists, Sessions, SpecAugment
 from petl_modules.models import TunedModel
-from petl_modules.runs import compose, make
-from petl_modules.runs.recipe_file import one_line_values, resolve
+from petl_modules.runs import compose
+from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import read_csv
+from tools import copy_methods
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "templates" / "audio_classification"
-RECIPES = [*sorted((ROOT / "recipes").iterdir()), TEMPLATE]
+RECIPES = [file.parent for file in sorted(ROOT.glob("recipes/*/train.py"))]
+RECIPES.append(TEMPLATE)
 FILES = [file for r in RECIPES for file in sorted(r.glob("hparams/*.yaml"))]
 BASES = [file for file in FILES if file.stem in ("ast", "wav2vec2")]
 SPEECH = ["FSC", "GSC", "IEMOCAP"]  # they have wav2vec 2.0, as the template
@@ -62,8 +59,6 @@ METRICS = {
     "FSC": ["action_accuracy", "object_accuracy", "location_accuracy"],
     "IEMOCAP": ["unweighted_accuracy"],
 }
-# Where a dataset's method file may differ from ESC50's
-DIFFERENT = {"conformer": {"kernel_size"}}
 
 
 def named(paths):
@@ -89,7 +84,7 @@ def merged(file):
 
 @cache
 def settings(file):
-    return resolve(merged(file))
+    return merged(file).settings
 
 
 def hparams(dataset, stem="ast"):
@@ -116,9 +111,7 @@ def test_file_loads(file, tiny_ast, tiny_wav2vec2, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     speech = "wav2vec2" in file.stem
     backbone = tiny_wav2vec2["group"] if speech else tiny_ast
-    made = load_hyperpyyaml(
-        merged(file), {"labels": ["cat", "dog"], "backbone": backbone}
-    )
+    made = merged(file).make_all(labels=["cat", "dog"], backbone=backbone)
     assert isinstance(made["modules"]["model"], TunedModel)
 
 
@@ -138,7 +131,7 @@ def test_learning_rate_is_that_of_the_protocol(file):
 
 @every_file
 def test_every_key_is_used(file):
-    text = merged(file)
+    text = merged(file).text
     sources = [recipe_of(file) / "train.py"]
     sources += [ROOT / "petl_modules" / "runs" / "experiment.py"]
     code = " ".join(path.read_text(encoding="utf-8") for path in sources)
@@ -176,24 +169,29 @@ def test_every_recipe_has_the_same_files(recipe):
     assert stems(recipe) == stems(ROOT / "recipes" / "ESC50") | more
 
 
-@every_file
-def test_methods_differ_only_where_they_mean_to(file):
-    """A method's file says the same in every recipe."""
-    original = hparams("ESC50", file.stem)
-    if file in BASES:
-        pytest.skip("bases have their own test")
-    if file.stem == "conformer_wav2vec2":
-        original = hparams("GSC", file.stem)
-    texts = [
-        re.sub(r"#   python .*/train.py", "#", path.read_text(encoding="utf-8"))
-        for path in (file, original)
-    ]
-    mine, theirs = map(one_line_values, texts)
-    keys = {key for key in mine if mine[key] != theirs.get(key)}
-    assert mine.keys() == theirs.keys()
-    assert keys <= DIFFERENT.get(file.stem, set())
-    if not keys:
-        assert texts[0] == texts[1]
+def test_every_recipe_is_copied_to():
+    names = [recipe.name for recipe in RECIPES if recipe != TEMPLATE]
+    assert names == list(copy_methods.DATASETS)
+
+
+@pytest.mark.parametrize("recipe", copy_methods.DATASETS)
+def test_copies_are_those_of_the_template(recipe):
+    texts = copy_methods.copies(recipe)
+    files = {file for file in FILES if recipe_of(file).name == recipe}
+    assert files - texts.keys() == files & {*BASES}
+    for file, text in texts.items():
+        assert file.read_text(encoding="utf-8") == text, (
+            "run tools/copy_methods.py"
+        )
+
+
+def test_a_changed_copy_is_seen(capsys, monkeypatch):
+    copy_methods.main(["--check"])
+    file = hparams("FSC", "conformer")
+    monkeypatch.setattr(copy_methods, "REPLACED", {})
+    with pytest.raises(SystemExit, match="edit the template alone"):
+        copy_methods.main(["--check"])
+    assert f"differs: {file.relative_to(ROOT)}" in capsys.readouterr().out
 
 
 # Top-level keys in which the bases of two datasets may differ
@@ -262,41 +260,6 @@ def test_backbones_of_a_dataset_differ_only_where_they_mean_to(recipe):
     assert keys <= BACKBONE_KEYS
 
 
-class Anonymous(ast.NodeTransformer):
-    """Puts the template's names in the place of a recipe's."""
-
-    def __init__(self, dataset, brain):
-        self.names = {
-            f"{dataset}_prepare": "audio_prepare",
-            f"prepare_{dataset}": "prepare_audio",
-            brain: "AudioBrain",
-        }
-
-    def visit(self, node):
-        for field in ("id", "name", "module"):
-            value = getattr(node, field, None)
-            if value in self.names:
-                setattr(node, field, self.names[value])
-        return self.generic_visit(node)
-
-
-@every_recipe
-def test_scripts_equal_the_template_but_for_names(recipe):
-    name = recipe.name
-    tree, template = (
-        ast.parse((folder / "train.py").read_text(encoding="utf-8"))
-        for folder in (recipe, TEMPLATE)
-    )
-    if recipe != TEMPLATE:
-        Anonymous(name.lower(), f"{name}Brain").visit(tree)
-    # But for the docstring, which names the dataset, and the order of imports
-    mine, theirs = (
-        sorted(ast.dump(node) for node in module.body[1:])
-        for module in (tree, template)
-    )
-    assert mine == theirs
-
-
 class Names(ast.NodeVisitor):
     """Collects the keys of a recipe file that a script uses."""
 
@@ -338,7 +301,7 @@ def test_protocol(dataset):
     assert base["positions"] == "center_cut"
     conformer = settings(hparams(dataset, "conformer"))
     assert conformer["kernel_size"] == kernel
-    augment = make(merged(hparams(dataset)), ["augment"])["augment"]
+    augment = merged(hparams(dataset)).make(["augment"])["augment"]
     if masks:
         assert isinstance(augment, SpecAugment)
         assert (augment.freq, augment.time) == masks
@@ -356,7 +319,7 @@ def test_protocol(dataset):
 
 @every_dataset
 def test_split_is_that_of_the_protocol(dataset):
-    plan = make(merged(hparams(dataset)), ["plan"])["plan"]
+    plan = merged(hparams(dataset)).make(["plan"])["plan"]
     split = plan.keywords["split"]
     assert (type(split), vars(split)) == SPLITS[dataset]
 
@@ -385,7 +348,7 @@ def test_common_protocol(file, key, value):
 
 @every_base
 def test_optimizer_is_that_of_the_protocol(file):
-    made = make(merged(file), ["opt_class"])["opt_class"]
+    made = merged(file).make(["opt_class"])["opt_class"]
     expected = {"betas": (0.9, 0.98), "eps": 1e-6, "weight_decay": 0.1}
     assert made.func is torch.optim.AdamW
     assert made.keywords == {"lr": 1e-3, "fused": True, **expected}
@@ -393,7 +356,7 @@ def test_optimizer_is_that_of_the_protocol(file):
 
 @every_base
 def test_schedule_is_that_of_the_protocol(file):
-    made = make(merged(file), ["lr_schedule"])["lr_schedule"]
+    made = merged(file).make(["lr_schedule"])["lr_schedule"]
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1)
     schedule = made(optimizer, T_max=3)
     assert type(schedule).__name__ == "CosineAnnealingLR"

@@ -11,6 +11,8 @@ import pytest
 import torch
 from transformers import ASTModel
 
+from petl_modules.runs import open_run
+
 FILES = {
     "site": """\
 base: bottleneck.yaml
@@ -234,7 +236,7 @@ def test_folder_of_other_settings_is_left_alone(esc50, words, finished):
 )
 def test_what_may_differ(esc50, words, finished, changes):
     line = words("soft_moa", output_folder=finished, **changes)
-    esc50.Experiment(line, esc50.__file__)
+    open_run(line, esc50.__file__)
 
 
 def test_moved_folder_is_recognised(esc50, words, finished, tmp_path, capsys):

@@ -21,6 +21,7 @@ from speechbrain import Stage
 from speechbrain.dataio.batch import PaddedBatch
 
 from petl_modules.models import read_trained
+from petl_modules.runs import open_run
 from petl_modules.runs.plan import Fold
 from petl_modules.training import Stopwatch
 
@@ -46,8 +47,8 @@ def updated(esc50, words, tmp_path, monkeypatch):
 
     def step(file, **changes):
         labels = ["cat", "dog"]
-        experiment = esc50.Experiment(words(file, **changes), esc50.__file__)
-        hparams, _ = experiment.load(Fold(1, 1, {}), labels)
+        experiment = open_run(words(file, **changes), esc50.__file__)
+        hparams, _ = experiment.load(Fold(1, 1, {}), labels=labels)
         brain = HugeLoss(
             modules=hparams["modules"],
             opt_class=hparams["opt_class"],

@@ -1,15 +1,20 @@
-"""Saves that a kill cannot leave half done, and which one is selected.
+"""Saves that a kill cannot leave half done, and the one that is selected."""
 
-Authors
- * The PETL audio recipes team 2026
-"""
+import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from speechbrain.utils.checkpoints import Checkpointer
 
-from petl_modules.training import SafeCheckpointer, best_then_earliest
+from petl_modules.training import (
+    SafeCheckpointer,
+    Timer,
+    epoch_meta,
+    selection_value,
+)
 from petl_modules.training.checkpointer import damage, seal
+from petl_modules.utils import HparamsError
 
 
 @pytest.fixture
@@ -18,13 +23,24 @@ def checkpointer(tmp_path):
     return SafeCheckpointer(tmp_path / "save", {"layer": layer})
 
 
-def save_epochs(checkpointer, accuracies):
-    """Saves one checkpoint an epoch, as train.py does."""
-    for epoch, accuracy in enumerate(accuracies, start=1):
+def save_epochs(checkpointer, values, mode="max", num_to_keep=1):
+    """Save one checkpoint an epoch, as train.py does."""
+    best = {"name": "value", "mode": mode}
+    brain = SimpleNamespace(
+        checkpointer=checkpointer,
+        train_stats={"loss": 1.0},
+        hparams=SimpleNamespace(timer=Timer(), best_metric=best),
+    )
+    for epoch, value in enumerate(values, start=1):
         checkpointer.save_and_keep_only(
-            meta={"epoch": epoch, "score": accuracy},
-            importance_keys=[best_then_earliest],
+            meta=epoch_meta(brain, epoch, {"value": value}),
+            max_keys=["score"],
+            num_to_keep=num_to_keep,
         )
+
+
+def selected(checkpointer):
+    return checkpointer.find_checkpoint(max_key="score")
 
 
 @pytest.mark.parametrize(
@@ -40,12 +56,13 @@ def save_epochs(checkpointer, accuracies):
         ([0.5, 0.1] * 6, 1),
     ],
 )
-def test_best_accuracy_is_selected_of_equals_the_earliest(
-    checkpointer, accuracies, epoch
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_best_epoch_is_selected_of_equals_the_earliest(
+    checkpointer, accuracies, epoch, mode
 ):
-    save_epochs(checkpointer, accuracies)
-    best = checkpointer.find_checkpoint(best_then_earliest)
-    assert best.meta["epoch"] == epoch
+    errors = [1 - accuracy for accuracy in accuracies]
+    save_epochs(checkpointer, accuracies if mode == "max" else errors, mode)
+    assert selected(checkpointer).meta["epoch"] == epoch
 
 
 @pytest.mark.parametrize(
@@ -56,6 +73,60 @@ def test_the_best_and_the_latest_are_kept(checkpointer, accuracies, epochs):
     save_epochs(checkpointer, accuracies)
     kept = checkpointer.list_checkpoints()
     assert {checkpoint.meta["epoch"] for checkpoint in kept} == epochs
+
+
+def test_one_more_of_each_can_be_kept(checkpointer):
+    save_epochs(checkpointer, [0.1, 0.5, 0.4, 0.3, 0.2, 0.1], num_to_keep=2)
+    kept = checkpointer.list_checkpoints()
+    assert {checkpoint.meta["epoch"] for checkpoint in kept} == {2, 3, 5, 6}
+
+
+def test_checkpoints_within_an_epoch_are_not_selected(checkpointer):
+    save_epochs(checkpointer, [0.5])
+    checkpointer.save_checkpoint(end_of_epoch=False)
+    assert selected(checkpointer).meta["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("best", "match"),
+    [
+        ({"name": "wer", "mode": "min"}, "no metric 'wer'; there are: value"),
+        ({"name": "value", "mode": "least"}, "'least' is neither max nor min"),
+    ],
+)
+def test_selection_by_what_is_not_there_is_refused(best, match):
+    with pytest.raises(HparamsError, match=match):
+        selection_value(best, {"value": 1.0})
+
+
+def test_each_importance_key_counts_once(checkpointer, monkeypatch):
+    """SpeechBrain adds one to a list that is never emptied."""
+    calls, find = [], SafeCheckpointer.find_checkpoints
+
+    def counted(self, **options):
+        calls.append(options)
+        return find(self, **options)
+
+    save_epochs(checkpointer, [0.1] * 5)
+    monkeypatch.setattr(SafeCheckpointer, "find_checkpoints", counted)
+    checkpointer.save_and_keep_only(max_keys=["score"])
+    assert len(calls) == 4  # score and recency, each twice
+
+
+@pytest.mark.parametrize("lost", ["layer.ckpt", "checksums.json"])
+def test_checkpoint_that_is_half_deleted_is_left_out(checkpointer, lost):
+    """A kill can end a deletion in its middle."""
+    save_epochs(checkpointer, [0.5, 0.4])
+    (selected(checkpointer).path / lost).unlink()
+    again = SafeCheckpointer(checkpointer.checkpoints_dir)
+    assert [c.meta["epoch"] for c in again.list_checkpoints()] == [2]
+
+
+def test_time_goes_on_after_a_resume(tmp_path):
+    (tmp_path / "timer").write_text(json.dumps(100.0))
+    timer = Timer()
+    timer._load(tmp_path / "timer", end_of_epoch=True)
+    assert 100 <= timer.seconds() < 200
 
 
 def test_latest_is_the_default(checkpointer):
@@ -103,7 +174,7 @@ def killed(checkpointer):
 
 
 def test_the_usual_checkpointer_takes_a_half_written_one(tmp_path):
-    """The reason for ours; if this fails, SpeechBrain has mended it."""
+    """The reason for ours; if this fails, SpeechBrain has changed it."""
     usual = Checkpointer(tmp_path)
     add_deadly(usual)
     with pytest.raises(Killed):
@@ -127,7 +198,7 @@ def test_half_written_checkpoint_is_removed_by_the_next_run(killed):
 
 def test_whole_checkpoint_is_left_by_the_next_run(killed):
     again = SafeCheckpointer(killed.checkpoints_dir)
-    assert again.find_checkpoint().meta["score"] == 0.5
+    assert again.find_checkpoint().meta["score"] == [0.5, -1]
 
 
 @pytest.fixture

@@ -1,8 +1,4 @@
-"""The command line of a recipe.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The command line of a recipe, and the checks of its values."""
 
 import math
 from pathlib import Path
@@ -13,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petl_modules.runs import compose
+from petl_modules.runs.checks import check_values
 from petl_modules.runs.command_line import read_value, split_arguments
-from petl_modules.runs.recipe_file import dump_yaml
+from petl_modules.runs.yaml_text import dump_yaml
 from petl_modules.utils import HparamsError
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
@@ -56,8 +53,7 @@ def recipe(tmp_path, monkeypatch):
 
 
 def loaded(recipe, *words, file="hparams/short.yaml"):
-    text, _ = compose([file, *words], recipe)
-    return load_hyperpyyaml(text)
+    return compose([file, *words], recipe)[0].make_all()
 
 
 def options(recipe, *words):
@@ -155,12 +151,9 @@ def test_tagged_value(recipe):
         (["--lr", "True"], ["--lr", "a number"]),
         (["--protocol", "a", "b"], ["--protocol", "'b'", "quote"]),
         (["--experiment", "a", "b"], ["--experiment", "'b'", "quote"]),
-        (["--seed", "1", "--seed", "2"], ["--seed stands twice"]),
-        (["--seed", "1", "--seed=1"], ["--seed stands twice"]),
-        (["--debug", "--debug"], ["--debug stands twice"]),
-        (["--max_grad_norm", "0"], ["max_grad_norm 0", "above 0"]),
-        (["--max_grad_norm", "-1"], ["max_grad_norm -1", ".inf"]),
-        (["--max_grad_norm", ".nan"], ["max_grad_norm", "above 0"]),
+        (["--seed", "1", "--seed", "2"], ["--seed is given twice"]),
+        (["--seed", "1", "--seed=1"], ["--seed is given twice"]),
+        (["--debug", "--debug"], ["--debug is given twice"]),
         (["--max_grad_norm", "inf"], ["--max_grad_norm", "a number"]),
         (["--debug", "no"], ["--debug", "True or False"]),
         (["--base"], ["--base lacks its value"]),
@@ -357,5 +350,34 @@ def test_list_arrives_word_by_word(numbers):
 
 
 def test_the_recipes_own_files_are_found(recipe):
-    text, _ = compose(["hparams/soft_moa.yaml", "--experts", "15"], RECIPE)
-    assert "experts: 15" in text
+    made, _ = compose(["hparams/soft_moa.yaml", "--experts", "15"], RECIPE)
+    assert "experts: 15" in made.text
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("max_grad_norm", 0, "max_grad_norm 0 must be above 0"),
+        ("max_grad_norm", -1, "max_grad_norm -1 .*.inf"),
+        ("max_grad_norm", math.nan, "above 0"),
+        ("seed", -1, "seed is -1: at least 0"),
+        ("seed", 2**32, "seed is 4294967296: at most 4294967295"),
+        ("lr", math.nan, "lr is nan: at least 0"),
+        ("lr", 0, "lr is 0: nothing would be trained"),
+        ("batch_size", "many", "batch_size is 'many': give a number"),
+        ("precision", "bf17", "'bf17' is none of: fp32, bf16, fp16"),
+        ("feature_cache_dtype", "int8", "none of: float32, float16"),
+        ("feature_cache_dtype", "float16", "--feature_cache DIR"),
+    ],
+)
+def test_value_that_no_run_can_have(key, value, message):
+    made, _ = compose(["hparams/soft_moa.yaml"], RECIPE)
+    with pytest.raises(HparamsError, match=message):
+        check_values({**made.settings, key: value})
+
+
+def test_half_precision_needs_a_backbone_in_full():
+    words = ["--precision=fp16", "--backbone_dtype=bfloat16"]
+    made, _ = compose(["hparams/soft_moa.yaml", *words], RECIPE)
+    with pytest.raises(HparamsError, match="do not go together"):
+        check_values(made.settings)

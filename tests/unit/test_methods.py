@@ -24,8 +24,7 @@ from petl_modules.blocks import (
 )
 from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
 from petl_modules.models import TunedModel, load_trained, save_trained
-from petl_modules.runs import make
-from petl_modules.runs.recipe_file import dump_yaml, merge
+from petl_modules.runs import RecipeFile
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 HPARAMS = RECIPES / "ESC50" / "hparams"
@@ -81,9 +80,9 @@ def from_yaml(stem, backbone, base=None, **changes):
     if base:
         folder, stem = SPEECH, ON_WAV2VEC2.get(stem, stem)
         base = base if stem not in ON_WAV2VEC2.values() else None
-    tree = merge(folder / f"{stem}.yaml", base)
-    tree.update(backbone=backbone, labels=LABELS, **changes)
-    return make(dump_yaml(tree), ["tuned_model"])["tuned_model"]
+    recipe = RecipeFile.read(folder / f"{stem}.yaml", base)
+    recipe.update({"backbone": backbone, "labels": LABELS, **changes})
+    return recipe.make(["tuned_model"])["tuned_model"]
 
 
 class Kind:

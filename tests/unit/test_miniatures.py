@@ -244,8 +244,8 @@ def test_command_line_writes_and_refuses(tmp_path, capsys, monkeypatch):
     assert "a miniature of GSC is in" in told
     words = shlex.split(told.splitlines()[-1])
     assert words[1].endswith("recipes/GSC/train.py")
-    text, _ = compose(words[2:], RECIPES / "GSC")
-    assert str(tmp_path / "new") in text
+    recipe, _ = compose(words[2:], RECIPES / "GSC")
+    assert str(tmp_path / "new") in recipe.text
     marker = json.loads((tmp_path / "new" / "generated.json").read_text())
     assert marker["seed"] == 3
     with pytest.raises(SystemExit, match="'seed': 3.*'seed': 0"):
@@ -272,8 +272,8 @@ def test_every_trial_is_a_command_that_its_recipe_takes(
     if backbone == "wav2vec2" and not MINIATURES[name].speech:
         pytest.skip("AST alone")
     words = command(name, method, tmp_path, tmp_path / "out", backbone)
-    text, _ = compose(words[2:], Path(words[1]).parent)
-    assert str(BACKBONES[backbone]) in text
+    recipe, _ = compose(words[2:], Path(words[1]).parent)
+    assert str(BACKBONES[backbone]) in recipe.text
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """The order of an epoch, for any number of processes."""
 
+from functools import partial
+
 import pytest
 
 from petl_modules.data import EpochBatches
-from petl_modules.utils import counted_seed
+from petl_modules.training import make_train_loader
+from petl_modules.utils import HparamsError, counted_seed
 
 
 def dealt(size, batch_size, processes, epoch=1, **changes):
@@ -28,7 +31,7 @@ def test_every_clip_counts_once(size, batch_size, processes):
     for sampler, own in zip(samplers, batches):
         assert len(own) == len(sampler) == len(batches[0])
         for step, batch in enumerate(own, 1):
-            counted += batch[: sampler.share(step)[0]]
+            counted += batch[: sampler.loss_weight(step)[0]]
     assert sorted(counted) == list(range(size))
 
 
@@ -40,7 +43,7 @@ def test_weights_make_the_mean_over_the_step(size, batch_size, processes):
     for step, together in enumerate(alone, 1):
         shares = []
         for sampler, own in zip(samplers, batches):
-            count, weight = sampler.share(step)
+            count, weight = sampler.loss_weight(step)
             part = own[step - 1][:count]
             shares.append(weight * sum(losses[i] for i in part))
         expected = sum(losses[i] for i in together) / len(together)
@@ -55,7 +58,9 @@ def test_accumulated_steps_are_one_large_one(size):
     parts = list(small)
     for update, together in enumerate(large):
         gathered = sum(
-            small.share(step + 1)[1] * sum(losses[i] for i in parts[step]) / 2
+            small.loss_weight(step + 1)[1]
+            * sum(losses[i] for i in parts[step])
+            / 2
             for step in (2 * update, 2 * update + 1)
         )
         expected = sum(losses[i] for i in together) / len(together)
@@ -76,3 +81,15 @@ def test_seeds_differ_in_every_number():
     }
     assert len(seeds) == 8
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize(("accumulation", "updates"), [(1, 4), (3, 1), (5, 0)])
+def test_updates_of_an_epoch(accumulation, updates):
+    sampler = EpochBatches(13, 4, seed=10, accumulation=accumulation)
+    assert sampler.updates == updates
+
+
+def test_an_epoch_without_an_update_is_refused():
+    batches = partial(EpochBatches, batch_size=4, seed=10, accumulation=5)
+    with pytest.raises(HparamsError, match="5 is larger than the 4 batches"):
+        make_train_loader(None, range(13), {"train_batches": batches})

@@ -1,0 +1,144 @@
+"""Start a run: command line, processes, debug folder, errors."""
+
+import atexit
+import contextlib
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+from speechbrain.utils.distributed import (
+    ddp_broadcast,
+    ddp_init_group,
+    if_main_process,
+)
+from torch import distributed
+
+from petl_modules.runs.checks import check_device, check_values
+from petl_modules.runs.command_line import HELP, compose
+from petl_modules.runs.experiment import Experiment
+from petl_modules.utils import UserError, leave_group
+
+
+@contextlib.contextmanager
+def start(arguments, script):
+    """Start a run of a recipe, with its errors shown and logged.
+
+    ``UserError`` and ``OSError`` end the program with one line. Any other
+    exception keeps its traceback, and all of them are in ``log.txt``.
+
+    Arguments
+    ---------
+    arguments : list of str
+        The command line without the script.
+    script : str
+        The recipe's ``train.py``.
+
+    Yields
+    ------
+    petl_modules.runs.Experiment
+    """
+    with plain_errors("--debug" in arguments):
+        experiment = open_run(arguments, script)
+        with errors_in_log(experiment):
+            yield experiment
+
+
+def open_run(arguments, script):
+    """Start a run as ``start`` does, with errors raised as they are."""
+    if {"-h", "--help"} & set(arguments):
+        print(HELP)
+        sys.exit()
+    show = "--print_hparams" in arguments
+    arguments = [a for a in arguments if a != "--print_hparams"]
+    recipe, run_opts = compose(arguments, Path(script).resolve().parent)
+    if show:
+        print(recipe.text)
+        sys.exit()
+    check_values(recipe.settings)
+    check_device(run_opts.device)
+    ddp_init_group(run_opts)
+    if distributed.is_initialized():
+        atexit.register(leave_group)
+    temporary = None
+    if run_opts.debug:
+        run_opts, temporary = _move_aside(recipe, run_opts)
+    return Experiment(recipe, run_opts, script, temporary)
+
+
+def _move_aside(recipe, run_opts):
+    """Keep a debug run's outputs apart from those of real runs.
+
+    Returns
+    -------
+    tuple
+        The run options, and the temporary folder if there is one here.
+    """
+    folder, temporary = (
+        str(Path(recipe.settings["output_folder"], "debug")),
+        None,
+    )
+    if not run_opts.debug_persistently:
+        # SpeechBrain would give each process a folder of its own
+        given = {*run_opts.overridden_args, "debug_persistently"}
+        run_opts = replace(
+            run_opts, debug_persistently=True, overridden_args=given
+        )
+        if if_main_process():
+            temporary = tempfile.TemporaryDirectory(prefix="debug-")
+            folder = temporary.name
+        folder = ddp_broadcast(folder)
+    recipe.update({"output_folder": folder, "manifest_folder": folder})
+    return run_opts, temporary
+
+
+@contextlib.contextmanager
+def plain_errors(debug=False):
+    """End the program with one line for what a user or a disk did wrong.
+
+    Arguments
+    ---------
+    debug : bool
+        Whether to keep the traceback of these errors, too.
+    """
+    try:
+        yield
+    except (UserError, OSError) as error:
+        if debug:
+            raise
+        text = str(error)
+        if text.startswith("Caught "):  # by a loader's worker, with traceback
+            text = text.rstrip().rpartition(f"{type(error).__name__}: ")[2]
+        sys.exit(f"error: {text}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command resumes from the last epoch")
+
+
+@contextlib.contextmanager
+def errors_in_log(experiment):
+    """Append the traceback of any exception to the log of the run.
+
+    Arguments
+    ---------
+    experiment : petl_modules.runs.Experiment
+        The run. Its ``log`` is that of the current fold.
+    """
+    hook = sys.excepthook
+    try:
+        yield
+    except Exception:
+        log = experiment.log
+        if not log.parent.is_dir():  # the fold has not begun
+            log = experiment.folder / log.name
+        with (
+            contextlib.suppress(OSError),
+            open(log, "a", encoding="utf-8") as f,
+        ):
+            f.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} - ")
+            f.write(f"ended by an error\n{traceback.format_exc()}")
+        raise
+    finally:
+        # SpeechBrain's would log the error again and print no traceback
+        sys.excepthook = hook

@@ -1,0 +1,41 @@
+"""The data loader of the training part."""
+
+from speechbrain.dataio.dataloader import make_dataloader
+
+from petl_modules.utils import HparamsError
+
+
+def make_train_loader(brain, dataset, hparams):
+    """Make a Brain's sampler and loader; checkpoints have the loader's position.
+
+    Arguments
+    ---------
+    brain : speechbrain.Brain
+        Its ``train_sampler`` is set.
+    dataset : torch.utils.data.Dataset
+        The training part.
+    hparams : dict
+        The recipe's. ``train_batches`` makes the sampler of a dataset's size,
+        ``train_loader`` has further options of the loader.
+
+    Returns
+    -------
+    speechbrain.dataio.dataloader.SaveableDataLoader
+
+    Raises
+    ------
+    HparamsError
+        If an epoch has too few batches for one update.
+    """
+    sampler = hparams["train_batches"](len(dataset))
+    if not sampler.updates:
+        raise HparamsError(
+            f"grad_accumulation_factor {sampler.accumulation} is larger than "
+            f"the {len(sampler)} batches of an epoch: nothing would be trained"
+        )
+    loader = make_dataloader(
+        dataset, batch_sampler=sampler, **hparams["train_loader"]
+    )
+    brain.train_sampler = sampler
+    brain.checkpointer.add_recoverable("train_loader", loader)
+    return loader

@@ -1,0 +1,113 @@
+"""Losses are read some at a time, and each keeps its step and clips."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from speechbrain import Stage
+
+from petl_modules.training import ReproducibleSteps
+from petl_modules.utils import TrainingError
+
+
+class Steps(ReproducibleSteps):
+    """A Brain without a model: its losses are given."""
+
+    steps_between_reads = 1
+    nonfinite_patience = nonfinite_count = 0
+    grad_accumulation_factor = 1
+    avg_train_loss = 0.0
+
+    def __init__(self, **changes):
+        vars(self).update(changes)
+        self.train_sampler = SimpleNamespace(epoch=2)
+
+    def add(self, step, clips, loss):
+        loss = torch.tensor(float(loss))
+        self.unread = [*self.unread, (step, clips, loss)]
+        if len(self.unread) >= self.steps_between_reads:
+            self.check_losses()
+
+    def start_epoch(self):
+        self.nonfinite_count, self.avg_train_loss = 0, 0.0
+
+
+def test_nothing_is_read_between_two_reads():
+    steps = Steps(steps_between_reads=3)
+    steps.add(1, ["a"], "nan")
+    steps.add(2, ["b"], 1)
+    with pytest.raises(
+        TrainingError, match="is nan in step 1 of epoch 2; .*: a. "
+    ):
+        steps.add(3, ["c"], 2)
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
+def test_the_clips_are_named(bad):
+    steps = Steps()
+    steps.add(1, ["a"], 1)
+    with pytest.raises(
+        TrainingError, match=f"is {bad} in step 2 .*: b, c. Try"
+    ):
+        steps.add(2, ["b", "c"], bad)
+
+
+def test_patience_is_that_of_an_epoch():
+    steps = Steps(nonfinite_patience=1)
+    for _ in range(2):
+        steps.start_epoch()
+        steps.add(1, ["a"], "nan")
+        steps.add(2, ["a"], 3)
+        assert steps.avg_train_loss == 3.0
+    with pytest.raises(TrainingError, match="step 3"):
+        steps.add(3, ["b"], "nan")
+
+
+def test_mean_of_all_reads():
+    losses = torch.rand(10)
+    steps = Steps(steps_between_reads=3)
+    for step, loss in enumerate(losses, 1):
+        steps.add(step, [], loss)
+    steps.check_losses()
+    assert steps.avg_train_loss == pytest.approx(losses.mean().item())
+    steps.check_losses()  # nothing new
+    assert steps.avg_train_loss == pytest.approx(losses.mean().item())
+
+
+@pytest.mark.parametrize(
+    ("device", "patience", "every"),
+    [("cpu", 0, 1), ("cuda:0", 0, 20), ("cuda:0", 2, 1)],
+)
+def test_a_gpu_is_not_waited_for(device, patience, every):
+    class OnDevice(ReproducibleSteps):
+        pass
+
+    steps = OnDevice()
+    steps.device, steps.nonfinite_patience = device, patience
+    assert steps.steps_between_reads == every
+
+
+def test_unread_losses_are_read_where_a_stage_ends():
+    steps = Steps(steps_between_reads=20)
+    steps.add(1, ["a"], "inf")
+    with pytest.raises(TrainingError, match="is inf in step 1"):
+        steps.require_finite(Stage.TRAIN, {"loss": 0.0})
+
+
+@pytest.mark.parametrize("stage", [Stage.VALID, Stage.TEST])
+def test_a_pass_whose_loss_is_not_finite_ends_the_run(stage):
+    with pytest.raises(TrainingError, match=f"the {stage.name.lower()} loss"):
+        Steps().require_finite(stage, {"loss": float("nan")})
+    Steps().require_finite(stage, {"loss": 1.0})
+    Steps().require_finite(stage, {"eer": 0.5})
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_gradients_go_together_or_not_at_all(bad):
+    model = torch.nn.Linear(2, 1)
+    model(torch.ones(1, 2)).sum().backward()
+    if bad:
+        model.bias.grad.fill_(float("nan"))
+    steps = Steps(modules=model, zero_grad=model.zero_grad)
+    steps.check_gradients()
+    assert [p.grad is None for p in model.parameters()] == [bad, bad]
