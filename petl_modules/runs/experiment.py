@@ -14,7 +14,7 @@ from speechbrain.utils.distributed import (
 )
 
 from petl_modules.data.prepare import read_manifest, read_skipped
-from petl_modules.models import WEIGHTS, save_trained, versions
+from petl_modules.models import WEIGHTS, save_trained
 from petl_modules.runs.plan import find_results, folder_name
 from petl_modules.runs.report import means, table
 from petl_modules.runs.run_folder import claim_data, claim_folder
@@ -23,6 +23,7 @@ from petl_modules.utils import (
     n_processes,
     read_csv,
     read_json,
+    versions,
     write_csv,
     write_json,
     write_text,

@@ -118,7 +118,7 @@ def run_fold(experiment, fold, labels, pooled):
         hparams["data_folder"],
         hparams["features"],
         labels,
-        hparams["cache"]() if use_cache else None,
+        cache=hparams["cache"]() if use_cache else None,
     )
     if hparams["pool_once"]:  # a linear probe
         datasets, hparams = pool_once(
@@ -139,7 +139,7 @@ def run_fold(experiment, fold, labels, pooled):
     )
     result = evaluate_last_and_best(brain, datasets["test"])
     rows = hparams["metrics"].predictions()
-    experiment.finish_fold(fold, result, rows, hparams["tuned_model"])
+    experiment.finish_fold(fold, result, rows, hparams["model"])
 
 
 def main(arguments):
