@@ -13,7 +13,7 @@ from speechbrain.utils.distributed import (
     run_on_main,
 )
 
-from petl_modules.data.prepare import read_manifest
+from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.models import WEIGHTS, save_trained
 from petl_modules.runs.plan import find_results, folder_name
 from petl_modules.runs.report import means, table
@@ -115,6 +115,7 @@ class Experiment:
             prepare, kwargs=dict(self.settings["prepare"])
         )
         records = read_manifest(manifest)
+        self.skipped = read_skipped(manifest)
         self.claim_data(records)
         return make_plan(records), labels
 
@@ -233,6 +234,8 @@ class Experiment:
             number = {"fold": fold.number}
             if self.settings["few_shot"]:
                 number["draw"] = fold.draw
+            if self.settings.get("skip_bad_audio"):
+                result = {**result, "skipped_clips": self.skipped}
             entry = {"fold": {**number, **result}, **model.count_parameters()}
             write_json(folder / "result.json", entry)
         ddp_barrier()
