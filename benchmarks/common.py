@@ -17,21 +17,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-# As in the recipes
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms
 # The profiler would report an error where there is no GPU
 os.environ.setdefault("KINETO_LOG_LEVEL", "5")
 
+import petl_modules  # noqa: F401  before torch: how idle CPU threads wait
+
+# isort: split
 import torch
 from torch import nn
 from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
-from petl_modules.models import versions
 from petl_modules.runs import RecipeFile
 from petl_modules.runs.layering import nearest
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, versions
 
 HPARAMS = {
     "ast": ROOT / "recipes" / "ESC50" / "hparams",
@@ -97,14 +95,14 @@ def make_model(kind, method, backbone, frames, **changes):
     recipe.update({"backbone": str(backbone), "labels": labels, **changes})
     if kind == "ast":
         recipe.update({"frames": frames})
-    return recipe.make(["tuned_model"])["tuned_model"]
+    return recipe.make(["model"])["model"]
 
 
 def draw_blocks(model):
     """Draws all inserted weights, as if they had been trained."""
     torch.manual_seed(1)
-    for path in model.inserted.values():
-        for parameter in model.get_submodule(path).parameters():
+    for path in model.encoder.inserted.values():
+        for parameter in model.encoder.get_submodule(path).parameters():
             nn.init.normal_(parameter, std=0.02)
 
 

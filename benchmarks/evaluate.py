@@ -19,7 +19,7 @@ import tempfile
 import common  # isort: skip, first: it prepares the path
 import torch
 
-from petl_modules.methods import merge
+from petl_modules.methods import merge_lora
 
 COLUMNS = {
     "method": "{method}",
@@ -36,7 +36,7 @@ COLUMNS = {
 def measure(model, frozen, inputs, repeats):
     """Milliseconds of a batch in the three ways, and of the frozen model."""
     merged = copy.deepcopy(model)
-    merge(merged)
+    merge_lora(merged)
     inference = torch.inference_mode()(model)
     merged, frozen = map(torch.inference_mode(), (merged, frozen))
     difference = (merged(inputs) - inference(inputs)).abs().max().item()

@@ -15,6 +15,7 @@ import argparse
 import os
 import statistics
 import tempfile
+from functools import partial
 
 import common  # isort: skip, first: it prepares the path
 import torch
@@ -28,7 +29,7 @@ from petl_modules.backbones import AST
 from petl_modules.data import FilterBank
 from petl_modules.data.datasets import one_thread
 from petl_modules.methods import LoRA
-from petl_modules.models import TunedModel
+from petl_modules.models import MeanPooling, TunedEncoder, TunedModel
 
 RANK = 6
 COLUMNS = {
@@ -60,9 +61,10 @@ class Classifier(nn.Module):
 
 def ours(source, frames):
     """LoRA as in ``lora.yaml``, norms frozen."""
-    labels = [str(label) for label in range(50)]
     method = LoRA(at=["query", "value"], rank=RANK, alpha=RANK)
-    return TunedModel(AST(source, frames), labels, [method], train_norms=False)
+    encoder = TunedEncoder(AST(source, frames), [method], train_norms=False)
+    head = partial(nn.Linear, out_features=50)
+    return TunedModel(encoder, head, MeanPooling())
 
 
 def by_speechbrain(source, frames):

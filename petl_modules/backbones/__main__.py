@@ -1,9 +1,6 @@
 """``python -m petl_modules.backbones tiny-ast DIR``: write a small random encoder.
 
-``tiny-wav2vec2 DIR`` writes the other kind. They serve trials and tests.
-
-Authors
- * The PETL audio recipes team 2026
+``tiny-wav2vec2 DIR`` writes the other kind. They are for trials and tests.
 """
 
 import argparse
@@ -18,7 +15,7 @@ from petl_modules.backbones.tiny import (
 
 
 def main(arguments=None):
-    """The command line: ``tiny-ast DIR`` and ``tiny-wav2vec2 DIR``."""
+    """Run the command line: ``tiny-ast DIR`` and ``tiny-wav2vec2 DIR``."""
     parser = argparse.ArgumentParser(prog="python -m petl_modules.backbones")
     kinds = parser.add_subparsers(dest="kind", required=True)
     for kind in TINY.values():

@@ -1,9 +1,6 @@
 """Audio Spectrogram Transformer (AST) behind the common interface.
 
 https://arxiv.org/abs/2104.01778
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import torch
@@ -11,8 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import ASTConfig
 
-from petl_modules.backbones.pretrained import fingerprint, load_encoder
+from petl_modules.backbones.pretrained import fingerprint, load_pretrained
 from petl_modules.backbones.sites import Sites
+from petl_modules.blocks import ForwardContext
+from petl_modules.utils import HparamsError
+
+POSITIONS = ("center_cut", "interpolate", "zeros")
 
 
 class AST(nn.Module):
@@ -30,8 +31,8 @@ class AST(nn.Module):
 
     Raises
     ------
-    ValueError
-        See ``load_encoder`` and ``fit_positions``; if ``frames`` is shorter
+    HparamsError
+        See ``load_pretrained`` and ``fit_positions``; if ``frames`` is shorter
         than one patch.
 
     Example
@@ -47,10 +48,10 @@ class AST(nn.Module):
 
     def __init__(self, source, frames, positions="center_cut"):
         super().__init__()
-        self.model = load_encoder((ASTConfig.model_type,), source)
+        self.model = load_pretrained((ASTConfig.model_type,), source)
         config, embeddings = self.model.config, self.model.embeddings
         if frames < config.patch_size:
-            raise ValueError(
+            raise HparamsError(
                 f"frames is {frames}: a patch alone is {config.patch_size} long"
             )
         self.settings = {
@@ -70,20 +71,21 @@ class AST(nn.Module):
             )
         )
         self.sites = Sites(self.model)
+        self.context = ForwardContext()
 
-    def valid(self, inputs, lengths=None):
-        """Mask of real tokens: None, since AST pads with silence it sees."""
+    def mask(self, inputs, lengths=None):
+        """Return None, no mask: AST pads with silence, and sees it."""
         return None
 
     def forward(self, inputs, lengths=None):
-        """Returns the hidden states behind the final norm.
+        """Return the hidden states behind the final norm.
 
         Arguments
         ---------
         inputs : torch.Tensor
             Normalised log-mel spectrograms ``[batch, frames, mel]``.
         lengths : None
-            For backbones that mask what is padded.
+            Not used. Other backbones mask padded frames.
 
         Returns
         -------
@@ -106,11 +108,8 @@ class AST(nn.Module):
         return self.model(inputs).last_hidden_state
 
 
-POSITIONS = ("center_cut", "interpolate", "zeros")
-
-
 def fit_positions(positions, grid, columns, mode):
-    """Position embeddings for ``columns`` steps in time.
+    """Return position embeddings for ``columns`` steps in time.
 
     Arguments
     ---------
@@ -132,7 +131,7 @@ def fit_positions(positions, grid, columns, mode):
 
     Raises
     ------
-    ValueError
+    HparamsError
         If there is no such mode, if the wanted grid is longer than the
         checkpoint's in ``center_cut``, or if the checkpoint's positions are
         all zero and ``zeros`` was not asked for.
@@ -144,7 +143,7 @@ def fit_positions(positions, grid, columns, mode):
     torch.Size([1, 590, 768])
     """
     if mode not in POSITIONS:
-        raise ValueError(
+        raise HparamsError(
             f"no mode '{mode}' for positions; modes: {', '.join(POSITIONS)}"
         )
     rows, old_columns = grid
@@ -152,7 +151,7 @@ def fit_positions(positions, grid, columns, mode):
         shape = (1, 2 + rows * columns, positions.shape[-1])
         return positions.new_zeros(shape)
     if not positions.any():
-        raise ValueError(
+        raise HparamsError(
             "the position embeddings of this checkpoint are all zero: the "
             "model would not know the order of its patches. Load a trained "
             "checkpoint, or say 'positions: zeros' if that is what you want"
@@ -170,7 +169,7 @@ def fit_positions(positions, grid, columns, mode):
         start = old_columns // 2 - columns // 2
         patches = patches[:, :, start : start + columns]
     else:
-        raise ValueError(
+        raise HparamsError(
             f"the input is {columns} patches long and the checkpoint's "
             f"position grid {old_columns}: nothing to cut from. Shorten "
             "'frames', or say 'positions: interpolate'"

@@ -1,8 +1,4 @@
-"""Attention with what prompts and prefixes need, on top of stock sdpa.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Stock sdpa attention, extended for prompts and prefixes."""
 
 import torch.nn.functional as F
 from transformers import AttentionInterface
@@ -13,10 +9,10 @@ ATTENTION = "petl_sdpa"
 
 
 def petl_sdpa(module, query, key, value, attention_mask, **kwargs):
-    """Stock sdpa attention, with the module's prefix in front if it has one.
+    """Compute stock sdpa attention, with the module's prefix if it has one.
 
-    A padding mask was made before prompts and prefixes came in: it is
-    widened, so that every query sees them.
+    The padding mask does not include prompts and prefixes. It is extended, so
+    that every query sees them.
 
     Arguments
     ---------
@@ -26,15 +22,15 @@ def petl_sdpa(module, query, key, value, attention_mask, **kwargs):
     query, key, value : torch.Tensor
         ``[batch, heads, time, d_head]``.
     attention_mask : torch.Tensor or None
-        ``[batch, 1, time, time]`` bool, True where a key may be seen. All
-        rows are the same (encoders look both ways).
+        ``[batch, 1, time, time]`` bool, True for keys that are attended to.
+        All rows are the same (encoders are bidirectional).
     **kwargs
         Passed on.
 
     Returns
     -------
     tuple
-        As stock sdpa: ``[batch, time, heads, d_head]``, None.
+        As stock sdpa, ``[batch, time, heads, d_head]``, None.
     """
     prefix = getattr(module, "prefix", None)
     if prefix is not None:
@@ -51,10 +47,10 @@ def petl_sdpa(module, query, key, value, attention_mask, **kwargs):
 
 
 def padding_mask(*args, attention_mask=None, **kwargs):
-    """Stock sdpa's mask, without a look at whether anything is padded.
+    """Return stock sdpa's mask, without its ``mask.all()`` shortcut.
 
-    To look is to wait for the device in every step. Where there is no padding
-    mask there is none here either: the fastest kernels take none.
+    The shortcut would synchronise with the GPU in every step. Without a
+    padding mask there is no mask here either: the fastest kernels take none.
     """
     if attention_mask is not None:
         kwargs["allow_is_bidirectional_skip"] = False

@@ -2,12 +2,31 @@
 
 The table in this file is the only place that knows the module names of the
 Hugging Face encoders. A new encoder with ordinary layers is one entry.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+
+class Site(NamedTuple):
+    """A target module: a place in each layer that a block can adapt.
+
+    Arguments
+    ---------
+    entry : str
+        Path, inside a layer, of the module whose first argument is the
+        site's input.
+    exit : str or None
+        Path of the module whose output is the site's output. None: the same
+        module. A feed-forward that is two linear layers without a module
+        around them is ``Site(entry="fc1", exit="fc2")``.
+    norm : str or None
+        Path of the norm whose output is the site's input, if there is one.
+    """
+
+    entry: str
+    exit: str | None = None
+    norm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -17,89 +36,91 @@ class Layout:
     Arguments
     ---------
     layers : str
-        The list of layers.
-    in_layer : dict
-        Site name to module name, inside a layer.
+        Path of the list of layers.
+    sites : dict
+        From name to ``Site``, in each layer. ``query``, ``key``, ``value``,
+        ``output``, ``ffn_in`` and ``ffn_out`` are linear layers.
+    norms : dict
+        From name to module path, in each layer.
     outside : dict
-        Site name to module name, outside the layers.
-    ffn_output : str
-        The linear layer that a layer's feed-forward ends with.
+        From name to module path, outside the layers; ``final_norm`` is the
+        norm behind the layers, or, where layers normalise behind their
+        sublayers, in front of the first.
     pre_norm : bool
-        Whether norms stand in front of the sublayers they feed, and the
-        ``final_norm`` behind the layers.
-    leading_tokens : int
-        How many tokens stand in front of the frames.
+        Whether the norm of a site feeds nothing else: layers normalise in
+        front of their sublayers.
+    feed_forwards : dict
+        The sites that are feed-forwards, each with the site of the linear
+        layer that it ends with.
+    num_prefix_tokens : int
+        How many tokens are in front of the frames.
     tokens_before_prompts : int
-        How many of those keep their place when prompts come in; the prompts
-        take the place of the others.
+        How many of those stay in front of prompts; prompts replace the others.
     """
 
     layers: str
-    in_layer: dict
+    sites: dict
+    norms: dict
     outside: dict
-    ffn_output: str
     pre_norm: bool
-    leading_tokens: int
-    tokens_before_prompts: int
+    feed_forwards: dict = field(default_factory=lambda: {"ffn": "ffn_out"})
+    num_prefix_tokens: int = 0
+    tokens_before_prompts: int = 0
 
 
 AST = Layout(
     layers="layers",
-    in_layer={
-        "attention": "attention",
-        "query": "attention.q_proj",
-        "key": "attention.k_proj",
-        "value": "attention.v_proj",
-        "output": "attention.o_proj",
-        "attention_norm": "layernorm_before",
-        "ffn": "mlp",
-        "ffn_norm": "layernorm_after",
+    sites={
+        "attention": Site("attention", norm="layernorm_before"),
+        "query": Site("attention.q_proj"),
+        "key": Site("attention.k_proj"),
+        "value": Site("attention.v_proj"),
+        "output": Site("attention.o_proj"),
+        "ffn": Site("mlp", norm="layernorm_after"),
+        "ffn_in": Site("mlp.fc1"),
+        "ffn_out": Site("mlp.fc2"),
     },
+    norms={"attention_norm": "layernorm_before", "ffn_norm": "layernorm_after"},
     outside={"embeddings": "embeddings", "final_norm": "layernorm"},
-    ffn_output="mlp.fc2",
     pre_norm=True,
-    leading_tokens=2,  # CLS and distillation
+    num_prefix_tokens=2,  # CLS and distillation
     tokens_before_prompts=1,  # CLS
 )
-
 
 # Normalises behind the sublayers, so the norm in front of the attention is
 # the one at the end of the layer before
 WAV2VEC2 = Layout(
     layers="encoder.layers",
-    in_layer={
-        "attention": "attention",
-        "query": "attention.q_proj",
-        "key": "attention.k_proj",
-        "value": "attention.v_proj",
-        "output": "attention.out_proj",
-        "ffn": "feed_forward",
-        "ffn_norm": "layer_norm",
-        "last_norm": "final_layer_norm",
+    sites={
+        "attention": Site("attention"),
+        "query": Site("attention.q_proj"),
+        "key": Site("attention.k_proj"),
+        "value": Site("attention.v_proj"),
+        "output": Site("attention.out_proj"),
+        "ffn": Site("feed_forward", norm="layer_norm"),
+        "ffn_in": Site("feed_forward.intermediate_dense"),
+        "ffn_out": Site("feed_forward.output_dense"),
     },
+    norms={"ffn_norm": "layer_norm", "last_norm": "final_layer_norm"},
     outside={
         "features": "feature_extractor",
         "projection": "feature_projection",
         "positions": "encoder.pos_conv_embed",
         "final_norm": "encoder.layer_norm",
     },
-    ffn_output="feed_forward.output_dense",
     pre_norm=False,
-    leading_tokens=0,
-    tokens_before_prompts=0,
 )
-
-
-_inside = {k: v for k, v in WAV2VEC2.in_layer.items() if "norm" not in k}
-
-
-_norms = {"attention_norm": "layer_norm", "ffn_norm": "final_layer_norm"}
-
 
 WAV2VEC2_PRE_NORM = replace(
-    WAV2VEC2, in_layer={**_inside, **_norms}, pre_norm=True
+    WAV2VEC2,
+    sites={
+        **WAV2VEC2.sites,
+        "attention": Site("attention", norm="layer_norm"),
+        "ffn": Site("feed_forward", norm="final_layer_norm"),
+    },
+    norms={"attention_norm": "layer_norm", "ffn_norm": "final_layer_norm"},
+    pre_norm=True,
 )
-
 
 LAYOUTS = {
     "audio-spectrogram-transformer": AST,
@@ -111,6 +132,6 @@ LAYOUTS = {
 
 
 def kind_of(config):
-    """The key in ``LAYOUTS`` for an encoder's configuration."""
+    """Return the key in ``LAYOUTS`` for an encoder's configuration."""
     pre_norm = getattr(config, "do_stable_layer_norm", False)
     return config.model_type + (" (pre-norm)" if pre_norm else "")

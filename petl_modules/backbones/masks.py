@@ -1,21 +1,17 @@
-"""Padding masks from the lengths of clips.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Padding masks from the lengths of clips."""
 
 import torch
 
 
 def in_samples(lengths, inputs):
-    """Lengths in samples from relative ones.
+    """Return lengths in samples from relative ones.
 
     Arguments
     ---------
     lengths : torch.Tensor
         Relative lengths, ``[batch]``.
     inputs : torch.Tensor
-        What is padded, ``[batch, samples]``.
+        Padded waveforms, ``[batch, samples]``.
 
     Returns
     -------
@@ -25,12 +21,12 @@ def in_samples(lengths, inputs):
     return (lengths * inputs.shape[1]).round().long()
 
 
-def mask(lengths, total):
-    """True for the first ``lengths`` places, ``[batch, total]``.
+def mask_of_lengths(lengths, total):
+    """Return a mask ``[batch, total]``, True at the first ``lengths`` places.
 
     Example
     -------
-    >>> mask(torch.tensor([1, 3]), 3)
+    >>> mask_of_lengths(torch.tensor([1, 3]), 3)
     tensor([[ True, False, False],
             [ True,  True,  True]])
     """

@@ -1,110 +1,241 @@
-"""Sites (target modules): the places in an encoder, by names that all share.
+"""Sites (target modules): where blocks go, by names that all encoders share."""
 
-Authors
- * The PETL audio recipes team 2026
-"""
+from typing import NamedTuple
+
+from torch import nn
 
 from petl_modules.backbones.layouts import LAYOUTS, kind_of
+from petl_modules.utils import HparamsError
 
 
-class Sites:
-    """The sites of one encoder, by names that all backbones share.
-
-    ``layers.3.query`` is the query projection of the fourth layer,
-    ``final_norm`` the norm outside the layers: behind the last one, or, where
-    layers normalise behind their sublayers, in front of the first.
+class LayerSite(NamedTuple):
+    """A site in one layer of one encoder, or a whole layer.
 
     Arguments
     ---------
-    model : transformers.PreTrainedModel
-        The encoder. Its configuration selects the table entry.
+    name : str
+        ``layers.3.query``, or ``layers.3`` for a layer. Checkpoints use it.
+    entry : str
+        Path, in the encoder, of the module that takes the input.
+    exit : str
+        Path of the module that gives the output; mostly the same.
+    norm : str or None
+        Path of the norm whose output is the input, if there is one.
+    """
+
+    name: str
+    entry: str
+    exit: str
+    norm: str | None = None
+
+    @property
+    def is_split(self):
+        """Whether input and output belong to two modules."""
+        return self.entry != self.exit
+
+
+class Sites:
+    """The sites of one encoder.
+
+    Arguments
+    ---------
+    model : torch.nn.Module
+        The encoder, untouched. Its ``config.model_type`` selects the entry of
+        ``LAYOUTS``, and ``config.hidden_size`` is the width of its layers.
 
     Raises
     ------
-    ValueError
+    HparamsError
         If there is no entry for this kind of encoder.
     """
 
     def __init__(self, model):
         kind = kind_of(model.config)
         if kind not in LAYOUTS:
-            raise ValueError(
+            raise HparamsError(
                 f"no sites are known for backbones of the kind '{kind}'; "
                 f"known: {', '.join(LAYOUTS)}. An entry in LAYOUTS of "
-                f"{__name__} adds one"
+                "petl_modules.backbones.layouts adds one"
             )
         self.model = model
         self.kind = kind
         self.layout = LAYOUTS[kind]
+        self.d_model = model.config.hidden_size
+        # Of encoders that read patches of a spectrogram
+        self.patch_size = getattr(model.config, "patch_size", None)
         self.n_layers = len(model.get_submodule(self.layout.layers))
+        # Names of the layers
+        self.layers = [f"layers.{index}" for index in range(self.n_layers)]
+        self._paths = self._named_paths()
 
-    def in_every_layer(self, names):
-        """The given sites in all layers, in the order of the layers.
+    def select(self, at, layers="all"):
+        """Return the sites of these names in these layers.
 
         Arguments
         ---------
-        names : list of str
+        at : list of str
             Site names such as ``attention`` or ``query``.
+        layers : str or list of int
+            ``all``, ``last_<n>``, ``all_but_last``, or numbers such as
+            ``[0, 5]``, counted from 0.
 
         Returns
         -------
-        list of str
-            Full names, such as ``layers.0.query``.
+        list of LayerSite
+            In the order of the layers, within a layer in that of ``at``.
 
         Raises
         ------
-        ValueError
-            If a name is none of this backbone's or stands twice, or if the
-            list is empty.
+        HparamsError
+            If a site or a layer does not exist or is named twice, or if
+            there is none.
         """
-        known = self.layout.in_layer
-        if isinstance(names, str) or not names:
-            raise ValueError(
-                f"'at' takes a list of sites, not {names!r}; sites: "
+        known = self.layout.sites
+        if isinstance(at, str) or not at:
+            raise HparamsError(
+                f"'at' takes a list of sites, not {at!r}; sites: "
                 f"{', '.join(known)}"
             )
-        if len(set(names)) < len(names):
-            raise ValueError(f"'at' names a site twice: {list(names)}")
-        for name in names:
+        if len(set(at)) < len(at):
+            raise HparamsError(f"'at' names a site twice: {list(at)}")
+        for name in at:
             if name not in known:
-                raise ValueError(
+                raise HparamsError(
                     f"no site '{name}' in {self.kind}; sites: "
                     f"{', '.join(known)}"
                 )
-        return [f"layers.{i}.{n}" for i in range(self.n_layers) for n in names]
+        return [
+            self._in_layer(layer, name)
+            for layer in self.select_layers(layers)
+            for name in at
+        ]
 
-    def path(self, site):
-        """Module path of a site (``layers.3`` alone is a layer)."""
-        if not site.startswith("layers."):
-            return self.layout.outside[site]
-        _, index, *name = site.split(".")
-        inside = [self.layout.in_layer[name[0]]] if name else []
-        return ".".join([self.layout.layers, index, *inside])
+    def select_layers(self, layers="all"):
+        """Return these layers themselves, as sites.
 
-    def module(self, site):
-        """The module at a site."""
-        return self.model.get_submodule(self.path(site))
+        Arguments
+        ---------
+        layers : str or list of int
+            See ``select``.
 
-    def feeding_norm(self, site):
-        """Site of the norm whose output is a site's input, or None."""
-        norm = f"{site.rpartition('.')[2]}_norm"
-        return f"{site}_norm" if norm in self.layout.in_layer else None
+        Returns
+        -------
+        list of LayerSite
+        """
+        chosen = _numbers(layers, self.n_layers)
+        if not chosen:
+            raise HparamsError(
+                f"layers is {layers!r}: choose all, last_<n>, all_but_last, or "
+                "a list of different numbers such as [0, 5]. The backbone has "
+                f"{self.n_layers} layers, 0 to {self.n_layers - 1}"
+            )
+        paths = [f"{self.layout.layers}.{index}" for index in chosen]
+        names = [self.layers[index] for index in chosen]
+        return [LayerSite(*pair, pair[1]) for pair in zip(names, paths)]
+
+    def _in_layer(self, layer, name):
+        entry, exit, norm = self.layout.sites[name]
+        return LayerSite(
+            f"{layer.name}.{name}",
+            f"{layer.entry}.{entry}",
+            f"{layer.entry}.{exit or entry}",
+            norm and f"{layer.entry}.{norm}",
+        )
+
+    def widths(self, site):
+        """Return the widths of a site's input and output.
+
+        Arguments
+        ---------
+        site : LayerSite
+            See ``select``.
+
+        Returns
+        -------
+        tuple of int
+            ``(d_in, d_out)``.
+        """
+        ends = [self.model.get_submodule(path) for path in site[1:3]]
+        return (
+            getattr(ends[0], "in_features", self.d_model),
+            getattr(ends[1], "out_features", self.d_model),
+        )
+
+    def linear(self):
+        """Return the names of the sites that are one linear layer."""
+        layer = self.model.get_submodule(self.select_layers()[0].entry)
+        return [
+            name
+            for name, (entry, exit, _) in self.layout.sites.items()
+            if exit is None
+            and isinstance(layer.get_submodule(entry), nn.Linear)
+        ]
+
+    def path(self, name):
+        """Return the module path of a name such as ``layers.1.ffn_norm``."""
+        return self._paths[name]
+
+    def module(self, name):
+        """Return the module of a name such as ``final_norm``, ``layers.3``."""
+        return self.model.get_submodule(self.path(name))
+
+    def _named_paths(self):
+        """Return the paths of all modules that have a name."""
+        paths = dict(self.layout.outside)
+        for layer in self.select_layers():
+            paths[layer.name] = layer.entry
+            for name in self.layout.sites:
+                site = self._in_layer(layer, name)
+                if not site.is_split:
+                    paths[site.name] = site.entry
+            for name, norm in self.layout.norms.items():
+                paths[f"{layer.name}.{name}"] = f"{layer.entry}.{norm}"
+        return paths
 
     def parameter_names(self):
-        """Names of all parameters by site.
+        """Return names of all parameters that hold for every backbone.
+
+        The names in a checkpoint. A feed-forward's own module names what is
+        inside it: ``ffn.fc1.weight``, not ``ffn_in.weight``.
 
         Returns
         -------
         dict
             From parameter path in the model, ``layers.3.mlp.fc1.weight``, to
-            a name that holds for every backbone, ``layers.3.ffn.fc1.weight``.
+            a name, ``layers.3.ffn.fc1.weight``.
         """
-        sites = [*self.layout.outside]
-        sites += self.in_every_layer([*self.layout.in_layer])
-        paths = {self.path(site): site for site in sites}
-        by_length = sorted(paths, key=len, reverse=True)
-        names = {}
+        names = {path: name for name, path in self._paths.items()}
+        for layer in self.select_layers():
+            del names[layer.entry]
+        for site in self.select([*self.layout.feed_forwards]):
+            names = {
+                path: name
+                for path, name in names.items()
+                if site.is_split or not path.startswith(site.entry + ".")
+            }
+        longest_first = sorted(names, key=len, reverse=True)
+        found = {}
         for path, _ in self.model.named_parameters():
-            root = next((p for p in by_length if path.startswith(p + ".")), "")
-            names[path] = paths.get(root, "") + path[len(root) :]
-        return names
+            root = next(
+                (p for p in longest_first if path.startswith(p + ".")), ""
+            )
+            found[path] = names.get(root, "") + path[len(root) :]
+        return found
+
+
+def _numbers(layers, n_layers):
+    """Return the chosen layers in order, or none if the choice is wrong."""
+    everything = list(range(n_layers))
+    if layers == "all":
+        return everything
+    if layers == "all_but_last":
+        return everything[:-1]
+    if isinstance(layers, str):
+        count = layers.removeprefix("last_")
+        right = count != layers and count.isdecimal()
+        right = right and 1 <= int(count) <= n_layers
+        return everything[-int(count) :] if right else []
+    if not isinstance(layers, (list, tuple)):
+        return []
+    right = all(type(n) is int and n in everything for n in layers)
+    return sorted(layers) if right and len(set(layers)) == len(layers) else []

@@ -1,8 +1,4 @@
-"""Small random encoders in Hugging Face format, for trials and tests.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Small random encoders in Hugging Face format, for trials and tests."""
 
 from pathlib import Path
 
@@ -16,10 +12,10 @@ NORMS = ("group", "layer")
 
 
 def write_random(folder, model_class, config, seed):
-    """Writes an encoder with all of its weights drawn, whole or not at all.
+    """Write a randomly initialised encoder to a new folder, atomically.
 
-    Positions, tokens and biases, which libraries start at zero, are drawn
-    too, so that tests see them.
+    Positions, tokens and biases, which libraries initialise with zeros, are
+    random too, so that tests see them.
 
     Arguments
     ---------
@@ -55,7 +51,7 @@ def write_random(folder, model_class, config, seed):
 
 
 def write_tiny_ast(folder, seed=0):
-    """Writes a small random AST (see ``write_random``).
+    """Write a small random AST (see ``write_random``).
 
     Its position grid is that of 1024 frames, as the original's.
 
@@ -78,7 +74,7 @@ def write_tiny_ast(folder, seed=0):
 
 
 def write_tiny_wav2vec2(folder, seed=0, norm="group"):
-    """Writes a small random wav2vec 2.0 (see ``write_random``).
+    """Write a small random wav2vec 2.0 (see ``write_random``).
 
     Frames are 20 ms apart, as the original's.
 

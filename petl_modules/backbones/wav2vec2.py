@@ -1,22 +1,21 @@
 """wav2vec 2.0 and HuBERT behind the common interface.
 
 https://arxiv.org/abs/2006.11477
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from petl_modules.backbones.masks import in_samples, mask
-from petl_modules.backbones.pretrained import fingerprint, load_encoder
+from petl_modules.backbones.masks import in_samples, mask_of_lengths
+from petl_modules.backbones.pretrained import fingerprint, load_pretrained
 from petl_modules.backbones.sites import Sites
+from petl_modules.blocks import ForwardContext
+from petl_modules.utils import HparamsError
 
 
 def without_weight_norm(conv):
-    """The same convolution as a plain one, which can be pickled."""
+    """Return the same convolution as a plain one, which can be pickled."""
     plain = nn.Conv1d(
         conv.in_channels,
         conv.out_channels,
@@ -31,8 +30,8 @@ def without_weight_norm(conv):
 class Wav2Vec2(nn.Module):
     """wav2vec 2.0, https://arxiv.org/abs/2006.11477, or HuBERT.
 
-    Its own masking and layer dropping are off, and the weight norm of the
-    position convolution is worked into its weight. Padded frames are masked,
+    SpecAugment and LayerDrop are off, and the weight normalisation of the
+    position convolution is folded into its weight. Padded frames are masked,
     and the group norm of encoders that have one (``feat_extract_norm: group``,
     as base and base-960h) leaves them out: a padded clip equals the clip alone.
 
@@ -43,8 +42,8 @@ class Wav2Vec2(nn.Module):
 
     Raises
     ------
-    ValueError
-        See ``load_encoder``; if the encoder normalises in front of its
+    HparamsError
+        See ``load_pretrained``; if the encoder normalises in front of its
         position convolution (``conv_pos_batch_norm``).
 
     Example
@@ -60,7 +59,7 @@ class Wav2Vec2(nn.Module):
 
     def __init__(self, source):
         super().__init__()
-        self.model = load_encoder(
+        self.model = load_pretrained(
             ("wav2vec2", "hubert"),
             source,
             layerdrop=0.0,
@@ -70,7 +69,7 @@ class Wav2Vec2(nn.Module):
         )
         config = self.model.config
         if getattr(config, "conv_pos_batch_norm", False):
-            raise ValueError(
+            raise HparamsError(
                 f"{source} has conv_pos_batch_norm: its BatchNorm in front of "
                 "the position convolution makes sounds of padding. Choose an "
                 "encoder without it, e.g. facebook/hubert-base-ls960"
@@ -82,34 +81,37 @@ class Wav2Vec2(nn.Module):
             "weights": fingerprint(self.model),
         }
         self.sites = Sites(self.model)
+        self.context = ForwardContext()
         positions = self.sites.module("positions")
         positions.conv = without_weight_norm(positions.conv)
         if config.feat_extract_norm == "group":
             first = self.model.feature_extractor.conv_layers[0]
-            first.layer_norm = ChannelNorm(first.layer_norm)
+            first.layer_norm = MaskedChannelNorm(
+                first.layer_norm,
+                self.context,
+                config.conv_kernel[0],
+                config.conv_stride[0],
+            )
 
-    def frames(self, samples, layers=None):
-        """How many frames the convolutions make of so many samples.
+    def frames(self, samples):
+        """Return how many frames the convolutions make of so many samples.
 
         Arguments
         ---------
         samples : int or torch.Tensor
             Numbers of samples.
-        layers : int or None
-            Only the first so many convolutions; None: all.
 
         Returns
         -------
         int or torch.Tensor
         """
         config = self.model.config
-        sizes = [*zip(config.conv_kernel, config.conv_stride)]
-        for kernel, stride in sizes[:layers]:
+        for kernel, stride in zip(config.conv_kernel, config.conv_stride):
             samples = (samples - kernel) // stride + 1
         return samples
 
     def _samples(self, lengths, inputs):
-        """Samples of each clip, at least those of one frame."""
+        """Return the samples of each clip, at least those of one frame."""
         config, shortest = self.model.config, 1
         for kernel, stride in zip(
             reversed(config.conv_kernel), reversed(config.conv_stride)
@@ -117,8 +119,8 @@ class Wav2Vec2(nn.Module):
             shortest = (shortest - 1) * stride + kernel
         return in_samples(lengths, inputs).clamp(min=shortest)
 
-    def valid(self, inputs, lengths=None):
-        """Mask of real frames.
+    def mask(self, inputs, lengths=None):
+        """Return the mask of real frames.
 
         Arguments
         ---------
@@ -135,10 +137,10 @@ class Wav2Vec2(nn.Module):
         if lengths is None:
             return None
         real = self.frames(self._samples(lengths, inputs))
-        return mask(real, self.frames(inputs.shape[1]))
+        return mask_of_lengths(real, self.frames(inputs.shape[1]))
 
     def forward(self, inputs, lengths=None):
-        """Returns the last hidden states, ``[batch, frames, d_model]``.
+        """Return the last hidden states, ``[batch, frames, d_model]``.
 
         Arguments
         ---------
@@ -150,7 +152,7 @@ class Wav2Vec2(nn.Module):
         Returns
         -------
         torch.Tensor
-            Prompts, where there are any, stand in front of the frames.
+            Prompts, if there are any, are in front of the frames.
 
         Raises
         ------
@@ -162,49 +164,54 @@ class Wav2Vec2(nn.Module):
                 f"waveforms are {tuple(inputs.shape)} (batch, samples): too "
                 "short for one frame, or of another shape"
             )
-        real = first = None
+        samples = mask = None
         if lengths is not None:
             samples = self._samples(lengths, inputs)
-            real = mask(samples, inputs.shape[1])
-            first = self.frames(samples, layers=1)
-        norm = self.model.feature_extractor.conv_layers[0].layer_norm
-        if isinstance(norm, ChannelNorm):
-            norm.lengths = first
-        return self.model(inputs, attention_mask=real).last_hidden_state
+            mask = mask_of_lengths(samples, inputs.shape[1])
+        self.context.lengths = samples
+        return self.model(inputs, attention_mask=mask).last_hidden_state
 
 
-class ChannelNorm(nn.Module):
-    """Normalises each channel over a clip's own frames.
+class MaskedChannelNorm(nn.Module):
+    """Normalise each channel over a clip's own frames.
 
-    A group norm with a group for each channel, which padding does not move.
+    A group norm with one group for each channel that leaves padding out.
 
     Arguments
     ---------
     norm : torch.nn.GroupNorm
-        As many groups as channels. Its parameters are taken over.
+        With as many groups as channels. Its parameters are reused.
+    context : petl_modules.blocks.ForwardContext
+        Its ``lengths`` are the samples of each clip.
+    kernel, stride : int
+        Of the convolution between the samples and this norm.
 
     Example
     -------
-    >>> norm = ChannelNorm(nn.GroupNorm(8, 8))
+    >>> context = ForwardContext()
+    >>> norm = MaskedChannelNorm(nn.GroupNorm(8, 8), context)
     >>> x = torch.rand(2, 8, 50)
-    >>> norm.lengths = torch.tensor([50, 30])
+    >>> context.lengths = torch.tensor([50, 30])
     >>> alone = F.group_norm(x[1:, :, :30], 8)
     >>> torch.allclose(norm(x)[1:, :, :30], alone, atol=1e-6)
     True
     """
 
-    def __init__(self, norm):
+    def __init__(self, norm, context, kernel=1, stride=1):
         super().__init__()
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
-        self.lengths = None  # frames of each clip, [batch]; None: all of them
+        self.context = context
+        self.kernel, self.stride = kernel, stride
 
     def forward(self, x):
-        """``[batch, channels, frames]`` to the same."""
-        if self.lengths is None:
+        """Return ``[batch, channels, frames]``."""
+        samples = self.context.lengths
+        if samples is None:
             channels = x.shape[1]
             return F.group_norm(x, channels, self.weight, self.bias, self.eps)
-        real = mask(self.lengths, x.shape[2]).unsqueeze(1)
-        count = self.lengths.view(-1, 1, 1)
+        lengths = (samples - self.kernel) // self.stride + 1
+        real = mask_of_lengths(lengths, x.shape[2]).unsqueeze(1)
+        count = lengths.view(-1, 1, 1)
         mean = (x * real).sum(2, keepdim=True, dtype=torch.float32) / count
         centred = (x - mean) * real
         variance = centred.square().sum(2, keepdim=True) / count

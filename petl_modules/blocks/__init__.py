@@ -1,27 +1,32 @@
-"""Blocks (adapter modules): ``[batch, time, d_model]`` to the same, in plain torch.
+"""Blocks (adapter modules): what methods insert and train, in plain torch.
 
-Authors
- * The PETL audio recipes team 2026
+A block maps ``[batch, time, d_in]`` to ``[batch, time, d_out]`` and knows
+nothing of the encoder around it. ``petl_modules.blocks.block.Block`` is the
+contract; the blocks here are its examples, ``Bottleneck`` the shortest.
 """
 
+from petl_modules.blocks.block import Block
 from petl_modules.blocks.bottleneck import Bottleneck, bottleneck_size
 from petl_modules.blocks.conformer import Conformer
+from petl_modules.blocks.context import ForwardContext
 from petl_modules.blocks.convpass import ConvPass
 from petl_modules.blocks.grouped_experts import GroupedExperts
 from petl_modules.blocks.low_rank import LowRank
-from petl_modules.blocks.masked_batch_norm import BatchNorm
+from petl_modules.blocks.masked_batch_norm import MaskedBatchNorm
 from petl_modules.blocks.moa import DenseMoA, SoftMoA
-from petl_modules.blocks.narrow_linear import widen
+from petl_modules.blocks.narrow_linear import narrow_linear
 
 __all__ = [
-    "BatchNorm",
+    "Block",
     "Bottleneck",
     "Conformer",
     "ConvPass",
     "DenseMoA",
+    "ForwardContext",
     "GroupedExperts",
     "LowRank",
+    "MaskedBatchNorm",
     "SoftMoA",
     "bottleneck_size",
-    "widen",
+    "narrow_linear",
 ]

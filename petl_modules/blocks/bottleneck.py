@@ -1,24 +1,22 @@
 """Bottleneck adapter: two projections with a GELU between them.
 
 https://arxiv.org/abs/1902.00751
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import torch.nn.functional as F
 from torch import nn
 
-from petl_modules.blocks.narrow_linear import widen
+from petl_modules.blocks.narrow_linear import narrow_linear
 
 
 def bottleneck_size(d_model, reduction):
-    """Width r of a bottleneck, ``round(d_model / reduction)``.
+    """Return the width r of a bottleneck, ``round(d_model / reduction)``.
 
     Arguments
     ---------
     d_model : int
-        Hidden size of the encoder.
+        Hidden size of the encoder. At a site from one width to another, the
+        narrower of the two.
     reduction : float
         How many times narrower than ``d_model`` the bottleneck is.
 
@@ -47,25 +45,28 @@ def bottleneck_size(d_model, reduction):
 
 
 class Gelu(nn.Module):
-    """GELU between two projections, of one block or of many side by side."""
+    """GELU between the two projections of one block, or of several."""
 
-    def forward(self, hidden, valid=None):
-        """``[batch, time, r]`` to the same; ``valid`` changes nothing."""
+    def forward(self, hidden, mask=None):
+        """Return ``[batch, time, r]``; ``mask`` changes nothing."""
         return F.gelu(hidden)
 
 
 class Bottleneck(nn.Module):
-    """Bottleneck adapter: ``up(GELU(down(x)))``.
+    """Bottleneck adapter: ``up_proj(GELU(down_proj(x)))``.
 
     Arguments
     ---------
-    d_model : int
-        Hidden size of the encoder.
+    d_in : int
+        Width of the input.
+    d_out : int or None
+        Width of the output; None: as the input.
     reduction : float
-        The bottleneck is ``round(d_model / reduction)`` wide.
+        The bottleneck is ``round(min(d_in, d_out) / reduction)`` wide.
     init_std : float
-        Standard deviation of the up projection at the start. 0, the default,
-        makes the branch silent at step 0.
+        Standard deviation of the up projection at the start. With 0, the
+        default, the block outputs 0 and training starts from the frozen
+        model.
 
     Example
     -------
@@ -75,31 +76,34 @@ class Bottleneck(nn.Module):
     torch.Size([2, 50, 768])
     """
 
-    def __init__(self, d_model, *, reduction=64, init_std=0.0):
-        super().__init__()
-        width = bottleneck_size(d_model, reduction)
-        self.down = nn.Linear(d_model, width)
-        self.inner = Gelu()
-        self.up = nn.Linear(width, d_model)
-        nn.init.normal_(self.down.weight, std=0.02)
-        nn.init.zeros_(self.down.bias)
-        nn.init.normal_(self.up.weight, std=init_std)
-        nn.init.zeros_(self.up.bias)
+    groupable = True
 
-    def forward(self, x, valid=None):
-        """Returns the branch.
+    def __init__(self, d_in, d_out=None, *, reduction=64, init_std=0.0):
+        super().__init__()
+        d_out = d_in if d_out is None else d_out
+        width = bottleneck_size(min(d_in, d_out), reduction)
+        self.down_proj = nn.Linear(d_in, width)
+        self.inner = Gelu()
+        self.up_proj = nn.Linear(width, d_out)
+        nn.init.normal_(self.down_proj.weight, std=0.02)
+        nn.init.zeros_(self.down_proj.bias)
+        nn.init.normal_(self.up_proj.weight, std=init_std)
+        nn.init.zeros_(self.up_proj.bias)
+
+    def forward(self, x, mask=None):
+        """Return the branch.
 
         Arguments
         ---------
         x : torch.Tensor
-            Hidden states ``[batch, time, d_model]``.
-        valid : torch.Tensor or None
-            Mask of real frames, ``[batch, time]`` bool. None: all are real.
+            Hidden states ``[batch, time, d_in]``.
+        mask : torch.Tensor or None
+            True for real frames, ``[batch, time]``. None: all are real.
 
         Returns
         -------
         torch.Tensor
-            ``[batch, time, d_model]``.
+            ``[batch, time, d_out]``.
         """
-        hidden = self.inner(self.down(x), valid)
-        return widen(hidden, self.up.weight, self.up.bias)
+        hidden = self.inner(self.down_proj(x), mask)
+        return narrow_linear(hidden, self.up_proj.weight, self.up_proj.bias)

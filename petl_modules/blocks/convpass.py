@@ -1,9 +1,6 @@
 """ConvPass: a bottleneck with a convolution over neighbouring tokens.
 
 https://arxiv.org/abs/2207.07039
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import torch
@@ -11,11 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from petl_modules.blocks.bottleneck import bottleneck_size
-from petl_modules.blocks.narrow_linear import widen
+from petl_modules.blocks.narrow_linear import narrow_linear
 
 
 def quick_gelu(x):
-    """The sigmoid approximation of GELU, ``x * sigmoid(1.702 x)``."""
+    """Return the sigmoid approximation of GELU, ``x * sigmoid(1.702 x)``."""
     return x * torch.sigmoid(1.702 * x)
 
 
@@ -35,14 +32,14 @@ class TokenConvolution(nn.Module):
         self.conv = nn.Conv1d(width, width, kernel_size=3, padding=1)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden, valid=None):
-        """``[batch, time, r]`` to the same.
+    def forward(self, hidden, mask=None):
+        """Return ``[batch, time, r]``.
 
-        The convolutions of several blocks are the groups of one.
+        The convolutions of several blocks are the groups of one convolution.
         """
         hidden = quick_gelu(hidden)
-        if valid is not None:
-            hidden = hidden * valid.unsqueeze(-1)
+        if mask is not None:
+            hidden = hidden * mask.unsqueeze(-1)
         weight, bias = self.conv.weight, self.conv.bias
         blocks = len(weight) // weight.shape[1]
         hidden = F.conv1d(
@@ -54,20 +51,23 @@ class TokenConvolution(nn.Module):
 class ConvPass(nn.Module):
     """Bottleneck with a convolution over neighbouring tokens.
 
-    ``up(dropout(QuickGELU(conv(QuickGELU(down(x))))))``, the convolution
-    three tokens wide.
+    ``up_proj(dropout(QuickGELU(conv(QuickGELU(down_proj(x))))))``, with a
+    convolution over three tokens.
 
     Arguments
     ---------
-    d_model : int
-        Hidden size of the encoder.
+    d_in : int
+        Width of the input.
+    d_out : int or None
+        Width of the output; None: as the input.
     reduction : float
-        The bottleneck is ``round(d_model / reduction)`` wide.
+        The bottleneck is ``round(min(d_in, d_out) / reduction)`` wide.
     dropout : float
         Probability of dropping a value in front of the up projection.
     init_std : float
-        Standard deviation of the up projection at the start. 0, the default,
-        makes the branch silent at step 0.
+        Standard deviation of the up projection at the start. With 0, the
+        default, the block outputs 0 and training starts from the frozen
+        model.
 
     Example
     -------
@@ -76,20 +76,25 @@ class ConvPass(nn.Module):
     torch.Size([2, 50, 768])
     """
 
-    def __init__(self, d_model, *, reduction=64, dropout=0.1, init_std=0.0):
+    groupable = True
+
+    def __init__(
+        self, d_in, d_out=None, *, reduction=64, dropout=0.1, init_std=0.0
+    ):
         super().__init__()
-        width = bottleneck_size(d_model, reduction)
-        self.down = nn.Linear(d_model, width)
+        d_out = d_in if d_out is None else d_out
+        width = bottleneck_size(min(d_in, d_out), reduction)
+        self.down_proj = nn.Linear(d_in, width)
         self.inner = TokenConvolution(width, dropout)
-        self.up = nn.Linear(width, d_model)
-        nn.init.xavier_uniform_(self.down.weight)
-        nn.init.zeros_(self.down.bias)
+        self.up_proj = nn.Linear(width, d_out)
+        nn.init.xavier_uniform_(self.down_proj.weight)
+        nn.init.zeros_(self.down_proj.bias)
         nn.init.xavier_uniform_(self.inner.conv.weight)
         nn.init.zeros_(self.inner.conv.bias)
-        nn.init.normal_(self.up.weight, std=init_std)
-        nn.init.zeros_(self.up.bias)
+        nn.init.normal_(self.up_proj.weight, std=init_std)
+        nn.init.zeros_(self.up_proj.bias)
 
-    def forward(self, x, valid=None):
-        """Returns the branch (shapes as in ``Bottleneck.forward``)."""
-        hidden = self.inner(self.down(x), valid)
-        return widen(hidden, self.up.weight, self.up.bias)
+    def forward(self, x, mask=None):
+        """Return the branch (shapes as in ``Bottleneck.forward``)."""
+        hidden = self.inner(self.down_proj(x), mask)
+        return narrow_linear(hidden, self.up_proj.weight, self.up_proj.bias)

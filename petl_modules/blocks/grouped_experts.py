@@ -1,30 +1,24 @@
-"""Experts of a mixture: drawn one by one, held in few tensors.
+"""Experts of a mixture, stacked into a few parameters.
 
-A tensor of its own for every weight of every expert costs a step more time
-than the products with them: each is put together with the others in the
-forward pass, taken apart in the backward pass, and updated alone.
-
-Authors
- * The PETL audio recipes team 2026
+Experts are initialised independently. As separate tensors they would cost a
+step more time than the products with them: the forward pass would stack them,
+the backward pass split their gradients, and the optimiser update each alone.
 """
 
 import torch
 from torch import nn
 
-from petl_modules.blocks.bottleneck import Bottleneck
-from petl_modules.blocks.convpass import ConvPass
 
-
-def draw_experts(d_model, expert, experts):
-    """Independently drawn experts.
+def draw_experts(d_in, d_out, expert, experts):
+    """Return independently initialised experts.
 
     Arguments
     ---------
-    d_model : int
-        Hidden size of the encoder.
+    d_in, d_out : int
+        Widths of the input and of the output.
     expert : callable
-        Makes one block from ``d_model``, e.g. a class or a ``!name:`` entry
-        of a YAML file.
+        Makes one block from ``d_in`` and ``d_out``, e.g. a class or a
+        ``!name:`` entry of a YAML file.
     experts : int
         How many.
 
@@ -41,52 +35,58 @@ def draw_experts(d_model, expert, experts):
         raise ValueError(
             f"experts is {experts}: a mixture needs at least one expert"
         )
-    return [expert(d_model) for _ in range(experts)]
+    return [expert(d_in, d_out) for _ in range(experts)]
 
 
 def groupable(experts):
-    """Whether ``GroupedExperts`` can hold these."""
-    return {type(expert) for expert in experts} in ({Bottleneck}, {ConvPass})
+    """Return whether ``GroupedExperts`` can hold these experts.
+
+    They must be of one class, and that class itself must be ``groupable``: a
+    subclass may compute something else.
+    """
+    first, *others = {type(expert) for expert in experts}
+    return not others and vars(first).get("groupable", False)
 
 
 class GroupedExperts(nn.Module):
-    """Experts of the form ``up(inner(down(x)))`` in as few tensors as can be.
+    """Experts ``up_proj(inner(down_proj(x)))`` in a few parameters.
 
-    They lie as the products of a mixture take them. With n experts, each r
-    wide:
+    Laid out as the products of a mixture need them. With n experts of width r:
 
-    - ``down`` ``[n r, d]``, expert by expert; with a router ``[n r + n, d]``,
-      its rows at the end;
-    - ``down_bias`` ``[n r]`` or ``[n r + n]``, as ``down``;
-    - ``up`` ``[n r + n, d]``, transposed, expert by expert, then the n biases;
-    - ``inner``, the first expert's module, with the parameters of all,
-      concatenated along the first dimension. It is given the hidden values
-      of all, side by side.
+    - ``down_proj`` ``[n r, d_in]``, expert by expert; with a router
+      ``[n r + n, d_in]``, whose rows come last;
+    - ``down_proj_bias`` ``[n r]`` or ``[n r + n]``, as ``down_proj``;
+    - ``up_proj`` ``[n r + n, d_out]``, transposed, expert by expert; the n
+      biases come last;
+    - ``inner``, the first expert's module with the parameters of all,
+      concatenated along the first dimension. Its input are the hidden values
+      of all experts, concatenated along the last dimension.
 
     Arguments
     ---------
     experts : list of torch.nn.Module
-        The experts, all ``Bottleneck`` or all ``ConvPass``. They are used up:
-        the first one's ``inner`` becomes that of all.
+        The experts, of one ``groupable`` class. They are consumed: the first
+        one's ``inner`` is reused and modified in place.
     router : torch.nn.Linear or None
-        A layer that starts from the same input as they do.
+        A layer with the same input as the experts.
 
     Example
     -------
+    >>> from petl_modules.blocks import Bottleneck
     >>> experts = [Bottleneck(768, reduction=128) for _ in range(7)]
-    >>> GroupedExperts(experts, router=nn.Linear(768, 7)).down.shape
+    >>> GroupedExperts(experts, router=nn.Linear(768, 7)).down_proj.shape
     torch.Size([49, 768])
     """
 
     def __init__(self, experts, router=None):
         super().__init__()
         self.n = len(experts)
-        down = [expert.down for expert in experts]
+        down = [expert.down_proj for expert in experts]
         down += [] if router is None else [router]
-        up = [expert.up for expert in experts]
-        self.down = _concatenated([layer.weight for layer in down])
-        self.down_bias = _concatenated([layer.bias for layer in down])
-        self.up = _concatenated(
+        up = [expert.up_proj for expert in experts]
+        self.down_proj = _concatenated([layer.weight for layer in down])
+        self.down_proj_bias = _concatenated([layer.bias for layer in down])
+        self.up_proj = _concatenated(
             [layer.weight.t() for layer in up]
             + [layer.bias.unsqueeze(0) for layer in up]
         )

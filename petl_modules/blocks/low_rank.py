@@ -1,51 +1,65 @@
-"""Low-rank branch of a linear layer.
+"""Low-rank block: LoRA's update of a linear layer.
 
 https://arxiv.org/abs/2106.09685
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import math
 
 from torch import nn
 
-from petl_modules.blocks.narrow_linear import widen
+from petl_modules.blocks.narrow_linear import narrow_linear
 
 
 class LowRank(nn.Module):
-    """``B(alpha / rank * A(x))``, without biases.
+    """``lora_b(scaling * lora_a(x))``, without biases.
+
+    As a branch (``forward``) it needs two narrow products. As a matrix
+    (``delta``) it can be added to the weight of the layer that it adapts.
 
     Arguments
     ---------
     d_in : int
-        Size of the projection's input.
-    d_out : int
-        Size of its output.
+        Width of the input.
+    d_out : int or None
+        Width of the output; None: as the input.
     rank : int
-        Width between A and B.
+        Width between the two projections.
     alpha : float
-        The branch is scaled by ``alpha / rank``.
+        The block is scaled by ``scaling = alpha / rank``.
+
+    Raises
+    ------
+    ValueError
+        If ``rank`` is below 1, or above the narrower of the two widths.
 
     Example
     -------
     >>> import torch
-    >>> LowRank(768, 768, rank=6, alpha=6.0)(torch.rand(2, 50, 768)).shape
-    torch.Size([2, 50, 768])
+    >>> block = LowRank(768, 3072, rank=6, alpha=6.0)
+    >>> block(torch.rand(2, 50, 768)).shape, block.delta().shape
+    (torch.Size([2, 50, 3072]), torch.Size([3072, 768]))
     """
 
-    def __init__(self, d_in, d_out, *, rank, alpha):
+    mergeable = True
+
+    def __init__(self, d_in, d_out=None, *, rank=6, alpha=6.0):
         super().__init__()
-        self.scale = alpha / rank
-        self.a = nn.Linear(d_in, rank, bias=False)
-        self.b = nn.Linear(rank, d_out, bias=False)
-        nn.init.kaiming_uniform_(self.a.weight, a=math.sqrt(5))
-        nn.init.zeros_(self.b.weight)
+        d_out = d_in if d_out is None else d_out
+        if not 1 <= rank <= min(d_in, d_out):
+            raise ValueError(
+                f"rank is {rank}: for a layer from {d_in} to {d_out} values "
+                f"it must lie between 1 and {min(d_in, d_out)}"
+            )
+        self.scaling = alpha / rank
+        self.lora_a = nn.Linear(d_in, rank, bias=False)
+        self.lora_b = nn.Linear(rank, d_out, bias=False)
+        nn.init.kaiming_uniform_(self.lora_a.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.lora_b.weight)
 
-    def forward(self, x, valid=None):
-        """Returns the branch: ``[..., d_in]`` to ``[..., d_out]``."""
-        return widen(self.scale * self.a(x), self.b.weight)
+    def forward(self, x, mask=None):
+        """Return the branch, ``[..., d_out]``; ``mask`` changes nothing."""
+        return narrow_linear(self.scaling * self.lora_a(x), self.lora_b.weight)
 
-    def product(self):
-        """The branch as one matrix, ``[d_out, d_in]``."""
-        return self.b.weight @ (self.scale * self.a.weight)
+    def delta(self):
+        """Return the branch as one matrix, ``[d_out, d_in]``."""
+        return self.lora_b.weight @ (self.scaling * self.lora_a.weight)

@@ -1,9 +1,6 @@
 """Batch normalisation over real frames, of all processes.
 
 https://arxiv.org/abs/1502.03167
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import torch
@@ -11,13 +8,13 @@ from torch import distributed, nn
 from torch.distributed.nn.functional import all_reduce
 
 
-class BatchNorm(nn.Module):
-    """Batch normalisation of frames, padding left out.
+class MaskedBatchNorm(nn.Module):
+    """Batch normalisation that leaves padded frames out.
 
     ``(x - mean) / sqrt(variance + eps) * weight + bias`` by channel. In
-    training, mean and variance are over the real frames of the batch; of a
+    training, mean and variance are over the real frames of the batch; in a
     distributed run, over those of all processes, on any device. (Torch's
-    ``SyncBatchNorm`` runs on GPUs alone and knows no padding.)
+    ``SyncBatchNorm`` runs on GPUs only and has no mask.)
 
     Arguments
     ---------
@@ -30,7 +27,7 @@ class BatchNorm(nn.Module):
 
     Example
     -------
-    >>> norm = BatchNorm(8)
+    >>> norm = MaskedBatchNorm(8)
     >>> norm(torch.rand(2, 50, 8)).shape
     torch.Size([2, 50, 8])
     """
@@ -45,15 +42,15 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
-    def forward(self, x, valid=None):
-        """Normalises frames.
+    def forward(self, x, mask=None):
+        """Normalise frames.
 
         Arguments
         ---------
         x : torch.Tensor
             ``[batch, time, channels]``.
-        valid : torch.Tensor or None
-            Mask of real frames, ``[batch, time]`` bool. None: all are real.
+        mask : torch.Tensor or None
+            True for real frames, ``[batch, time]``. None: all are real.
 
         Returns
         -------
@@ -61,23 +58,23 @@ class BatchNorm(nn.Module):
             ``[batch, time, channels]``.
         """
         if self.training:
-            mean, variance = self._statistics(x.float(), valid)
+            mean, variance = self._statistics(x.float(), mask)
         else:
             mean, variance = self.running_mean, self.running_var
         scale = self.weight * (variance + self.eps).rsqrt()
         return ((x - mean) * scale + self.bias).to(x.dtype)
 
-    def _statistics(self, x, valid):
-        """Mean and variance of the batch; the running ones follow."""
-        if valid is None:
-            mask = x.new_ones(x.shape[:2]).unsqueeze(-1)
+    def _statistics(self, x, mask):
+        """Return mean and variance of the batch; update the running ones."""
+        if mask is None:
+            real = x.new_ones(x.shape[:2]).unsqueeze(-1)
         else:
-            mask = valid.unsqueeze(-1).to(x.dtype)
-        sums = torch.cat([(x * mask).sum((0, 1)), mask.sum().unsqueeze(0)])
+            real = mask.unsqueeze(-1).to(x.dtype)
+        sums = torch.cat([(x * real).sum((0, 1)), real.sum().unsqueeze(0)])
         sums = _over_processes(sums)
         count = sums[-1]
         mean = sums[:-1] / count
-        squares = ((x - mean) * mask).square().sum((0, 1))
+        squares = ((x - mean) * real).square().sum((0, 1))
         variance = _over_processes(squares) / count
         with torch.no_grad():
             unbiased = variance * count / (count - 1).clamp(min=1)
@@ -88,7 +85,7 @@ class BatchNorm(nn.Module):
 
 
 def _over_processes(sums):
-    """The sum over all processes, through which gradients flow."""
+    """Return the sum over all processes, with gradients."""
     if distributed.is_initialized() and distributed.get_world_size() > 1:
         return all_reduce(sums)
     return sums

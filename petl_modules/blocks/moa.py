@@ -1,18 +1,14 @@
-"""Mixtures of adapters: several small experts beside one frozen sublayer.
+"""Mixtures of adapters (MoA): several small experts for one sublayer.
 
 Soft-MoA: https://arxiv.org/abs/2402.00828, after Soft MoE,
 https://arxiv.org/abs/2308.00951. Dense-MoA is its densely routed baseline.
 
-Experts of the form ``up(inner(down(x)))`` (``Bottleneck``, ``ConvPass``) are
-computed all at once; any other block runs expert by expert, with the same
-result.
+Experts of a ``groupable`` class (``Bottleneck``, ``ConvPass``) are computed
+all at once; other blocks run expert by expert, with the same result.
 
-Letters in the products: b batch, t token, d hidden size, n expert, s slot,
+Letters in the products: b batch, t token, d width, n expert, s slot,
 r bottleneck. Narrow products, such as those for logits and hidden values, are
-computed with the tokens along the last dimension, in which they are quick.
-
-Authors
- * The PETL audio recipes team 2026
+computed with the tokens along the last dimension, which is faster.
 """
 
 import torch
@@ -29,15 +25,17 @@ class DenseMoA(nn.Module):
     """Every expert on every token, weighted by a router.
 
     ``out = sum_n softmax(router(x))_n * expert_n(x)``. In closed form the
-    weights are applied in bottleneck space, so that nothing of the size
-    ``[batch, time, d_model, experts]`` is ever held.
+    weights are applied in bottleneck space, so that no tensor of the size
+    ``[batch, time, d_out, experts]`` exists.
 
     Arguments
     ---------
-    d_model : int
-        Hidden size of the encoder.
+    d_in : int
+        Width of the input.
+    d_out : int or None
+        Width of the output; None: as the input.
     expert : callable
-        Makes one expert from ``d_model``.
+        Makes one expert from ``d_in`` and ``d_out``.
     experts : int
         Number of experts.
 
@@ -50,10 +48,11 @@ class DenseMoA(nn.Module):
     torch.Size([2, 50, 768])
     """
 
-    def __init__(self, d_model, *, expert, experts=7):
+    def __init__(self, d_in, d_out=None, *, expert, experts=7):
         super().__init__()
-        drawn = draw_experts(d_model, expert, experts)
-        router = nn.Linear(d_model, experts)
+        d_out = d_in if d_out is None else d_out
+        drawn = draw_experts(d_in, d_out, expert, experts)
+        router = nn.Linear(d_in, experts)
         nn.init.normal_(router.weight, std=0.02)
         nn.init.zeros_(router.bias)
         self.grouped = groupable(drawn)
@@ -63,43 +62,45 @@ class DenseMoA(nn.Module):
             self.experts = nn.ModuleList(drawn)
             self.router = router
 
-    def forward(self, x, valid=None):
-        """Returns the branch.
+    def forward(self, x, mask=None):
+        """Return the branch.
 
         Arguments
         ---------
         x : torch.Tensor
-            Hidden states ``[batch, time, d_model]``.
-        valid : torch.Tensor or None
-            Mask of real frames, ``[batch, time]`` bool. None: all are real.
+            Hidden states ``[batch, time, d_in]``.
+        mask : torch.Tensor or None
+            True for real frames, ``[batch, time]``. None: all are real.
 
         Returns
         -------
         torch.Tensor
-            ``[batch, time, d_model]``.
+            ``[batch, time, d_out]``.
         """
         if self.grouped:
-            return self._all_at_once(x, valid)
+            return self._all_at_once(x, mask)
         weights = _softmax(self.router(x), -1)
         return sum(
-            weight * expert(x, valid)
+            weight * expert(x, mask)
             for weight, expert in zip(weights.split(1, -1), self.experts)
         )
 
-    def _all_at_once(self, x, valid):
+    def _all_at_once(self, x, mask):
         experts, n = self.experts, self.experts.n
-        # One product for all that starts from x, the router's among it
+        # One product for all experts and the router, whose input is x too
         hidden = torch.addmm(
-            experts.down_bias.unsqueeze(1), experts.down, x.flatten(0, 1).t()
+            experts.down_proj_bias.unsqueeze(1),
+            experts.down_proj,
+            x.flatten(0, 1).t(),
         )
         hidden, logits = hidden.split([len(hidden) - n, n])
         weights = _softmax(logits, 0)  # n (b t)
         hidden = hidden.t().unflatten(0, x.shape[:2])  # b t (n r)
-        hidden = experts.inner(hidden, valid).flatten(0, 1).t()
+        hidden = experts.inner(hidden, mask).flatten(0, 1).t()
         hidden = hidden.unflatten(0, (n, -1)) * weights.unsqueeze(1)
-        # The weighted biases come with the same product
+        # The same product adds the weighted biases
         hidden = torch.cat([hidden.flatten(0, 1), weights])
-        return (hidden.t() @ experts.up).unflatten(0, x.shape[:2])
+        return (hidden.t() @ experts.up_proj).unflatten(0, x.shape[:2])
 
 
 class SoftMoA(nn.Module):
@@ -111,18 +112,20 @@ class SoftMoA(nn.Module):
 
     Arguments
     ---------
-    d_model : int
-        Hidden size of the encoder.
+    d_in : int
+        Width of the input.
+    d_out : int or None
+        Width of the output; None: as the input.
     expert : callable
-        Makes one expert from ``d_model``.
+        Makes one expert from ``d_in`` and ``d_out``.
     experts : int
         Number of experts.
     slots : int
         Slots per expert.
     normalize : bool
-        Whether tokens and ``Phi`` are brought to unit length first, ``Phi``
-        then multiplied by a learnt scale (after Soft MoE, section 2.3, where
-        slots are mixed from the tokens as they were).
+        Whether to scale tokens and ``Phi`` to unit length first, and ``Phi``
+        by a learnt factor. (In Soft MoE, section 2.3, the slots are mixtures
+        of the unscaled tokens; here, of the scaled ones.)
 
     Raises
     ------
@@ -138,31 +141,41 @@ class SoftMoA(nn.Module):
     torch.Size([2, 50, 768])
     """
 
-    def __init__(self, d_model, *, expert, experts=7, slots=1, normalize=False):
+    def __init__(
+        self,
+        d_in,
+        d_out=None,
+        *,
+        expert,
+        experts=7,
+        slots=1,
+        normalize=False,
+    ):
         super().__init__()
         if slots < 1:
             raise ValueError(f"slots is {slots}: an expert needs at least one")
-        drawn = draw_experts(d_model, expert, experts)
+        d_out = d_in if d_out is None else d_out
+        drawn = draw_experts(d_in, d_out, expert, experts)
         self.grouped = groupable(drawn)
         self.experts = (
             GroupedExperts(drawn) if self.grouped else nn.ModuleList(drawn)
         )
-        self.phi = nn.Parameter(torch.empty(d_model, experts, slots))
+        self.phi = nn.Parameter(torch.empty(d_in, experts, slots))
         nn.init.xavier_normal_(self.phi)
         self.scale = nn.Parameter(torch.ones(())) if normalize else None
 
-    def forward(self, x, valid=None):
-        """Returns the branch (shapes as in ``DenseMoA.forward``)."""
+    def forward(self, x, mask=None):
+        """Return the branch (shapes as in ``DenseMoA.forward``)."""
         phi = self.phi
         if self.scale is not None:
             x = unit_length(x, dim=-1)
             phi = self.scale * unit_length(phi, dim=0)
-        # Laid out so that the gradient of Phi is quick
+        # In this layout the gradient of Phi is fast
         logits = phi.flatten(1).t().contiguous() @ x.flatten(0, 1).t()
         logits = logits.unflatten(1, x.shape[:2]).transpose(0, 1)  # b (n s) t
         combine = _softmax(logits, 1)
-        if valid is not None:
-            logits = logits.masked_fill(~valid.unsqueeze(1), float("-inf"))
+        if mask is not None:
+            logits = logits.masked_fill(~mask.unsqueeze(1), float("-inf"))
         slots = _softmax(logits, 2) @ x  # b (n s) d
         slots = slots.unflatten(1, phi.shape[1:])  # b n s d
         if self.grouped:
@@ -175,21 +188,21 @@ class SoftMoA(nn.Module):
 
     def _all_at_once(self, slots):
         experts, n = self.experts, self.experts.n
-        down = experts.down.unflatten(0, (n, -1))
-        up, bias = experts.up.split([len(experts.down), n])
+        down = experts.down_proj.unflatten(0, (n, -1))
+        up, bias = experts.up_proj.split([len(experts.down_proj), n])
         up = up.unflatten(0, (n, -1))
         hidden = torch.einsum("bnsd,nrd->bsnr", slots, down).flatten(2)
-        hidden = experts.inner(hidden + experts.down_bias)
+        hidden = experts.inner(hidden + experts.down_proj_bias)
         hidden = hidden.unflatten(2, (n, -1))
         out = torch.einsum("bsnr,nrd->bnsd", hidden, up)
         return out + bias.unsqueeze(1)
 
 
 def _softmax(logits, dim):
-    """Softmax, computed in float32."""
+    """Return the softmax, computed in float32."""
     return logits.softmax(dim, dtype=torch.float32).to(logits.dtype)
 
 
 def unit_length(x, dim):
-    """Divides by the Euclidean length along one dimension (plus 1e-6)."""
+    """Divide by the Euclidean length along one dimension (plus 1e-6)."""
     return x / (x.norm(dim=dim, keepdim=True) + 1e-6)

@@ -1,18 +1,13 @@
-"""Products with narrow matrices, laid out so that they cost little.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""A linear layer with few inputs, in a layout that is fast on CPUs."""
 
 import torch.nn.functional as F
 
 
-def widen(narrow, weight, bias=None):
-    """A linear layer with far fewer inputs than outputs.
+def narrow_linear(narrow, weight, bias=None):
+    """Return ``torch.nn.functional.linear`` for far fewer inputs than outputs.
 
-    As ``torch.nn.functional.linear``. On a CPU, a copy of the weight, which is
-    small, gives the products of the backward pass the layout in which they
-    are quick.
+    On a CPU, a copy of the (small) weight in column order makes the products
+    of the backward pass faster.
 
     Arguments
     ---------

@@ -1,11 +1,12 @@
 """Methods: where blocks go in a backbone, and how.
 
-Authors
- * The PETL audio recipes team 2026
+``petl_modules.methods.method.Method`` is the contract. Bias tuning (BitFit)
+is the setting ``train_backbone: biases`` of the model.
 """
 
 from petl_modules.methods.insertion import Adapted, Insert, Insertion
-from petl_modules.methods.lora import LoRA, merge
+from petl_modules.methods.lora import LoRA, merge_lora
+from petl_modules.methods.method import Method
 from petl_modules.methods.prefix_tuning import PrefixTuning
 from petl_modules.methods.prompt_tuning import PromptTuning
 
@@ -14,7 +15,8 @@ __all__ = [
     "Insert",
     "Insertion",
     "LoRA",
+    "Method",
     "PrefixTuning",
     "PromptTuning",
-    "merge",
+    "merge_lora",
 ]

@@ -1,7 +1,20 @@
-"""Insert: the one wrapper around a sublayer.
+"""Insert: a block at sites of every layer, and the wrapper that holds it.
 
-Authors
- * The PETL audio recipes team 2026
+The placements, with x the input of a sublayer (attention or feed-forward)::
+
+     parallel             sequential           before
+
+        x                    x                    x
+        ├─────────┐          │                  block
+     sublayer   block     sublayer                ├─────────┐
+        │         │          ├─────────┐       sublayer     │
+        │         │          │       block        │         │
+       (+)────────┘         (+)────────┘         (+)────────┘
+        │                    │                    │
+
+The layer's own residual connection comes behind it. "Sublayer" is the module at
+a site; at a site with an entry and an exit (a feed-forward of two linear
+layers), it is everything from the one to the other.
 """
 
 from collections.abc import Callable
@@ -10,35 +23,53 @@ from typing import NamedTuple
 
 from torch import nn
 
-from petl_modules.methods.norm_recompute import renormed
+from petl_modules.blocks import ForwardContext
+from petl_modules.utils import HparamsError
 
 PLACEMENTS = ("parallel", "sequential", "before")
 
 
 class Insertion(NamedTuple):
-    """One thing that a method puts into a backbone.
+    """One block that a method puts into an encoder.
 
     Arguments
     ---------
-    site : str
-        Where, as ``petl_modules.backbones.Sites`` names it.
+    site : petl_modules.backbones.LayerSite
+        Where.
     block : torch.nn.Module
         What is trained.
     wrap : callable
-        ``wrap(module at the site, block)`` returns the module that takes
-        its place.
+        ``wrap(module at the site's exit, block, context)`` returns the module
+        that replaces it; ``context`` is the encoder's ``ForwardContext``.
     norm : str or None
-        Site of the norm that feeds the block.
+        Path of the norm that feeds the block and is trained with it.
     """
 
-    site: str
+    site: tuple
     block: nn.Module
     wrap: Callable
     norm: str | None = None
 
+    def apply(self, model, context):
+        """Put the block into the encoder.
+
+        Arguments
+        ---------
+        model : torch.nn.Module
+            The encoder, changed in place.
+        context : petl_modules.blocks.ForwardContext
+            The encoder's.
+        """
+        _, entry, exit, *_ = self.site
+        wrapped = self.wrap(model.get_submodule(exit), self.block, context)
+        model.set_submodule(exit, wrapped)
+        if self.site.is_split:
+            first = Entry(model.get_submodule(entry), wrapped)
+            model.set_submodule(entry, first)
+
 
 class Adapted(nn.Module):
-    """A frozen sublayer with a block beside, behind or in front of it.
+    """A frozen sublayer with a block parallel to it, behind it or before it.
 
     With x the input and u = block(x):
 
@@ -50,24 +81,21 @@ class Adapted(nn.Module):
     before     base(u)                  base(u) + u
     ========== ======================== =============================
 
-    Of a sublayer that returns a tuple, as attention does, the first element
-    is meant; the others are passed on.
+    If the sublayer returns a tuple (attention does), the block acts on its
+    first element; the rest is returned unchanged.
 
     Arguments
     ---------
     base : torch.nn.Module
         The sublayer, called with the hidden states first.
     block : torch.nn.Module
-        Called as ``block(hidden states, valid)``.
+        Called as ``block(hidden states, mask)``.
+    context : petl_modules.blocks.ForwardContext or None
+        Where the mask comes from. None: there is never one.
     placement : str
         ``parallel``, ``sequential`` or ``before``.
     residual : bool or None
-        See the table. None stands for False if parallel, else True.
-
-    Raises
-    ------
-    ValueError
-        If there is no such placement.
+        See the table. None: False if parallel, else True.
 
     Example
     -------
@@ -80,31 +108,27 @@ class Adapted(nn.Module):
     True
     """
 
-    def __init__(self, base, block, *, placement="parallel", residual=None):
+    def __init__(
+        self, base, block, context=None, *, placement="parallel", residual=None
+    ):
         super().__init__()
-        if placement not in PLACEMENTS:
-            raise ValueError(
-                f"no placement '{placement}'; placements: "
-                f"{', '.join(PLACEMENTS)}"
-            )
         self.base = base
         self.block = block
+        self.context = ForwardContext() if context is None else context
         self.placement = placement
         self.residual = (
             placement != "parallel" if residual is None else residual
         )
-        # Mask of real frames, set by the tuned model before each forward
-        self.valid = None
-        # Whether the block is in the sublayer's weights, see ``petl_modules.blocks.low_rank``
+        # Whether the block is in the weight of the base
         self.merged = False
 
-    def forward(self, x, *args, **kwargs):
-        """Returns what the sublayer returns, with the block's part in it.
+    def forward(self, hidden_states, *args, **kwargs):
+        """Return what the sublayer returns, with the block's part in it.
 
         Arguments
         ---------
-        x : torch.Tensor
-            Hidden states ``[batch, time, d_model]``.
+        hidden_states : torch.Tensor
+            ``[batch, time, d_in]``.
         *args, **kwargs
             Passed on to the sublayer.
 
@@ -113,24 +137,113 @@ class Adapted(nn.Module):
         torch.Tensor or tuple
         """
         if self.merged:
-            return self.base(x, *args, **kwargs)
-        if self.placement == "before":
-            with renormed(x):
-                branch = x = self.block(x, self.valid)
-        elif self.placement == "parallel":
-            with renormed(x):
-                branch = self.block(x, self.valid)
-            branch = branch + x if self.residual else branch
-        out = self.base(x, *args, **kwargs)
-        hidden, rest = (
-            (out[0], out[1:]) if isinstance(out, tuple) else (out, None)
-        )
+            return self.base(hidden_states, *args, **kwargs)
+        hidden_states, branch = self.enter(hidden_states)
+        out = self.base(hidden_states, *args, **kwargs)
+        if isinstance(out, tuple):
+            return self.leave(out[0], branch), *out[1:]
+        return self.leave(out, branch)
+
+    def enter(self, x):
+        """Return the sublayer's input, and what will be added to its output.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            The site's input, ``[batch, time, d_in]``.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+        """
         if self.placement == "sequential":
-            branch = self.block(hidden, self.valid)
-            hidden = hidden + branch if self.residual else branch
-        elif self.placement == "parallel" or self.residual:
-            hidden = hidden + branch
-        return hidden if rest is None else (hidden, *rest)
+            return x, None
+        branch = self.block(x, self.context.mask_of(x))
+        if self.placement == "before":
+            return branch, branch if self.residual else None
+        return x, branch + x if self.residual else branch
+
+    def leave(self, out, branch):
+        """Return the site's output.
+
+        Arguments
+        ---------
+        out : torch.Tensor
+            The sublayer's output, ``[batch, time, d_out]``.
+        branch : torch.Tensor or None
+            What ``enter`` returned.
+
+        Returns
+        -------
+        torch.Tensor
+        """
+        if self.placement == "sequential":
+            branch = self.block(out, self.context.mask_of(out))
+            return out + branch if self.residual else branch
+        return out if branch is None else out + branch
+
+    @property
+    def mergeable(self):
+        """Whether the block can be added to the weight of the base."""
+        return (
+            getattr(self.block, "mergeable", False)
+            and self.placement == "parallel"
+            and not self.residual
+            and getattr(self.base, "weight", None) is not None
+        )
+
+    @property
+    def weight(self):
+        """The adapted weight, for encoders that read it from a linear layer.
+
+        Some attention functions take the weights of their projections instead
+        of calling them.
+        """
+        if not self.mergeable:
+            raise AttributeError("the block is not mergeable into a weight")
+        if self.merged:
+            return self.base.weight
+        return self.base.weight + self.block.delta()
+
+    @property
+    def bias(self):
+        """The bias that belongs to ``weight``."""
+        return self.base.bias
+
+
+class Exit(Adapted):
+    """The last module of a site, whose input comes from an ``Entry``."""
+
+    mergeable = False
+
+    def forward(self, hidden_states):
+        """Return the site's output."""
+        out = self.base(hidden_states)
+        return self.leave(out, self.context.carried.pop())
+
+
+class Entry(nn.Module):
+    """The first module of a site whose last one is another.
+
+    Arguments
+    ---------
+    base : torch.nn.Module
+        The first module.
+    exit : Exit
+        The last module, which holds the block.
+    """
+
+    def __init__(self, base, exit):
+        super().__init__()
+        self.base = base
+        self.exit = (exit,)  # in a tuple: it is no submodule of this one
+
+    def forward(self, hidden_states):
+        """Return the output of the first module."""
+        (exit,) = self.exit
+        hidden_states, branch = exit.enter(hidden_states)
+        exit.context.carried.append(branch)
+        return self.base(hidden_states)
 
 
 class Insert:
@@ -143,37 +256,68 @@ class Insert:
     Arguments
     ---------
     at : list of str
-        Sites, such as ``attention`` and ``ffn``.
+        Sites (target modules), such as ``attention`` and ``ffn``.
     block : callable
-        Makes one block from the hidden size, e.g. a ``!name:`` entry of a
-        YAML file.
+        Makes one block from the widths of input and output, e.g. a
+        ``!name:`` entry of a YAML file.
     placement : str
         ``parallel``, ``sequential`` or ``before``, see ``Adapted``.
     residual : bool or None
         See ``Adapted``.
+    layers : str or list of int
+        ``all``, ``last_<n>``, ``all_but_last``, or numbers such as ``[0, 5]``.
+
+    Raises
+    ------
+    HparamsError
+        If there is no such placement.
 
     Example
     -------
     >>> from petl_modules.blocks import Bottleneck
-    >>> Insert(at=["ffn"], block=Bottleneck).placement
+    >>> Insert(at=["ffn"], block=Bottleneck, layers="last_4").placement
     'parallel'
     """
 
-    def __init__(self, *, at, block, placement="parallel", residual=None):
+    def __init__(
+        self, *, at, block, placement="parallel", residual=None, layers="all"
+    ):
+        if placement not in PLACEMENTS:
+            raise HparamsError(
+                f"no placement '{placement}'; placements: "
+                f"{', '.join(PLACEMENTS)}"
+            )
         self.at = at
         self.block = block
         self.placement = placement
         self.residual = residual
+        self.layers = layers
 
     def insertions(self, sites):
-        """Yields one ``Insertion`` a site and layer."""
-        wrap = partial(
-            Adapted, placement=self.placement, residual=self.residual
-        )
-        for site in sites.in_every_layer(self.at):
-            yield Insertion(
-                site,
-                self.block(sites.model.config.hidden_size),
-                wrap,
-                norm=sites.feeding_norm(site),
+        """Yield one ``Insertion`` for each site and layer."""
+        for site in sites.select(self.at, self.layers):
+            wrap = partial(
+                Exit if site.is_split else Adapted,
+                placement=self.placement,
+                residual=self.residual,
             )
+            block = self.block(*self._block_widths(site, sites.widths(site)))
+            yield Insertion(site, block, wrap, site.norm)
+
+    def _block_widths(self, site, widths):
+        """Return the widths of the block's input and output."""
+        d_in, d_out = widths
+        if d_in != d_out and self.residual and self.placement == "parallel":
+            raise HparamsError(
+                f"'{site.name}' maps {d_in} values to {d_out}: its input "
+                "cannot be added to its output. Set 'residual: False'"
+            )
+        if self.placement == "before":
+            if d_in != d_out and self.residual is not False:
+                raise HparamsError(
+                    f"'{site.name}' maps {d_in} values to {d_out}: what is in "
+                    "front of it cannot be added to its output. Set "
+                    "'residual: False', or another placement"
+                )
+            return d_in, d_in
+        return (d_in if self.placement == "parallel" else d_out), d_out

@@ -1,9 +1,6 @@
-"""LoRA: a low-rank branch beside the attention projections.
+"""LoRA: low-rank blocks parallel to linear layers, and their merging.
 
 https://arxiv.org/abs/2106.09685
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 from functools import partial
@@ -12,16 +9,69 @@ import torch
 from torch import nn
 
 from petl_modules.blocks import LowRank
-from petl_modules.methods.insertion import Adapted, Insertion
+from petl_modules.methods.insertion import Adapted, Insert
+from petl_modules.utils import HparamsError
+
+
+class LoRA:
+    """``Insert`` of ``LowRank`` blocks at linear sites of every layer.
+
+    Arguments
+    ---------
+    at : list of str
+        Sites that are linear layers: ``query``, ``key``, ``value``,
+        ``output``, ``ffn_in``, ``ffn_out``.
+    rank : int
+        Rank of the update (not a reduction of the hidden size).
+    alpha : float
+        The update is scaled by ``alpha / rank``.
+    layers : str or list of int
+        ``all``, ``last_<n>``, ``all_but_last``, or numbers such as ``[0, 5]``.
+
+    Raises
+    ------
+    HparamsError
+        If ``rank`` is below 1, or a site is no linear layer.
+
+    Example
+    -------
+    >>> LoRA(at=["query", "value", "ffn_in"], rank=6, alpha=6.0).rank
+    6
+    """
+
+    def __init__(
+        self, *, at=("query", "value"), rank=6, alpha=6.0, layers="all"
+    ):
+        if rank < 1:
+            raise HparamsError(
+                f"rank is {rank}: LoRA needs a rank of 1 or more"
+            )
+        self.at = list(at)
+        self.rank = rank
+        self.alpha = alpha
+        self.layers = layers
+
+    def insertions(self, sites):
+        """Yield one ``Insertion`` for each site and layer."""
+        sites.select(self.at)  # names what does not exist
+        for name in self.at:
+            if name not in sites.linear():
+                raise HparamsError(
+                    f"LoRA adapts linear layers, and '{name}' is none; "
+                    f"choose from {', '.join(sites.linear())}"
+                )
+        block = partial(LowRank, rank=self.rank, alpha=self.alpha)
+        insert = Insert(at=self.at, block=block, layers=self.layers)
+        yield from insert.insertions(sites)
 
 
 @torch.no_grad()
-def merge(model):
-    """Puts low-rank branches into the weights they stand beside.
+def merge_lora(model):
+    """Merge mergeable blocks into the base weights: W <- W + (alpha / rank) B A.
 
-    For evaluation: the outputs are the same but for rounding, and the
-    branches cost nothing. Weights stored in bfloat16, which would round the
-    branches away, are left as they are.
+    For evaluation: the outputs are the same up to rounding, and the blocks
+    cost nothing. Weights stored in bfloat16, in which the updates would be
+    lost to rounding, are left as they are.
 
     Arguments
     ---------
@@ -31,78 +81,22 @@ def merge(model):
     Returns
     -------
     callable
-        Takes the branches out again, bit for bit.
+        Restores the weights, bit for bit.
     """
     originals = []
     for module in model.modules():
-        if isinstance(module, Adapted) and isinstance(module.block, LowRank):
-            weight = getattr(module.base, "weight", None)  # none of a wrapper
-            if weight is not None and weight.dtype == torch.float32:
+        if isinstance(module, Adapted) and module.mergeable:
+            weight = module.base.weight
+            # The weight of another wrapper is computed, not stored
+            stored = isinstance(weight, nn.Parameter)
+            if stored and weight.dtype == torch.float32:
                 originals.append((module, weight.data))
-                weight.data = weight + module.block.product()
+                weight.data = weight + module.block.delta()
                 module.merged = True
-    return partial(_restore, originals)
+    return partial(_unmerge, originals)
 
 
-def _restore(originals):
+def _unmerge(originals):
     for module, weight in originals:
         module.base.weight.data = weight
         module.merged = False
-
-
-class LoRA:
-    """Low-rank branches beside linear sites of every layer.
-
-    Arguments
-    ---------
-    at : list of str
-        Sites that are linear layers: ``query``, ``key``, ``value``,
-        ``output``.
-    rank : int
-        Rank of the branches (not a reduction of the hidden size).
-    alpha : float
-        The branches are scaled by ``alpha / rank``.
-
-    Raises
-    ------
-    ValueError
-        If ``rank`` is below 1 or above the layer's width, or a site is no
-        linear layer.
-
-    Example
-    -------
-    >>> LoRA(at=["query", "value"], rank=6, alpha=6.0).rank
-    6
-    """
-
-    def __init__(self, *, at=("query", "value"), rank=6, alpha=6.0):
-        if rank < 1:
-            raise ValueError(f"rank is {rank}: LoRA needs a rank of 1 or more")
-        self.at = list(at)
-        self.rank = rank
-        self.alpha = alpha
-
-    def insertions(self, sites):
-        """Yields one ``Insertion`` a site and layer."""
-        wrap = partial(Adapted, placement="parallel")
-        for site in sites.in_every_layer(self.at):
-            base = sites.module(site)
-            if not isinstance(base, nn.Linear):
-                raise ValueError(
-                    f"LoRA stands beside linear layers, and '{site}' is a "
-                    f"{type(base).__name__}; choose from query, key, value, "
-                    "output"
-                )
-            width = min(base.in_features, base.out_features)
-            if self.rank > width:
-                raise ValueError(
-                    f"rank is {self.rank}: '{site}' is {width} wide, and no "
-                    "rank above that adds anything"
-                )
-            block = LowRank(
-                base.in_features,
-                base.out_features,
-                rank=self.rank,
-                alpha=self.alpha,
-            )
-            yield Insertion(site, block, wrap)

@@ -1,9 +1,6 @@
-"""Prompt tuning: trained tokens among the others.
+"""Prompt tuning: trained tokens in the input of layers.
 
 https://arxiv.org/abs/2203.12119
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import math
@@ -13,46 +10,60 @@ import torch
 from torch import nn
 
 from petl_modules.methods.insertion import Insertion
+from petl_modules.utils import HparamsError
 
 
-def draw_tokens(config, count, total):
-    """Uniformly drawn tokens, ``[count, hidden size]``.
+def init_bound(sites, total):
+    """Return the bound of the uniform distribution that tokens start from.
 
-    The bound is sqrt(6 / (3 patch^2 + d)), for encoders without patches
-    sqrt(6 / (total + 1) / d) (https://arxiv.org/abs/2211.02227).
+    ``sqrt(6 / (3 patch^2 + d))``; for encoders without patches
+    ``sqrt(6 / (total + 1) / d)`` (https://arxiv.org/abs/2211.02227).
 
     Arguments
     ---------
-    config : transformers.PretrainedConfig
-        The encoder's configuration.
+    sites : petl_modules.backbones.Sites
+        The encoder's.
+    total : int
+        How many tokens the method adds to a layer.
+
+    Returns
+    -------
+    float
+    """
+    if sites.patch_size is None:
+        return math.sqrt(6 / (total + 1) / sites.d_model)
+    return math.sqrt(6 / (3 * sites.patch_size**2 + sites.d_model))
+
+
+def draw_tokens(count, d_model, bound):
+    """Return uniformly drawn tokens as a parameter ``[count, d_model]``.
+
+    Arguments
+    ---------
     count : int
         How many tokens.
-    total : int
-        How many the method puts into a layer.
+    d_model : int
+        Hidden size of the encoder.
+    bound : float
+        The numbers are between ``-bound`` and ``bound``.
 
     Returns
     -------
     torch.nn.Parameter
     """
-    d_model = config.hidden_size
-    if hasattr(config, "patch_size"):
-        bound = math.sqrt(6 / (3 * config.patch_size**2 + d_model))
-    else:
-        bound = math.sqrt(6 / (total + 1) / d_model)
-    tokens = torch.empty(count, d_model)
-    return nn.Parameter(tokens.uniform_(-bound, bound))
+    return nn.Parameter(torch.empty(count, d_model).uniform_(-bound, bound))
 
 
 class Prompt(nn.Module):
     """Trained tokens ``[tokens, d_model]`` for the input of one layer."""
 
-    def __init__(self, config, tokens):
+    def __init__(self, tokens, d_model, bound):
         super().__init__()
-        self.tokens = draw_tokens(config, tokens, tokens)
+        self.tokens = draw_tokens(tokens, d_model, bound)
 
 
 class Prompted(nn.Module):
-    """A layer with prompts put into its input.
+    """A layer with prompts in its input.
 
     Arguments
     ---------
@@ -60,62 +71,79 @@ class Prompted(nn.Module):
         The layer.
     block : Prompt
         The prompts.
+    context : petl_modules.blocks.ForwardContext
+        Not used.
     start : int
-        How many tokens stay in front of them.
+        How many tokens stay in front of the prompts.
     replaced : int
-        How many tokens behind those give way.
+        How many tokens behind those the prompts replace.
     """
 
-    def __init__(self, base, block, *, start, replaced):
+    def __init__(self, base, block, context=None, *, start, replaced):
         super().__init__()
         self.base = base
         self.block = block
         self.start = start
         self.replaced = replaced
 
-    def forward(self, x, *args, **kwargs):
-        """Calls the layer on ``[batch, time - replaced + prompts, d_model]``."""
+    def forward(self, hidden_states, *args, **kwargs):
+        """Call the layer on ``[batch, time - replaced + prompts, d_model]``."""
+        x = hidden_states
         prompts = self.block.tokens.expand(len(x), -1, -1).to(x.dtype)
         front, back = x[:, : self.start], x[:, self.start + self.replaced :]
         return self.base(torch.cat([front, prompts, back], 1), *args, **kwargs)
 
 
 class PromptTuning:
-    """Trained tokens at the input of the first layer, or of every layer.
+    """Trained tokens in the input of the first layer, or of every layer.
 
-    On AST they stand behind CLS and take the distillation token's place.
+    On AST they are behind CLS and replace the distillation token.
 
     Arguments
     ---------
     tokens : int
-        Prompts a layer.
+        Prompts in a layer.
     deep : bool
         False: they enter at the first layer and are carried through. True:
         every layer replaces them by its own.
+    layers : str or list of int
+        The layers that are meant: ``all``, ``last_<n>``, ``all_but_last``, or
+        numbers such as ``[0, 5]``. Prompts enter at the first of them and are
+        carried through the others.
 
     Raises
     ------
-    ValueError
+    HparamsError
         If ``tokens`` is below 1.
 
     Example
     -------
-    >>> PromptTuning(tokens=25, deep=True).tokens
+    >>> PromptTuning(tokens=25, deep=True).added_tokens
     25
     """
 
-    def __init__(self, *, tokens, deep):
+    def __init__(self, *, tokens, deep, layers="all"):
         if tokens < 1:
-            raise ValueError(f"tokens is {tokens}: prompt tuning needs prompts")
+            raise HparamsError(
+                f"tokens is {tokens}: prompt tuning needs 1 or more"
+            )
         self.tokens = tokens
         self.deep = deep
+        self.layers = layers
+
+    @property
+    def added_tokens(self):
+        """How many tokens are added to the frames."""
+        return self.tokens
 
     def insertions(self, sites):
-        """Yields one ``Insertion`` a layer that takes prompts."""
+        """Yield one ``Insertion`` for each layer that gets prompts."""
         start = sites.layout.tokens_before_prompts
-        replaced = sites.layout.leading_tokens - start
-        for layer in range(sites.n_layers if self.deep else 1):
-            prompt = Prompt(sites.model.config, self.tokens)
+        replaced = sites.layout.num_prefix_tokens - start
+        bound = init_bound(sites, self.tokens)
+        layers = sites.select_layers(self.layers)
+        for layer in layers if self.deep else layers[:1]:
+            prompt = Prompt(self.tokens, sites.d_model, bound)
             wrap = partial(Prompted, start=start, replaced=replaced)
-            yield Insertion(f"layers.{layer}", prompt, wrap)
+            yield Insertion(layer, prompt, wrap)
             replaced = self.tokens

@@ -1,30 +1,33 @@
-"""A backbone with methods in it, pooled, with a head.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""A tuned model: a frozen encoder with methods in it, a pooling and a head."""
 
 from petl_modules.models.freezing import freeze, store_frozen
+from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
+from petl_modules.models.pooling import MeanPooling
+from petl_modules.models.probe import Probe
 from petl_modules.models.trained_weights import (
     WEIGHTS,
     load_trained,
     read_trained,
     save_trained,
     trained_state,
-    versions,
     weights_sha256,
 )
+from petl_modules.models.tuned_encoder import TunedEncoder
 from petl_modules.models.tuned_model import TunedModel
 
 __all__ = [
+    "MeanPooling",
+    "Probe",
+    "TunedEncoder",
     "TunedModel",
     "WEIGHTS",
     "freeze",
+    "is_old_recipe",
     "load_trained",
     "read_trained",
     "save_trained",
     "store_frozen",
     "trained_state",
-    "versions",
+    "upgrade_recipe",
     "weights_sha256",
 ]

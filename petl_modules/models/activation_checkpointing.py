@@ -1,9 +1,7 @@
-"""Recomputation: states that the backward pass computes again.
+"""Activation (gradient) checkpointing: less memory for a second computation.
 
-https://arxiv.org/abs/1604.06174
-
-Authors
- * The PETL audio recipes team 2026
+The backward pass computes hidden states again, from the inputs of layers or
+feed-forwards, instead of keeping them: https://arxiv.org/abs/1604.06174
 """
 
 import contextlib
@@ -14,7 +12,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
-from petl_modules.methods import Adapted
+from petl_modules.utils import HparamsError
 
 CHOICES = ("none", "feed_forward", "layer")
 
@@ -22,83 +20,76 @@ CHOICES = ("none", "feed_forward", "layer")
 class Recomputed(nn.Module):
     """A module of which only the input is kept for the backward pass.
 
-    Random draws are the same when it is computed again, and the statistics of
-    batch normalisation are updated once.
+    Random numbers are the same in both runs, and the statistics of batch
+    normalisation are updated once.
 
     Arguments
     ---------
     base : torch.nn.Module
         Called with the hidden states first.
+    context : petl_modules.blocks.ForwardContext
+        The encoder's.
 
     Example
     -------
-    >>> module = Recomputed(nn.Linear(8, 8))
+    >>> from petl_modules.blocks import ForwardContext
+    >>> module = Recomputed(nn.Linear(8, 8), ForwardContext())
     >>> module(torch.rand(2, 5, 8)).shape
     torch.Size([2, 5, 8])
     """
 
-    def __init__(self, base):
+    def __init__(self, base, context):
         super().__init__()
         self.base = base
+        self.context = context
 
-    def forward(self, x, *args, **kwargs):
-        """Returns what the module returns."""
+    def forward(self, hidden_states, *args, **kwargs):
+        """Return what the module returns."""
         if not torch.is_grad_enabled():
-            return self.base(x, *args, **kwargs)
-        run = self.base
-        if not torch.compiler.is_compiling():  # which takes care of both
-            run = _Passes(self.base)
-        return checkpoint(run, x, *args, use_reentrant=False, **kwargs)
+            return self.base(hidden_states, *args, **kwargs)
+        if not torch.compiler.is_compiling():  # which preserves both by itself
+            second = _SecondRun(self.base, self.context)
+            contexts = (contextlib.nullcontext(), second)
+            kwargs["context_fn"] = lambda: contexts
+        return checkpoint(
+            self.base, hidden_states, *args, use_reentrant=False, **kwargs
+        )
 
 
-class _Passes:
-    """A module that is run again as it was run first.
+class _SecondRun:
+    """Compute with the first run's context; leave buffers as they are.
 
-    Padding masks are those of the first pass, even if another forward came in
-    between, and buffers stay as the first pass left them.
+    Another forward pass may have changed the context since.
     """
 
-    def __init__(self, base):
+    def __init__(self, base, context):
         self.base = base
-        self.again = False
-        self.masks = [
-            (module, module.valid)
-            for module in base.modules()
-            if isinstance(module, Adapted)
-        ]
+        self.context = context
+        self.first = context.state()
 
-    def __call__(self, *args, **kwargs):
-        for module, valid in self.masks:
-            module.valid = valid
-        if self.again:
-            with _buffers_set_aside(self.base):
-                return self.base(*args, **kwargs)
-        self.again = True
-        return self.base(*args, **kwargs)
+    def __enter__(self):
+        self.current = self.context.state()
+        self.context.restore(self.first)
+        self.buffers = [(m, m._buffers) for m in self.base.modules()]
+        for module, own in self.buffers:
+            module._buffers = {
+                name: value if value is None else value.clone()
+                for name, value in own.items()
+            }
 
-
-@contextlib.contextmanager
-def _buffers_set_aside(module):
-    """Within it, what is written to buffers is lost."""
-    buffers = [(m, m._buffers) for m in module.modules() if m._buffers]
-    for part, own in buffers:
-        part._buffers = {
-            name: value if value is None else value.clone()
-            for name, value in own.items()
-        }
-    try:
-        yield
-    finally:
-        for part, own in buffers:
-            part._buffers = own
+    def __exit__(self, *error):
+        for module, own in self.buffers:
+            module._buffers = own
+        self.context.restore(self.current)
 
 
-class Unneeded(nn.Module):
-    """A frozen linear layer that recomputation need not reach.
+class NotRecomputed(nn.Module):
+    """The frozen linear layer that ends what is recomputed.
 
-    What it keeps for the backward pass is its weight, which is there anyway:
-    recomputation ends in front of it where nothing behind is asked for. (Not
-    where autocast rounds the weight: that would keep a copy of it.)
+    Its backward pass needs only its weight. Saving that outside the
+    checkpoint lets early stopping skip this product, one of the most
+    expensive of a layer. (If autocast rounds the weight, a rounded copy would
+    be saved: then the layer is recomputed.)
 
     Arguments
     ---------
@@ -110,113 +101,109 @@ class Unneeded(nn.Module):
         super().__init__()
         self.base = base
 
-    def forward(self, x):
-        """Returns what the layer returns."""
+    @property
+    def weight(self):
+        """The layer's weight."""
+        return self.base.weight
+
+    @property
+    def bias(self):
+        """The layer's bias."""
+        return self.base.bias
+
+    def forward(self, hidden_states):
+        """Return what the layer returns."""
+        device = hidden_states.device.type
         rounded = (
-            torch.is_autocast_enabled(x.device.type)
-            and torch.get_autocast_dtype(x.device.type)
-            != self.base.weight.dtype
+            torch.is_autocast_enabled(device)
+            and torch.get_autocast_dtype(device) != self.weight.dtype
         )
-        # A compiler drops what is unneeded by itself
+        # A compiler removes unneeded recomputation by itself
         if rounded or torch.compiler.is_compiling():
-            return self.base(x)
+            return self.base(hidden_states)
         with saved_tensors_hooks(_itself, _itself):
-            return self.base(x)
+            return self.base(hidden_states)
 
 
 def _itself(tensor):
     return tensor
 
 
-def recomputations(sites, choice):
-    """What to wrap in an encoder so that its backward pass recomputes.
+def not_recomputed(sites, choice):
+    """Return the linear layers that need no recomputation.
 
     Arguments
     ---------
     sites : petl_modules.backbones.Sites
         The encoder's.
     choice : str
-        ``none``; ``feed_forward``: the feed-forward of each layer with the
-        norm that feeds it; ``layer``: each layer.
+        See ``recomputations``.
 
     Returns
     -------
     list of tuple
-        Module paths, and what makes of the module there the one that takes
-        its place; in this order, after all that is inserted at these paths.
-
-    Raises
-    ------
-    ValueError
-        If there is no such choice.
+        Module paths, each with the function that wraps the module there.
+        These wrappers are inside all others.
     """
-    if choice not in CHOICES:
-        raise ValueError(
-            f"recompute '{choice}' is none of: {', '.join(CHOICES)}"
-        )
     if choice == "none":
         return []
-    wraps = []
-    for layer in (f"layers.{index}" for index in range(sites.n_layers)):
-        output = f"{sites.path(layer)}.{sites.layout.ffn_output}"
-        if not sites.model.get_submodule(output).weight.requires_grad:
-            wraps.append((output, Unneeded))
-        # Behind a sublayer, the norm feeds the residual as well
-        norm = sites.layout.pre_norm and sites.feeding_norm(f"{layer}.ffn")
-        if choice == "layer":
-            wraps.append((sites.path(layer), Recomputed))
-        elif not norm:
-            wraps.append((sites.path(f"{layer}.ffn"), Recomputed))
-        else:
-            behind = partial(_behind, sites.module(norm))
-            wraps.append((sites.path(f"{layer}.ffn"), behind))
-            wraps.append((sites.path(norm), _nothing))
-    return wraps
+    ends = sites.select([*sites.layout.feed_forwards.values()])
+    return [
+        (end.exit, NotRecomputed)
+        for end in ends
+        if not sites.model.get_submodule(end.exit).weight.requires_grad
+    ]
 
 
-def unkept_norms(sites, choice):
-    """The norms in the layers whose output the backward pass can make again.
-
-    Of those, what they put out need not be kept, see ``petl_modules.methods.norm_recompute``.
-    Not where trained layers of the backbone keep it, and not within what is
-    recomputed.
+def recomputations(sites, choice, context):
+    """Return what to wrap so that the backward pass recomputes it.
 
     Arguments
     ---------
     sites : petl_modules.backbones.Sites
-        The encoder's, frozen and untouched.
+        The encoder's.
     choice : str
-        As for ``recomputations``.
+        ``none``; ``feed_forward``: each feed-forward, with its norm if that
+        feeds nothing else (a feed-forward without a module of its own is
+        recomputed with its layer); ``layer``: each layer.
+    context : petl_modules.blocks.ForwardContext
+        The encoder's.
 
     Returns
     -------
-    list of str
-        Sites.
+    list of tuple
+        Module paths, each with the function that wraps the module there.
+        These wrappers are outside of all that methods insert.
+
+    Raises
+    ------
+    HparamsError
+        If there is no such choice.
     """
-    if choice == "layer":
+    if choice not in CHOICES:
+        raise HparamsError(
+            f"recompute '{choice}' is none of: {', '.join(CHOICES)}"
+        )
+    if choice == "none":
         return []
-    names = [name for name in sites.layout.in_layer if name.endswith("norm")]
-    if choice == "feed_forward":
-        names.remove("ffn_norm")
-    return [
-        norm
-        for norm in sites.in_every_layer(names)
-        if not _trains(sites.module(norm.rpartition(".")[0]))
-    ]
+    ffns = sites.select([*sites.layout.feed_forwards])
+    wrap = partial(Recomputed, context=context)
+    if choice == "layer" or any(ffn.is_split for ffn in ffns):
+        return [(layer.entry, wrap) for layer in sites.select_layers()]
+    wraps = []
+    for ffn in ffns:
+        if ffn.norm and sites.layout.pre_norm:
+            norm = sites.model.get_submodule(ffn.norm)
+            wraps.append((ffn.entry, partial(_with_norm, norm, context)))
+            wraps.append((ffn.norm, _no_norm))
+        else:
+            wraps.append((ffn.entry, wrap))
+    return wraps
 
 
-def _trains(layer):
-    """Whether a linear layer in it trains."""
-    return any(
-        module.weight.requires_grad
-        for module in layer.modules()
-        if isinstance(module, nn.Linear)
-    )
+def _with_norm(norm, context, ffn):
+    return Recomputed(nn.Sequential(norm, ffn), context)
 
 
-def _behind(norm, ffn):
-    return Recomputed(nn.Sequential(norm, ffn))
-
-
-def _nothing(norm):
+def _no_norm(norm):
     return nn.Identity()

@@ -1,20 +1,17 @@
-"""Which weights of a backbone are trained.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Which weights of a backbone are trained."""
 
 import torch
 from torch import nn
 
-BACKBONE_DTYPES = ("float32", "bfloat16")
+from petl_modules.utils import HparamsError
 
+BACKBONE_DTYPES = ("float32", "bfloat16")
 
 CHOICES = ("none", "biases", "all", "last_<n>")
 
 
 def freeze(backbone, train_backbone):
-    """Freezes a backbone but for what is chosen.
+    """Freeze a backbone except for what is chosen.
 
     Arguments
     ---------
@@ -26,22 +23,21 @@ def freeze(backbone, train_backbone):
     Returns
     -------
     list of str
-        The sites of the layers that are trained whole, for ``last_<n>``.
+        Names of the layers that are trained whole, for ``last_<n>``.
 
     Raises
     ------
-    ValueError
+    HparamsError
         If there is no such choice, or not so many layers.
     """
     sites = backbone.sites
-    layers = [f"layers.{i}" for i in range(sites.n_layers)]
-    last = _last_layers(layers, train_backbone)
+    last = _last_layers(sites.layers, train_backbone)
     backbone.requires_grad_(train_backbone == "all")
     for layer in last:
         sites.module(layer).requires_grad_()
     if train_backbone == "biases":
-        for site in [*layers, "final_norm"]:
-            for module in sites.module(site).modules():
+        for name in [*sites.layers, "final_norm"]:
+            for module in sites.module(name).modules():
                 if isinstance(module, (nn.Linear, nn.LayerNorm)):
                     if module.bias is not None:
                         module.bias.requires_grad_()
@@ -49,17 +45,17 @@ def freeze(backbone, train_backbone):
 
 
 def _last_layers(layers, train_backbone):
-    """The layers that ``last_<n>`` names; none for other choices."""
+    """Return the layers that ``last_<n>`` names; none for other choices."""
     _, last, count = train_backbone.partition("last_")
     if not last and train_backbone in CHOICES:
         return []
     if not last:
-        raise ValueError(
+        raise HparamsError(
             f"train_backbone '{train_backbone}' is none of: "
             f"{', '.join(CHOICES)}"
         )
     if not count.isdecimal() or not 1 <= int(count) <= len(layers):
-        raise ValueError(
+        raise HparamsError(
             f"train_backbone '{train_backbone}': the backbone has "
             f"{len(layers)} layers, so n of last_<n> goes from 1 to "
             f"{len(layers)}"
@@ -68,25 +64,25 @@ def _last_layers(layers, train_backbone):
 
 
 def store_frozen(backbone, dtype):
-    """Stores the frozen matrices of a backbone in a type.
+    """Store the frozen matrices of a backbone in a data type.
 
-    Those of linear layers and convolutions, where bf16 autocast would round
-    them in every step. Norms, embeddings and biases, which are small, stay.
+    Those of linear layers and convolutions, which bf16 autocast would round in
+    every step. Norms, embeddings and biases, which are small, stay in float32.
 
     Arguments
     ---------
     backbone : torch.nn.Module
-        See ``petl_modules.backbones``; methods are inserted.
+        See ``petl_modules.backbones``, with the methods' blocks in it.
     dtype : str
         ``float32`` or ``bfloat16``.
 
     Raises
     ------
-    ValueError
-        If it is another type.
+    HparamsError
+        If it is another data type.
     """
     if dtype not in BACKBONE_DTYPES:
-        raise ValueError(
+        raise HparamsError(
             f"backbone_dtype '{dtype}' is none of: {', '.join(BACKBONE_DTYPES)}"
         )
     for module in backbone.modules():

@@ -1,43 +1,28 @@
 """Checkpoints of a tuned model: what was trained, and what it fits.
 
 A file holds the trained parameters and the buffers of trained modules, under
-names that do not depend on the wrappers (``head.weight``,
+names that do not depend on the wrappers (``head.weight``, ``layer_weights``,
 ``0.layers.3.attention.phi``, ``backbone.layers.3.ffn_norm.weight``), and in
-its metadata everything that a model must share to take it.
-
-Authors
- * The PETL audio recipes team 2026
+its metadata everything that a model must share to load it.
 """
 
 import hashlib
 import json
-from importlib.metadata import version
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from petl_modules.utils import CheckpointError, write_bytes
+from petl_modules.models.old_names import upgrade_checkpoint
+from petl_modules.models.settings import differences
+from petl_modules.utils import CheckpointError, versions, write_bytes
 
-FORMAT = 1
-
-
+FORMAT = 2  # 1: before the encoder, the pooling and the head were apart
 WEIGHTS = "model.safetensors"  # of a fold, in its folder
 
 
-def versions():
-    """Versions of the libraries that results depend on.
-
-    Returns
-    -------
-    dict
-    """
-    names = ("torch", "torchaudio", "transformers", "speechbrain")
-    return {name: version(name) for name in names}
-
-
 def trained_state(model):
-    """The trained tensors of a model.
+    """Return the trained tensors of a model.
 
     Arguments
     ---------
@@ -49,21 +34,25 @@ def trained_state(model):
     dict
         From name to tensor; the tensors share the model's memory.
     """
-    parts = {"head": model.head}
-    for key, path in model.inserted.items():
-        parts[key] = model.get_submodule(path)
+    encoder, parts = model.encoder, {"head": model.head}
+    if model.pooling is not None:
+        parts["pooling"] = model.pooling
+    for key, path in encoder.inserted.items():
+        parts[key] = encoder.get_submodule(path)
     state = {
         f"{key}.{name}": value
         for key, part in parts.items()
         for name, value in part.state_dict().items()
     }
-    for name, path in model.trained_weights.items():
-        state[f"backbone.{name}"] = model.get_parameter(path).detach()
+    for name, path in encoder.trained_weights.items():
+        state[f"backbone.{name}"] = encoder.get_parameter(path).detach()
+    if encoder.hidden_states == "weighted":
+        state["layer_weights"] = encoder.layer_weights.detach()
     return state
 
 
 def save_trained(model, path):
-    """Writes what is trained, in one step.
+    """Write what is trained, atomically.
 
     Arguments
     ---------
@@ -82,7 +71,9 @@ def save_trained(model, path):
 
 
 def read_trained(path):
-    """Reads a checkpoint without a model.
+    """Read a checkpoint without a model.
+
+    One of an earlier format is returned as one of today's.
 
     Arguments
     ---------
@@ -107,6 +98,8 @@ def read_trained(path):
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint: {error}"
         ) from error
+    if about.get("format") == 1:
+        state, about = upgrade_checkpoint(state, about)
     if about.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is no checkpoint of a tuned model, or of another format"
@@ -115,7 +108,7 @@ def read_trained(path):
 
 
 def load_trained(model, path):
-    """Loads what was trained, or nothing at all.
+    """Load what was trained, or nothing at all.
 
     Arguments
     ---------
@@ -132,21 +125,21 @@ def load_trained(model, path):
     state, about = read_trained(path)
     own = trained_state(model)
     settings = json.loads(json.dumps(model.settings()))
-    differences = _differences(about["settings"], settings)
-    same_settings = not differences
+    problems = differences(about["settings"], settings)
+    same_settings = not problems
     for name in sorted(state.keys() | own.keys()):
         shapes = [
             tuple(s[name].shape) if name in s else None for s in (state, own)
         ]
         if shapes[0] != shapes[1]:
-            differences.append(
+            problems.append(
                 f"{name}: {shapes[0] or 'absent'} in the file, "
                 f"{shapes[1] or 'absent'} in the model"
             )
-    if differences:
-        shown = differences[:20]
-        if len(differences) > len(shown):
-            shown.append(f"... and {len(differences) - len(shown)} more")
+    if problems:
+        shown = problems[:20]
+        if len(problems) > len(shown):
+            shown.append(f"... and {len(problems) - len(shown)} more")
         if same_settings:
             shown.append(
                 "The settings are the same: another version of this project "
@@ -160,30 +153,8 @@ def load_trained(model, path):
             value.copy_(state[name])
 
 
-def _differences(saved, own, place=""):
-    """Lines that name each value in which two trees of plain data differ."""
-    if isinstance(saved, dict) and isinstance(own, dict):
-        return [
-            line
-            for key in {**saved, **own}
-            for line in _differences(
-                saved.get(key), own.get(key), f"{place}.{key}".lstrip(".")
-            )
-        ]
-    if isinstance(saved, list) and isinstance(own, list):
-        if len(saved) == len(own):
-            return [
-                line
-                for i, pair in enumerate(zip(saved, own))
-                for line in _differences(*pair, f"{place}[{i}]")
-            ]
-    if saved == own:
-        return []
-    return [f"{place}: {saved!r} in the file, {own!r} in the model"]
-
-
 def weights_sha256(model):
-    """SHA-256 over the names and bytes of what is trained.
+    """Return the SHA-256 of the names and bytes of what is trained.
 
     Arguments
     ---------

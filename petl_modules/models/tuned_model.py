@@ -1,13 +1,5 @@
-"""A frozen backbone, what is inserted into it, and a head.
+"""Encoder, pooling and head in one module, for every task."""
 
-Authors
- * The PETL audio recipes team 2026
-"""
-
-import contextlib
-from functools import partial
-
-import torch
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
@@ -15,151 +7,66 @@ from speechbrain.utils.checkpoints import (
 )
 from torch import nn
 
-from petl_modules.methods import Adapted, PromptTuning
-from petl_modules.methods.norm_recompute import remember
-from petl_modules.models.activation_checkpointing import (
-    recomputations,
-    unkept_norms,
-)
-from petl_modules.models.freezing import freeze, store_frozen
+from petl_modules.models.settings import describe
 from petl_modules.models.trained_weights import load_trained, save_trained
-
-POOLINGS = ("all", "cls", "prompts", "speech", "prompts+speech")
 
 
 @register_checkpoint_hooks
 class TunedModel(nn.Module):
-    """A classifier on a frozen backbone with trained parts inside.
+    """An encoder, a pooling and a head: what is wrapped, compiled and saved.
 
-    Freezes the backbone, inserts the methods' blocks, keeps frozen parts in
-    eval mode, and saves and loads only what is trained. In eval mode a clip's
-    logits are those of the clip alone, whatever stands in its batch.
+    Only what is trained is saved. What the head's outputs mean, the model does
+    not know: that belongs to the task's loss and metrics.
+
+    ============== ======================= ===================================
+    task           pooling                 head
+    ============== ======================= ===================================
+    classification ``MeanPooling``         ``Linear``: logits of a clip
+    recognition    none, and               ``Linear``: logits of each frame,
+                   ``tokens: speech``      for a CTC loss with the mask
+    verification   mean, attention, ...    embedding and class cosines;
+                                           ``embed`` for the trials
+    ============== ======================= ===================================
 
     Arguments
     ---------
-    backbone : torch.nn.Module
-        See ``petl_modules.backbones``. It is changed in place.
-    labels : list of str
-        Class names, in the order of the logits.
-    methods : list
-        ``Insert``, ``LoRA``, ``PromptTuning``, ``PrefixTuning``; they
-        compose. An empty list leaves the head (linear probe).
-    pooling : str
-        What is averaged for the head: ``all`` tokens, ``cls``, ``prompts``,
-        ``speech`` (all but CLS and prompts) or ``prompts+speech``.
-    train_backbone : str
-        Which weights of the backbone train along: ``none``, ``biases`` (of
-        the linear layers and norms in the encoder layers, and of the final
-        norm; BitFit, https://arxiv.org/abs/2106.10199), ``all``, or
-        ``last_<n>``: those of the last n layers.
-    train_norms : bool
-        Whether the norms that feed inserted blocks, and the norm outside
-        the layers, train along.
-    recompute : str
-        What the backward pass computes again instead of keeping it:
-        ``none``, ``feed_forward`` or ``layer``, see
-        ``petl_modules.models.activation_checkpointing``. The gradients are the same.
-    backbone_dtype : str
-        ``float32``, or ``bfloat16``: the matrices of the frozen layers are
-        stored so, and the backbone computes as under bf16 autocast. What is
-        trained, the norms and the head stay in float32.
+    encoder : petl_modules.models.TunedEncoder
+        The encoder.
+    head : callable
+        Makes the head from the width that it reads, e.g. a ``!name:`` entry
+        ``!name:torch.nn.Linear {out_features: 35}``.
+    pooling : torch.nn.Module or None
+        See ``MeanPooling``. None: the head reads every token.
+    must_match : dict or None
+        Plain data that a checkpoint must share with the model, such as the
+        names of the classes.
 
-    Raises
-    ------
-    ValueError
-        If an argument has none of these values, if there are no labels or
-        one twice, or if the pooling takes tokens that are not there.
+    Example
+    -------
+    >>> import tempfile, torch
+    >>> from functools import partial
+    >>> from petl_modules.backbones import AST, write_tiny_ast
+    >>> from petl_modules.models import MeanPooling, TunedEncoder
+    >>> folder = tempfile.mkdtemp() + "/tiny-ast"
+    >>> write_tiny_ast(folder)
+    >>> encoder = TunedEncoder(AST(folder, frames=100))
+    >>> head = partial(nn.Linear, out_features=2)
+    >>> model = TunedModel(encoder, head, MeanPooling())
+    >>> model(torch.rand(3, 100, 128)).shape
+    torch.Size([3, 2])
     """
 
-    def __init__(
-        self,
-        backbone,
-        labels,
-        methods=(),
-        *,
-        pooling="all",
-        train_backbone="none",
-        train_norms=True,
-        recompute="none",
-        backbone_dtype="float32",
-    ):
+    def __init__(self, encoder, head, pooling=None, must_match=None):
         super().__init__()
-        if pooling not in POOLINGS:
-            raise ValueError(
-                f"pooling '{pooling}' is none of: {', '.join(POOLINGS)}"
-            )
-        if not labels or len(set(labels)) < len(labels):
-            raise ValueError(f"labels must be there, each once: {labels}")
-        self.backbone = backbone
-        self.labels = list(labels)
-        self.methods = list(methods)
+        self.encoder = encoder
         self.pooling = pooling
-        self.train_backbone = train_backbone
-        self.train_norms = train_norms
-        self.prompts = _count_prompts(self.methods, pooling)
-        if pooling == "cls" and not backbone.sites.layout.leading_tokens:
-            raise ValueError(
-                f"pooling 'cls': a {backbone.sites.kind} has no CLS token; "
-                "pool 'speech' or 'all'"
-            )
-        self.backbone_dtype = backbone_dtype
-        names = backbone.sites.parameter_names()
-        names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
-        # Layers of the backbone that are trained whole
-        self.trained_layers = freeze(backbone, train_backbone)
-        if train_norms:
-            backbone.sites.module("final_norm").requires_grad_()
-        self._insert(recompute)
-        store_frozen(backbone, backbone_dtype)
-        self.head = nn.Linear(
-            backbone.model.config.hidden_size, len(self.labels)
-        )
-        # From a name that holds for every backbone to the path in this model
-        self.trained_weights = {
-            names[id(p)]: path
-            for path, p in self.named_parameters()
-            if p.requires_grad and id(p) in names
-        }
-        self._adapted = [m for m in self.modules() if isinstance(m, Adapted)]
-
-    def _insert(self, recompute):
-        """Resolves all sites on the untouched model, then wraps them."""
-        sites, model = self.backbone.sites, self.backbone.model
-        plan = [
-            (f"{index}.{insertion.site}", sites.path(insertion.site), insertion)
-            for index, method in enumerate(self.methods)
-            for insertion in method.insertions(sites)
-        ]
-        for _, _, insertion in plan:
-            if self.train_norms and insertion.norm:
-                sites.module(insertion.norm).requires_grad_()
-        wraps = [
-            (path, lambda module, i=insertion: i.wrap(module, i.block))
-            for _, path, insertion in plan
-        ]
-        wraps += recomputations(sites, recompute)
-        for norm in unkept_norms(sites, recompute):
-            sites.module(norm).register_forward_hook(remember)
-        # Deepest first: what lies inside a wrapper must be wrapped before it
-        for path, wrap in sorted(wraps, key=lambda w: -w[0].count(".")):
-            model.set_submodule(path, wrap(model.get_submodule(path)))
-        paths = {id(module): path for path, module in self.named_modules()}
-        # From method and site to the path of the inserted block
-        self.inserted = {key: paths[id(i.block)] for key, _, i in plan}
-
-    def train(self, mode=True):
-        """Sets the mode; frozen parts stay in eval mode."""
-        super().train(mode)
-        if mode and self.train_backbone != "all":
-            self.backbone.eval()
-            for path in self.inserted.values():
-                self.get_submodule(path).train()
-            for layer in self.trained_layers:
-                self.backbone.sites.module(layer).train()
-        return self
+        width = encoder.d_model
+        self.head = head(width if pooling is None else pooling.width(width))
+        self._head = describe(head)  # as the recipe says it
+        self.must_match = dict(must_match or {})
 
     def forward(self, inputs, lengths=None):
-        """Returns the logits.
+        """Return the head's outputs.
 
         Arguments
         ---------
@@ -170,13 +77,17 @@ class TunedModel(nn.Module):
 
         Returns
         -------
-        torch.Tensor
-            ``[batch, classes]``.
+        torch.Tensor or tuple
+            ``[batch, outputs]``. Without pooling ``[batch, time, outputs]``
+            and the mask of the real tokens, or None.
         """
-        return self.head(self.pooled(inputs, lengths))
+        if self.pooling is not None:
+            return self.head(self.embed(inputs, lengths))
+        hidden, mask = self.encoder(inputs, lengths)
+        return self.head(hidden), mask
 
-    def pooled(self, inputs, lengths=None):
-        """Returns what the head takes, ``[batch, d_model]``.
+    def embed(self, inputs, lengths=None):
+        """Return the pooled hidden states, ``[batch, width]``.
 
         Arguments
         ---------
@@ -186,72 +97,44 @@ class TunedModel(nn.Module):
         Returns
         -------
         torch.Tensor
+
+        Raises
+        ------
+        TypeError
+            If the model has no pooling.
         """
-        valid = self.backbone.valid(inputs, lengths)
-        if valid is not None:
-            valid = nn.functional.pad(valid, (self.prompts, 0), value=True)
-        for adapted in self._adapted:
-            adapted.valid = valid
-        with self._precision(inputs.device.type):
-            hidden = self.backbone(inputs, lengths)
-        return self._pool(hidden.float(), valid)
-
-    def _precision(self, device):
-        """Under which the backbone computes."""
-        if self.backbone_dtype == "float32":  # autocast, if it is on, stays on
-            return contextlib.nullcontext()
-        return torch.autocast(device, dtype=torch.bfloat16)
-
-    def _pool(self, hidden, valid):
-        layout = self.backbone.sites.layout
-        leading = layout.leading_tokens
-        if self.prompts:
-            leading = layout.tokens_before_prompts
-        speech = leading + self.prompts
-        part = {
-            "all": slice(None),
-            "cls": slice(0, 1),
-            "prompts": slice(leading, speech),
-            "speech": slice(speech, None),
-            "prompts+speech": slice(leading, None),
-        }[self.pooling]
-        hidden = hidden[:, part]
-        if valid is None:
-            return hidden.mean(1)
-        weight = valid[:, part].unsqueeze(-1)
-        return (hidden * weight).sum(1) / weight.sum(1)
+        if self.pooling is None:
+            raise TypeError("this model has no pooling: nothing to embed with")
+        return self.pooling(*self.encoder(inputs, lengths))
 
     def count_parameters(self):
-        """How many numbers there are, by the names of ``summary.json``.
+        """Count the parameters, by the names of ``summary.json``.
 
         Returns
         -------
         dict
             ``total_parameters``, ``trainable_parameters`` and
-            ``petl_parameters`` (what is trained but for the head).
+            ``petl_parameters`` (what is trained in the encoder).
         """
-        trained = sum(p.numel() for p in self.parameters() if p.requires_grad)
-        head = sum(p.numel() for p in self.head.parameters())
+
+        def trained(module):
+            return sum(
+                p.numel() for p in module.parameters() if p.requires_grad
+            )
+
         return {
             "total_parameters": sum(p.numel() for p in self.parameters()),
-            "trainable_parameters": trained,
-            "petl_parameters": trained - head,
+            "trainable_parameters": trained(self),
+            "petl_parameters": trained(self.encoder),
         }
 
     def settings(self):
-        """What a checkpoint has to fit, as plain data.
-
-        Returns
-        -------
-        dict
-        """
+        """Return what a checkpoint has to fit, as plain data."""
         return {
-            "backbone": self.backbone.settings,
-            "methods": [_describe(method) for method in self.methods],
-            "pooling": self.pooling,
-            "train_backbone": self.train_backbone,
-            "train_norms": self.train_norms,
-            "labels": self.labels,
+            "encoder": self.encoder.settings(),
+            "pooling": describe(self.pooling),
+            "head": self._head,
+            "must_match": describe(self.must_match),
         }
 
     @mark_as_saver
@@ -261,30 +144,3 @@ class TunedModel(nn.Module):
     @mark_as_loader
     def _load(self, path, end_of_epoch=True):
         load_trained(self, path)
-
-
-def _count_prompts(methods, pooling):
-    counts = [m.tokens for m in methods if isinstance(m, PromptTuning)]
-    if len(counts) > 1:
-        raise ValueError("prompt tuning stands twice in 'methods'")
-    if "prompts" in pooling and not counts:
-        raise ValueError(
-            f"pooling '{pooling}' takes prompts, and no method here has any: "
-            "add prompt tuning, or pool 'all'"
-        )
-    return sum(counts)
-
-
-def _describe(thing):
-    """A method, a block factory or a value as plain data."""
-    if thing is None or isinstance(thing, (str, int, float)):
-        return thing
-    if isinstance(thing, (list, tuple)):
-        return [_describe(value) for value in thing]
-    if isinstance(thing, partial):
-        values = {"class": thing.func.__name__, **thing.keywords}
-    elif hasattr(thing, "__name__"):
-        values = {"class": thing.__name__}
-    else:
-        values = {"class": type(thing).__name__, **vars(thing)}
-    return {name: _describe(value) for name, value in values.items()}

@@ -69,18 +69,18 @@ class Experiment:
         self.log = self.folder / "log.txt"
         self.frozen = None  # in a debug run: digests of frozen parameters
 
-    def make(self, key):
-        """Make the object of one key of the recipe file."""
-        return self.recipe.make([key])[key]
-
-    def prepare(self, prepare):
+    def prepare(self, prepare, options, make_plan):
         """Prepare the data and plan the folds.
 
         Arguments
         ---------
         prepare : callable
-            The recipe's prepare function. It takes the values of the key
-            ``prepare``, and returns the manifest's file and the labels.
+            The recipe's prepare function. It returns the manifest's file and
+            the labels.
+        options : dict
+            Its keyword arguments.
+        make_plan : callable
+            Makes the plan of the manifest's records.
 
         Returns
         -------
@@ -89,10 +89,7 @@ class Experiment:
         labels : list of str
             Class names, or what else the task learns from the data.
         """
-        make_plan = self.make("plan")  # its errors come first
-        manifest, labels = run_on_main(
-            prepare, kwargs=dict(self.settings["prepare"])
-        )
+        manifest, labels = run_on_main(prepare, kwargs=options)
         records = read_manifest(manifest)
         self.claim_data(records)
         return make_plan(records), labels

@@ -1,9 +1,8 @@
 """What ``summary.json`` holds, and the predictions of all folds."""
 
-from petl_modules.models import versions
 from petl_modules.runs.plan import folder_name
 from petl_modules.runs.report import means
-from petl_modules.utils import read_csv
+from petl_modules.utils import read_csv, versions
 
 
 def build_summary(settings, results, protocol):

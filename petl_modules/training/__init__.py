@@ -2,7 +2,7 @@
 
 from petl_modules.training.checkpointer import SafeCheckpointer
 from petl_modules.training.confusion import write_confusion
-from petl_modules.training.linear_probe import Probe, pool_once
+from petl_modules.training.linear_probe import pool_once
 from petl_modules.training.loaders import make_train_loader
 from petl_modules.training.metrics import (
     ClassificationMetrics,
@@ -25,7 +25,6 @@ from petl_modules.training.timer import Timer
 
 __all__ = [
     "ClassificationMetrics",
-    "Probe",
     "ReproducibleSteps",
     "SafeCheckpointer",
     "Timer",

@@ -30,6 +30,7 @@ from petl_modules.utils.files import (
     write_text,
 )
 from petl_modules.utils.lock import alone_in, lock_folder
+from petl_modules.utils.versions import versions
 
 __all__ = [
     "AudioError",
@@ -53,6 +54,7 @@ __all__ = [
     "read_csv",
     "read_json",
     "refusal",
+    "versions",
     "write_bytes",
     "write_csv",
     "write_json",

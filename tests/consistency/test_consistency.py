@@ -244,7 +244,7 @@ BACKBONE_KEYS = {
     "test_loader",
     "features",
     "augment",
-    "tuned_model",
+    "encoder",
 }
 
 

@@ -27,7 +27,8 @@ from petl_modules.blocks import (
     moa,
 )
 from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
-from petl_modules.models import TunedModel, trained_state
+from petl_modules.models import trained_state
+from tests.models import classifier
 
 FOLDER = Path(os.environ.get("PETL_PARITY", Path(__file__).parent / "fixtures"))
 INDEX = json.loads((FOLDER / "index.json").read_text())
@@ -50,8 +51,8 @@ NAMES = [
     (r"\.moa\.(scale|slot_params)$", r".\1"),
     (r"\.slot_params$", ".phi"),
     (r"\.router\.ff\.", ".router."),
-    (r"\.(linear_downsample|adapter_down)\.", ".down."),
-    (r"\.(linear_upsample|adapter_up)\.", ".up."),
+    (r"\.(linear_downsample|adapter_down)\.", ".down_proj."),
+    (r"\.(linear_upsample|adapter_up)\.", ".up_proj."),
     (r"\.adapter_conv\.", ".inner.conv."),
     (r"\.pwise_conv1\.", ".pointwise_in."),
     (r"\.pwise_conv2\.", ".pointwise_out."),
@@ -64,8 +65,8 @@ NAMES = [
     (r"\.K\.", ".key."),
     (r"\.V\.", ".value."),
     (r"\.O\.", ".output."),
-    (r"(query|key|value|output)\.down\.", r"\1.a."),
-    (r"(query|key|value|output)\.up\.", r"\1.b."),
+    (r"(query|key|value|output)\.down\.", r"\1.lora_a."),
+    (r"(query|key|value|output)\.up\.", r"\1.lora_b."),
     (r"^prompt_embeddings$", "0.layers.0.tokens"),
 ]  # fmt: skip
 
@@ -162,12 +163,12 @@ def group_experts(state):
             name = f"{mixture}.router.{name}"
             return [state.pop(name)] if name in state else []
 
-        up = [value.t() for value in take("up.weight")]
-        up += [value.unsqueeze(0) for value in take("up.bias")]
+        up = [value.t() for value in take("up_proj.weight")]
+        up += [value.unsqueeze(0) for value in take("up_proj.bias")]
         grouped = {
-            "up": up,
-            "down": take("down.weight") + router("weight"),
-            "down_bias": take("down.bias") + router("bias"),
+            "up_proj": up,
+            "down_proj": take("down_proj.weight") + router("weight"),
+            "down_proj_bias": take("down_proj.bias") + router("bias"),
             "inner.conv.weight": take("inner.conv.weight"),
             "inner.conv.bias": take("inner.conv.bias"),
         }
@@ -178,7 +179,7 @@ def group_experts(state):
 
 def imitate_adding_twice(model):
     """At the default place a mixture is added again behind the FFN."""
-    for layer in model.backbone.model.layers:
+    for layer in model.encoder.backbone.model.layers:
         seen = {}
         layer.attention.block.register_forward_hook(
             lambda _, __, out, seen=seen: seen.update(out=out)
@@ -218,7 +219,7 @@ def test_logits_equal_the_released_modules(case, tmp_path, monkeypatch):
     ours, site, pooling = build_method(method, given)
     labels = [str(label) for label in range(INDEX["num_classes"])]
     norms = {} if on_ast else {"train_norms": False}
-    model = TunedModel(backbone, labels, [ours], pooling=pooling, **norms)
+    model = classifier(backbone, labels, [ours], pooling=pooling, **norms)
     model.eval()
     state = translate(parts["petl"], site, on_ast)
     imitate_dropped_convolution(state)

@@ -307,7 +307,7 @@ def test_the_last_layers_can_be_trained_from_the_command_line(run, places):
         train_backbone="last_1",
     )
     model = Classifier(folder).model
-    layer = model.backbone.sites.module("layers.1")
+    layer = model.encoder.backbone.sites.module("layers.1")
     assert summary["petl_parameters"] == sum(
         p.numel() for p in layer.parameters()
     )

@@ -8,10 +8,6 @@ from petl_modules.backbones.attention import petl_sdpa
 from petl_modules.methods.prefix_tuning import Prefix
 
 
-class Config:
-    hidden_size = 8
-
-
 @pytest.fixture
 def module():
     """What stands for an encoder's attention module."""
@@ -46,7 +42,7 @@ def test_stock_attention_without_prefix(module, states, mask):
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_prefix_is_seen_by_every_query(module, states, mask, masked):
-    module.prefix = Prefix(Config, tokens=6)
+    module.prefix = Prefix(6, d_model=8, bound=1.0)
     query, key, value = states
     keys, values = (
         torch.cat([p.view(3, 2, 4).transpose(0, 1).expand(2, -1, -1, -1), s], 2)

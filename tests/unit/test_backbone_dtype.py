@@ -6,16 +6,16 @@ from test_methods import FILES, FRAMES, LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import AST
-from petl_modules.models import TunedModel
 from petl_modules.training import frozen_digests, require_unchanged
+from tests.models import classifier
 
 
 def build(kind, case, dtype):
     torch.manual_seed(0)
     model = kind.from_yaml(case, backbone_dtype=dtype)
     torch.manual_seed(2)
-    for path in model.inserted.values():
-        for parameter in model.get_submodule(path).parameters():
+    for path in model.encoder.inserted.values():
+        for parameter in model.encoder.get_submodule(path).parameters():
             nn.init.normal_(parameter, std=0.05)
     return model.eval()
 
@@ -33,11 +33,11 @@ def test_equals_autocast_bit_for_bit(case, kind):
     rounded = build(kind, case, "bfloat16")
     inputs = kind.inputs()
     with torch.autocast("cpu", torch.bfloat16):
-        expected = model.pooled(inputs)
-    found = rounded.pooled(inputs)
+        expected = model.embed(inputs)
+    found = rounded.embed(inputs)
     assert found.dtype == expected.dtype == torch.float32
     assert torch.equal(found, expected)
-    assert not torch.equal(found, model.pooled(inputs))
+    assert not torch.equal(found, model.embed(inputs))
     for one, other in zip(
         gradients(rounded, found), gradients(model, expected)
     ):
@@ -62,7 +62,9 @@ def test_frozen_matrices_alone_are_rounded(tiny_ast):
     }
     matrices = {
         f"{name}.weight"
-        for name, module in model.backbone.named_modules(prefix="backbone")
+        for name, module in model.encoder.backbone.named_modules(
+            prefix="backbone"
+        )
         if isinstance(module, (nn.Linear, nn.Conv2d)) and "block" not in name
     }
     assert rounded == matrices
@@ -76,7 +78,7 @@ def test_what_trains_stays_in_float32(tiny_ast):
     model = kind.from_yaml(
         "bottleneck", backbone_dtype="bfloat16", train_backbone="last_1"
     )
-    layers = model.backbone.model.layers
+    layers = model.encoder.backbone.model.layers
     assert layers[0].attention.q_proj.weight.dtype == torch.bfloat16
     assert layers[-1].attention.q_proj.weight.dtype == torch.float32
 
@@ -85,7 +87,7 @@ def test_the_guard_of_frozen_weights_reads_bfloat16(tiny_ast):
     model = build(Kind("ast", tiny_ast), "lora", "bfloat16")
     digests = frozen_digests(model)
     require_unchanged(digests, model)
-    weight = model.backbone.model.layers[0].mlp.fc1.weight
+    weight = model.encoder.backbone.model.layers[0].mlp.fc1.weight
     weight.data[0, 0] += 1
     with pytest.raises(RuntimeError, match="fc1.weight"):
         require_unchanged(digests, model)
@@ -93,4 +95,4 @@ def test_the_guard_of_frozen_weights_reads_bfloat16(tiny_ast):
 
 def test_no_such_type(tiny_ast):
     with pytest.raises(ValueError, match="'float16' is none of: float32"):
-        TunedModel(AST(tiny_ast, FRAMES), LABELS, backbone_dtype="float16")
+        classifier(AST(tiny_ast, FRAMES), LABELS, backbone_dtype="float16")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from petl_modules.blocks import BatchNorm
+from petl_modules.blocks import MaskedBatchNorm
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def pair():
     theirs = nn.BatchNorm1d(6)
     nn.init.normal_(theirs.weight, mean=1)
     nn.init.normal_(theirs.bias)
-    ours = BatchNorm(6)
+    ours = MaskedBatchNorm(6)
     ours.load_state_dict(theirs.state_dict())
     return ours, theirs
 
@@ -34,11 +34,11 @@ def mask():
 @pytest.mark.parametrize("training", [True, False])
 def test_equals_torch_on_the_real_frames(pair, padded, training):
     ours, theirs = (norm.train(training) for norm in pair)
-    valid = mask() if padded else None
+    given = mask() if padded else None
     x, y = frames(), frames()
     real = mask() if padded else torch.ones(4, 20, dtype=torch.bool)
     for _ in range(2):
-        out = ours(x, valid)[real]
+        out = ours(x, given)[real]
         expected = theirs(y[real])
     torch.testing.assert_close(out, expected)
     out.square().sum().backward()
@@ -66,6 +66,6 @@ def test_half_precision_is_normalised_in_full(pair):
 
 
 def test_one_frame_gives_no_infinite_variance():
-    norm = BatchNorm(2)
+    norm = MaskedBatchNorm(2)
     norm(torch.rand(1, 1, 2))
     assert torch.isfinite(norm.running_var).all()

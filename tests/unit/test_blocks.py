@@ -85,8 +85,8 @@ def test_a_clip_alone_equals_the_clip_padded(block, mode):
     x = torch.randn(1, 6, D)
     alone = block(x)
     padded = torch.cat([x, 1e3 * torch.randn(1, 5, D)], 1)
-    valid = torch.arange(11).unsqueeze(0) < 6
-    together = block(padded, valid)[:, :6]
+    mask = torch.arange(11).unsqueeze(0) < 6
+    together = block(padded, mask)[:, :6]
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
 
 
@@ -95,9 +95,9 @@ def test_batch_norm_statistics_leave_padding_out():
         Conformer(D, reduction=4, kernel_size=1).train() for _ in range(2)
     )
     plain.load_state_dict(padded.state_dict())
-    x, valid = torch.randn(2, 7, D), torch.tensor([[1] * 7, [1] * 3 + [0] * 4])
-    padded(x, valid.bool())
-    plain(x[valid.bool()].unsqueeze(0))
+    x, mask = torch.randn(2, 7, D), torch.tensor([[1] * 7, [1] * 3 + [0] * 4])
+    padded(x, mask.bool())
+    plain(x[mask.bool()].unsqueeze(0))
     torch.testing.assert_close(
         padded.batch_norm.running_var, plain.batch_norm.running_var
     )
@@ -106,8 +106,8 @@ def test_batch_norm_statistics_leave_padding_out():
 def test_a_full_mask_changes_nothing(block):
     randomise(block).eval()
     x = torch.randn(2, 9, D)
-    valid = torch.ones(2, 9, dtype=torch.bool)
-    torch.testing.assert_close(block(x, valid), block(x))
+    mask = torch.ones(2, 9, dtype=torch.bool)
+    torch.testing.assert_close(block(x, mask), block(x))
 
 
 def take_apart(block, single):
@@ -117,13 +117,17 @@ def take_apart(block, single):
     """
     if isinstance(block.experts, nn.ModuleList):
         return list(block.experts), getattr(block, "router", None)
-    own, d, r = block.experts, single.down.in_features, single.down.out_features
-    n = len(own.up) // (r + 1)
+    own, d, r = (
+        block.experts,
+        single.down_proj.in_features,
+        single.down_proj.out_features,
+    )
+    n = len(own.up_proj) // (r + 1)
     values = {
-        "down.weight": own.down[: n * r].view(n, r, d),
-        "down.bias": own.down_bias[: n * r].view(n, r),
-        "up.weight": own.up[: n * r].view(n, r, d).mT,
-        "up.bias": own.up[n * r :],
+        "down_proj.weight": own.down_proj[: n * r].view(n, r, d),
+        "down_proj.bias": own.down_proj_bias[: n * r].view(n, r),
+        "up_proj.weight": own.up_proj[: n * r].view(n, r, d).mT,
+        "up_proj.bias": own.up_proj[n * r :],
     }
     for name, value in own.inner.named_parameters():
         values[f"inner.{name}"] = value.view(n, -1, *value.shape[1:])
@@ -131,7 +135,7 @@ def take_apart(block, single):
         partial(functional_call, single, {k: v[i] for k, v in values.items()})
         for i in range(n)
     ]
-    router = (own.down[n * r :], own.down_bias[n * r :])
+    router = (own.down_proj[n * r :], own.down_proj_bias[n * r :])
     return experts, partial(F.linear, weight=router[0], bias=router[1])
 
 
@@ -235,8 +239,8 @@ def test_experts_of_two_kinds_are_not_computed_all_at_once():
     torch.manual_seed(0)
     kinds = [Bottleneck, ConvPass] * 2
 
-    def expert(d_model):
-        return kinds.pop()(d_model, reduction=4, init_std=0.02)
+    def expert(d_in, d_out):
+        return kinds.pop()(d_in, d_out, reduction=4, init_std=0.02)
 
     block = DenseMoA(D, expert=expert, experts=4).eval()
     x = torch.randn(2, 9, D)
@@ -245,8 +249,8 @@ def test_experts_of_two_kinds_are_not_computed_all_at_once():
 
 def test_another_forward_is_not_computed_all_at_once():
     class Doubled(Bottleneck):
-        def forward(self, x, valid=None):
-            return 2 * super().forward(x, valid)
+        def forward(self, x, mask=None):
+            return 2 * super().forward(x, mask)
 
     torch.manual_seed(0)
     expert = partial(Doubled, reduction=4, init_std=0.02)
@@ -282,7 +286,7 @@ def test_conformer_equals_its_formula():
 @pytest.mark.parametrize("name", ["bottleneck", "convpass"])
 def test_init_std_wakes_the_up_projection(name):
     block = EXPERTS[name](768, init_std=0.02)
-    assert block.up.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert block.up_proj.weight.std().item() == pytest.approx(0.02, rel=0.05)
 
 
 def count(block):

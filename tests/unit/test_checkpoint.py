@@ -14,13 +14,13 @@ from petl_modules.backbones import AST, write_tiny_ast
 from petl_modules.blocks import Bottleneck, Conformer
 from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
 from petl_modules.models import (
-    TunedModel,
     load_trained,
     save_trained,
     trained_state,
     weights_sha256,
 )
 from petl_modules.utils import CheckpointError
+from tests.models import classifier
 
 METHODS = {
     "linear": lambda: [],
@@ -39,7 +39,7 @@ METHODS = {
 def build(folder, method="conformer", seed=0, frames=100, **settings):
     torch.manual_seed(seed)
     settings = {"labels": ["cat", "dog"], **settings}
-    return TunedModel(
+    return classifier(
         AST(folder, frames), methods=METHODS[method](), **settings
     )
 
@@ -104,9 +104,13 @@ def test_keys_are_sites_and_hold_what_is_trained_alone(tiny_ast, tmp_path):
     assert "0.layers.1.ffn.depthwise.weight" in names
     assert "backbone.layers.0.attention_norm.bias" in names
     assert "backbone.final_norm.weight" in names
-    assert about["settings"]["labels"] == ["cat", "dog"]
-    assert about["settings"]["backbone"]["positions"] == "center_cut"
-    assert about["settings"]["methods"][0]["block"]["reduction"] == 16
+    settings = about["settings"]
+    assert settings["must_match"] == {"labels": ["cat", "dog"]}
+    assert settings["pooling"] == {"class": "MeanPooling"}
+    assert settings["head"] == {"class": "Linear", "out_features": 2}
+    assert settings["encoder"]["backbone"]["positions"] == "center_cut"
+    assert settings["encoder"]["methods"][0]["block"]["reduction"] == 16
+    assert about["format"] == 2
     assert torch.__version__.startswith(about["versions"]["torch"])
 
 
@@ -123,7 +127,7 @@ def saved(tiny_ast, tmp_path):
         ({"labels": ["cat", "cow"]}, r"labels\[1\]: 'dog' in the file, 'cow'"),
         ({"labels": ["cat", "dog", "cow"]}, r"head.bias: \(2,\) in the file"),
         ({"frames": 116}, "backbone.frames: 100 in the file, 116"),
-        ({"pooling": "cls"}, "pooling: 'all' in the file, 'cls'"),
+        ({"pooling": "cls"}, "encoder.tokens: 'all' in the file, 'cls'"),
         ({"train_norms": False}, "final_norm.bias: .* in the file, absent"),
     ],
 )

@@ -6,7 +6,8 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from test_methods import CASES, LABELS, Kind
 
-from petl_modules.backbones import ChannelNorm, in_samples
+from petl_modules.backbones import MaskedChannelNorm, in_samples
+from petl_modules.blocks import ForwardContext
 from petl_modules.data import Waveform, longest_first, make_datasets
 from petl_modules.training import Probe
 
@@ -28,7 +29,7 @@ def padded(clips):
 def built(kind, case):
     """A model in eval mode with blocks that are not silent."""
     model = kind.build(case).eval()
-    for block in model.inserted.values():
+    for block in model.encoder.inserted.values():
         for parameter in model.get_submodule(block).parameters():
             torch.nn.init.normal_(parameter, std=0.05)
     return model
@@ -78,11 +79,12 @@ def test_channel_norm_is_that_of_the_clips_alone(dtype):
     stock = torch.nn.GroupNorm(6, 6)
     torch.nn.init.normal_(stock.weight)
     torch.nn.init.normal_(stock.bias)
-    norm, x = ChannelNorm(stock), 3 + torch.randn(3, 6, 40)
+    context = ForwardContext()
+    norm, x = MaskedChannelNorm(stock, context), 3 + torch.randn(3, 6, 40)
     expected = stock(x.to(dtype).float()).to(dtype)
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         whole = norm(x.to(dtype))
-        norm.lengths = torch.tensor([40, 1, 25])
+        context.lengths = torch.tensor([40, 1, 25])
         x[1, :, 1:], x[2, :, 25:] = 1e3, -1e3  # what must not count
         found = norm(x.to(dtype))
     assert whole.dtype == found.dtype == dtype

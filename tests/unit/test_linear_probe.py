@@ -1,18 +1,19 @@
 """A probe on pooled features is the linear probe of the whole model."""
 
-from contextlib import nullcontext
-from types import SimpleNamespace
+import copy
 
 import pytest
 import torch
+from speechbrain.utils.run_opts import RunOptions
 from test_methods import LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import Wav2Vec2
 from petl_modules.data import ClipDataset, SpecAugment, collate
-from petl_modules.models import TunedModel
-from petl_modules.training import Probe, pool_once
-from petl_modules.training.linear_probe import PooledClips, obstacle
+from petl_modules.models import Probe
+from petl_modules.training import pool_once
+from petl_modules.training.linear_probe import obstacle
+from tests.models import classifier
 
 
 @pytest.mark.parametrize("train_norms", [False, True])
@@ -20,7 +21,7 @@ def test_logits_and_gradients_are_those_of_the_model(kind, train_norms):
     if kind.name == "group" and train_norms:
         pytest.skip("its norm stands in front of the layers")
     model = kind.from_yaml("linear", train_norms=train_norms)
-    norm = model.backbone.sites.module("final_norm")
+    norm = model.encoder.backbone.sites.module("final_norm")
     probe, inputs = Probe(model), kind.inputs()
     pooled = probe.pool(inputs)  # with the weights of before the training
     if train_norms:
@@ -42,7 +43,7 @@ def test_logits_and_gradients_are_those_of_the_model(kind, train_norms):
 
 def test_pooling_leaves_the_norm_as_it_was(tiny_ast):
     model = Kind("ast", tiny_ast).from_yaml("linear")
-    norm = model.backbone.sites.module("final_norm")
+    norm = model.encoder.backbone.sites.module("final_norm")
     nn.init.normal_(norm.weight)
     before = norm.weight.data
     Probe(model).pool(torch.randn(1, 500, 128))
@@ -54,16 +55,17 @@ def test_what_forbids_it(tiny_ast, tiny_wav2vec2):
     linear = kind.from_yaml("linear")
     assert obstacle(linear, same) is None
     assert "SpecAugment changes" in obstacle(linear, SpecAugment(24, 80))
-    front = TunedModel(Wav2Vec2(tiny_wav2vec2["group"]), LABELS)
+    front = classifier(Wav2Vec2(tiny_wav2vec2["group"]), LABELS)
     assert "in front of the layers" in obstacle(front, same)
 
 
-def test_clips_that_could_not_be_read_stay_in_their_place():
-    one = (torch.tensor([1.0, 1.0]), torch.tensor([1]))
-    clips = PooledClips(["a", "b"], {"other": None, "b": one})
-    assert len(clips) == 2
-    assert clips[0] == {"id": "a", "features": None, "target": None}
-    assert clips[1] == {"id": "b", "features": one[0], "target": one[1]}
+def test_what_is_trained_before_the_head_forbids_it(tiny_ast):
+    kind, same = Kind("ast", tiny_ast), nn.Identity()
+    weighted = kind.from_yaml("linear", hidden_states="weighted")
+    assert "trains the sum of the layers" in obstacle(weighted, same)
+    linear = kind.from_yaml("linear")
+    linear.pooling = None
+    assert "no MeanPooling, but NoneType" in obstacle(linear, same)
 
 
 def noise(number):
@@ -84,18 +86,6 @@ class Fold:
         self.model = kind.from_yaml("linear")
 
     def pool(self, known, train, test, precision="fp32"):
-        brain = SimpleNamespace(
-            precision=precision,
-            eval_precision="fp32",
-            training_ctx=nullcontext(),
-            evaluation_ctx=nullcontext(),
-            device="cpu",
-            debug=False,
-            noprogressbar=True,
-            modules={},
-        )
-        if precision == "bf16":
-            brain.training_ctx = torch.autocast("cpu", torch.bfloat16)
         datasets = {}
         for part, clips in (("train", train), ("test", test)):
             records = {
@@ -105,12 +95,22 @@ class Fold:
             keys = ["id", "features", "target"]
             datasets[part] = ClipDataset(records, PIPELINE, keys)
         hparams = {
-            "tuned_model": self.model,
+            "model": self.model,
+            "modules": {"model": self.model},
+            "precision": precision,
             "augment": nn.Identity(),
-            "train_loader": {},
+            "train_loader": {"num_workers": 1},
             "test_loader": {"batch_size": 3, "collate_fn": collate},
         }
-        pooled = pool_once(brain, datasets, hparams, known)
+        before = copy.copy(hparams)
+        before.update(
+            {key: {**hparams[key]} for key in ("train_loader", "test_loader")}
+        )
+        options = RunOptions(device="cpu", noprogressbar=True)
+        pooled, changed = pool_once(datasets, hparams, options, known)
+        assert hparams == before  # the caller's own
+        assert isinstance(changed["modules"]["model"], Probe)
+        assert changed["train_loader"] == {"num_workers": 0}
         return [c["features"] for part in pooled.values() for c in part]
 
 
@@ -141,9 +141,9 @@ def test_folds_do_not_share_what_another_precision_computed(tiny_ast):
 
 def test_folds_do_not_share_those_of_another_backbone(tiny_ast):
     known, (one, other) = {}, [Fold(Kind("ast", tiny_ast)) for _ in range(2)]
-    other.model.backbone.settings["weights"] = "others"
+    other.model.encoder.backbone.settings["weights"] = "others"
     with torch.no_grad():
-        for parameter in other.model.backbone.parameters():
+        for parameter in other.model.encoder.backbone.parameters():
             parameter.mul_(1.1)
     first = one.pool(known, "ab", "c")
     second = other.pool(known, "ab", "c")

@@ -6,14 +6,14 @@ from test_methods import FRAMES, LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import AST
-from petl_modules.methods import Adapted, LoRA, merge
-from petl_modules.models import TunedModel
+from petl_modules.methods import Adapted, LoRA, merge_lora
+from tests.models import classifier
 
 
 def drawn(model):
     """As after a training."""
-    for path in model.inserted.values():
-        for parameter in model.get_submodule(path).parameters():
+    for path in model.encoder.inserted.values():
+        for parameter in model.encoder.get_submodule(path).parameters():
             nn.init.normal_(parameter, std=0.05)
     return model.eval()
 
@@ -25,7 +25,7 @@ def test_outputs_are_the_same(name, case, tiny_ast, tiny_wav2vec2):
     model, inputs = drawn(kind.build(case)), kind.inputs()
     with torch.inference_mode():
         expected = model(inputs)
-        undo = merge(model)
+        undo = merge_lora(model)
         found = model(inputs)
         undo()
         again = model(inputs)
@@ -36,17 +36,20 @@ def test_outputs_are_the_same(name, case, tiny_ast, tiny_wav2vec2):
 
 def test_the_weight_is_the_sum(tiny_ast):
     model = drawn(Kind("ast", tiny_ast).from_yaml("lora", alpha=12.0))
-    query = model.backbone.model.layers[0].attention.q_proj
-    before, block = query.base.weight.clone(), query.block
-    merge(model)
-    expected = before + 2 * block.b.weight @ block.a.weight
+    query = model.encoder.backbone.model.layers[0].attention.q_proj
+    block = model.encoder.get_submodule(
+        model.encoder.inserted["0.layers.0.query"]
+    )
+    before = query.base.weight.clone()
+    merge_lora(model)
+    expected = before + 2 * block.lora_b.weight @ block.lora_a.weight
     torch.testing.assert_close(query.base.weight.data, expected)
 
 
 def test_every_weight_is_restored_bit_for_bit(tiny_ast):
     model = drawn(Kind("ast", tiny_ast).from_yaml("lora"))
     before = {n: p.clone() for n, p in model.named_parameters()}
-    merge(model)()
+    merge_lora(model)()
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]), name
     assert not any(m.merged for m in model.modules() if isinstance(m, Adapted))
@@ -59,15 +62,15 @@ def test_weights_in_bfloat16_are_left_alone(tiny_ast):
     inputs = torch.randn(1, FRAMES, 128)
     with torch.no_grad():
         expected = model(inputs)
-        merge(model)
+        merge_lora(model)
         assert torch.equal(model(inputs), expected)
 
 
 def test_lora_beside_a_wrapped_layer_stays_beside_it(tiny_ast):
     twice = [LoRA(at=["query"], rank=2), LoRA(at=["query"], rank=3)]
-    model = drawn(TunedModel(AST(tiny_ast, FRAMES), LABELS, twice))
+    model = drawn(classifier(AST(tiny_ast, FRAMES), LABELS, twice))
     inputs = torch.randn(1, FRAMES, 128)
     with torch.no_grad():
         expected = model(inputs)
-        merge(model)
+        merge_lora(model)
         torch.testing.assert_close(model(inputs), expected)

@@ -11,21 +11,25 @@ from torch import nn
 from petl_modules.backbones import AST, Wav2Vec2
 from petl_modules.blocks import ConvPass
 from petl_modules.methods import Adapted, Insert
-from petl_modules.models import TunedModel
-from petl_modules.models.activation_checkpointing import Recomputed, Unneeded
+from petl_modules.models import TunedEncoder
+from petl_modules.models.activation_checkpointing import (
+    NotRecomputed,
+    Recomputed,
+)
+from tests.models import classifier
 
 
 def build(kind, case, recompute, monkeypatch):
     """A model in training mode, its inserted weights drawn."""
-    insert = TunedModel._insert
+    insert = TunedEncoder._insert
     with monkeypatch.context() as patch:
         patch.setattr(
-            TunedModel, "_insert", lambda self, _: insert(self, recompute)
+            TunedEncoder, "_insert", lambda self, _: insert(self, recompute)
         )
         model = kind.build(case).train()
     torch.manual_seed(2)
-    for path in model.inserted.values():
-        for parameter in model.get_submodule(path).parameters():
+    for path in model.encoder.inserted.values():
+        for parameter in model.encoder.get_submodule(path).parameters():
             nn.init.normal_(parameter, std=0.05)
     return model
 
@@ -39,17 +43,19 @@ def step(model, inputs, lengths=None):
         loss.backward()
     inserted = {
         f"{key}.{name}": parameter.grad
-        for key, path in model.inserted.items()
-        for name, parameter in model.get_submodule(path).named_parameters()
+        for key, path in model.encoder.inserted.items()
+        for name, parameter in model.encoder.get_submodule(
+            path
+        ).named_parameters()
     }
     weights = {
-        name: model.get_parameter(path).grad
-        for name, path in model.trained_weights.items()
+        name: model.encoder.get_parameter(path).grad
+        for name, path in model.encoder.trained_weights.items()
     }
     buffers = {
         f"{key}.{name}": buffer.clone()
-        for key, path in model.inserted.items()
-        for name, buffer in model.get_submodule(path).named_buffers()
+        for key, path in model.encoder.inserted.items()
+        for name, buffer in model.encoder.get_submodule(path).named_buffers()
     }
     return loss.detach(), {**inserted, **weights}, buffers
 
@@ -100,8 +106,8 @@ def test_less_is_kept(case, tiny_ast):
 def test_the_last_product_is_not_computed_again(tiny_ast):
     model = Kind("ast", tiny_ast).from_yaml("bottleneck", recompute="layer")
     calls = []
-    last = [m for m in model.modules() if isinstance(m, Unneeded)]
-    assert len(last) == model.backbone.sites.n_layers
+    last = [m for m in model.modules() if isinstance(m, NotRecomputed)]
+    assert len(last) == model.encoder.backbone.sites.n_layers
     for module in last:
         module.base.register_forward_hook(lambda *_: calls.append(1))
     model(torch.randn(2, FRAMES, 128)).sum().backward()
@@ -112,7 +118,7 @@ def test_trained_last_products_are_not_kept(tiny_ast):
     model = Kind("ast", tiny_ast).from_yaml(
         "full_finetuning", recompute="layer"
     )
-    assert not any(isinstance(m, Unneeded) for m in model.modules())
+    assert not any(isinstance(m, NotRecomputed) for m in model.modules())
 
 
 def test_another_forward_may_come_in_between(tiny_wav2vec2):
@@ -120,7 +126,7 @@ def test_another_forward_may_come_in_between(tiny_wav2vec2):
     gradients = []
     for recompute in ("none", "layer"):
         torch.manual_seed(0)
-        model = TunedModel(
+        model = classifier(
             Wav2Vec2(tiny_wav2vec2["layer"]),
             LABELS,
             [Insert(at=["ffn"], block=ConvPass)],
@@ -128,8 +134,10 @@ def test_another_forward_may_come_in_between(tiny_wav2vec2):
             pooling="speech",
             recompute=recompute,
         ).eval()
-        for path in model.inserted.values():
-            nn.init.normal_(model.get_submodule(path).up.weight, std=0.1)
+        for path in model.encoder.inserted.values():
+            nn.init.normal_(
+                model.encoder.get_submodule(path).up_proj.weight, std=0.1
+            )
         waveforms = torch.randn(2, 5_000)
         loss = model(waveforms, torch.tensor([0.4, 1.0])).square().sum()
         model(waveforms)  # nothing is padded
@@ -193,15 +201,15 @@ def test_bf16_autocast(name, tiny_ast, tiny_wav2vec2):
     for choice in ("none", "feed_forward", "layer"):
         torch.manual_seed(0)
         model = kind.from_yaml("bottleneck", recompute=choice).eval()
-        for path in model.inserted.values():
-            nn.init.ones_(model.get_submodule(path).up.weight)
+        for path in model.encoder.inserted.values():
+            nn.init.ones_(model.encoder.get_submodule(path).up_proj.weight)
         with torch.autocast("cpu", torch.bfloat16):
             loss = model(inputs).square().sum()
         loss.backward()
         gradients.append(
             {
-                key: model.get_submodule(path).down.weight.grad
-                for key, path in model.inserted.items()
+                key: model.encoder.get_submodule(path).down_proj.weight.grad
+                for key, path in model.encoder.inserted.items()
             }
         )
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-2, atol=1e-2)
@@ -210,4 +218,4 @@ def test_bf16_autocast(name, tiny_ast, tiny_wav2vec2):
 
 def test_no_such_choice(tiny_ast):
     with pytest.raises(ValueError, match="recompute 'all' is none of: none"):
-        TunedModel(AST(tiny_ast, FRAMES), LABELS, recompute="all")
+        classifier(AST(tiny_ast, FRAMES), LABELS, recompute="all")

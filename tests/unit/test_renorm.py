@@ -1,6 +1,5 @@
-"""Norm outputs made again: stock autograd's gradients, for fewer bytes."""
+"""Recomputed norm outputs: stock autograd's gradients, for fewer bytes."""
 
-import contextlib
 import gc
 
 import pytest
@@ -9,8 +8,8 @@ from test_methods import CASES, Kind
 from test_recomputation import kept_bytes, left_allocated, step
 from torch import nn
 
-from petl_modules.methods.norm_recompute import remember, renormed
-from petl_modules.models import tuned_model
+from petl_modules.models import assembly
+from petl_modules.models.norm_recompute import NormRecomputed, remember
 
 
 @pytest.fixture
@@ -21,17 +20,24 @@ def both(monkeypatch):
         torch.manual_seed(0)
         models = [make()]
         with monkeypatch.context() as patch:
-            patch.setattr(tuned_model, "unkept_norms", lambda *_: [])
+            patch.setattr(assembly, "norms_to_recompute", lambda *_: [])
             torch.manual_seed(0)
             models.append(make())
         for model in models:
             torch.manual_seed(2)
-            for path in model.train().inserted.values():
-                for parameter in model.get_submodule(path).parameters():
+            for path in model.train().encoder.inserted.values():
+                for parameter in model.encoder.get_submodule(path).parameters():
                     nn.init.normal_(parameter, std=0.05)
         return models
 
     return build
+
+
+def renormed(x, run):
+    """The result of a block that does not save its input."""
+    block = nn.Module()
+    block.forward = lambda x, mask: run(x)
+    return NormRecomputed(block)(x)
 
 
 def assert_same(ours, stock):
@@ -96,7 +102,7 @@ def model_tokens(kind):
 def test_an_output_is_made_again_once_for_all(tiny_ast, both, monkeypatch):
     """For query and value, and without the norm's hooks."""
     ours, _ = both(lambda: Kind("ast", tiny_ast).from_yaml("lora"))
-    norm = ours.backbone.sites.module("layers.1.attention_norm")
+    norm = ours.encoder.backbone.sites.module("layers.1.attention_norm")
     hooked, called, forward = [], [], norm.forward
     norm.register_forward_hook(lambda *_: hooked.append(1))
     monkeypatch.setattr(
@@ -137,8 +143,7 @@ def x():
 )
 def test_views_are_made_again(view, x):
     x, source, norm = x
-    with renormed(x):
-        loss = view(x).exp().mul(view(x)).sum()
+    loss = renormed(x, lambda x: view(x).exp().mul(view(x)).sum())
     found = torch.autograd.grad(loss, [source, *norm.parameters()])
     out = nn.functional.layer_norm(source, (8,), norm.weight, norm.bias)
     loss = (view(out).exp() * view(out)).sum()
@@ -150,8 +155,7 @@ def test_what_was_written_to_is_kept_as_it_is(within, x):
     x, source, norm = x
     if not within:
         x.mul_(3)
-    with renormed(x):
-        loss = (x.mul_(3) if within else x).square().sum()
+    loss = renormed(x, lambda x: (x.mul_(3) if within else x).square().sum())
     (found,) = torch.autograd.grad(loss, source)
     out = nn.functional.layer_norm(source, (8,), norm.weight, norm.bias)
     (expected,) = torch.autograd.grad((3 * out).square().sum(), source)
@@ -163,8 +167,7 @@ def test_a_norm_must_not_change_before_the_backward_pass(what, x):
     norm = x[2]
     source = torch.randn(2, 5, 8)  # so that the norm's weight is not kept
     x = norm(source)
-    with renormed(x):
-        loss = x.square().sum()
+    loss = renormed(x, lambda x: x.square().sum())
     with torch.no_grad():
         {"source": source, "weight": norm.weight}[what].add_(1)
     with pytest.raises(RuntimeError, match="LayerNorm.* was changed"):
@@ -173,8 +176,7 @@ def test_a_norm_must_not_change_before_the_backward_pass(what, x):
 
 def test_a_block_must_not_change_before_the_backward_pass(x):
     block = nn.Linear(8, 8)
-    with renormed(x[0]):
-        loss = block(x[0].exp()).sum()
+    loss = renormed(x[0], lambda x: block(x.exp()).sum())
     with torch.no_grad():
         block.weight.add_(1)
     with pytest.raises(RuntimeError, match="a block was changed"):
@@ -184,12 +186,10 @@ def test_a_block_must_not_change_before_the_backward_pass(x):
 def test_under_autocast(x):
     """The backward pass is outside, where the norm's output would be bf16."""
     norm, gradients = x[2], []
-    for context in (renormed, lambda _: contextlib.nullcontext()):
+    for call in (renormed, lambda x, run: run(x)):
         source = x[1].detach().bfloat16().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16):
-            out = norm(source)
-            with context(out):
-                loss = out.square().sum()
+            loss = call(norm(source), lambda x: x.square().sum())
         gradients.append(torch.autograd.grad(loss, source))
     assert_same(*gradients)
 
@@ -198,9 +198,7 @@ def test_under_function_transforms(x):
     norm = x[2]
 
     def loss(source):
-        out = norm(source)
-        with renormed(out):
-            return out.square().sum()
+        return renormed(norm(source), lambda x: x.square().sum())
 
     source = x[1].detach()
     found = torch.func.vmap(torch.func.grad(loss))(source)
@@ -215,14 +213,12 @@ def test_on_the_meta_device():
     norm = nn.LayerNorm(8, device="meta")
     norm.register_forward_hook(remember)
     out = norm(torch.empty(2, 5, 8, device="meta"))
-    with renormed(out):
-        assert out.square().sum().is_meta
+    assert renormed(out, lambda x: x.square().sum()).is_meta
 
 
 def test_gradients_of_gradients(x):
     x, source, norm = x
-    with renormed(x):
-        loss = (x**3).sum()
+    loss = renormed(x, lambda x: (x**3).sum())
     out = nn.functional.layer_norm(source, (8,), norm.weight, norm.bias)
     seconds = []
     for value in (loss, (out**3).sum()):

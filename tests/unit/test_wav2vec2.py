@@ -17,7 +17,7 @@ from transformers import (
 from petl_modules.backbones import AST, Wav2Vec2, write_tiny_wav2vec2
 from petl_modules.backbones.__main__ import main
 from petl_modules.data import Waveform
-from petl_modules.models import TunedModel
+from tests.models import classifier
 
 SHORT, LONG = 3_300, 5_000
 
@@ -43,7 +43,7 @@ def test_group_norm_model_pools_what_hugging_face_gives_for_a_clip_alone(
     tiny_wav2vec2, padded
 ):
     folder = tiny_wav2vec2["group"]
-    model = TunedModel(Wav2Vec2(folder), LABELS).train()
+    model = classifier(Wav2Vec2(folder), LABELS).train()
     stock = Wav2Vec2Model.from_pretrained(folder, attn_implementation="sdpa")
     stock, (waveforms, lengths) = stock.eval(), padded
     with torch.no_grad():
@@ -68,9 +68,9 @@ def test_layer_norm_model_equals_hugging_face_with_its_mask(
     with torch.no_grad():
         expected = stock.eval()(waveforms, attention_mask=mask)
         hidden = backbone(waveforms, lengths)
-    valid = backbone.valid(waveforms, lengths)
+    real = backbone.mask(waveforms, lengths)
     torch.testing.assert_close(
-        hidden[valid], expected.last_hidden_state[valid], rtol=1e-5, atol=1e-6
+        hidden[real], expected.last_hidden_state[real], rtol=1e-5, atol=1e-6
     )
 
 
@@ -83,25 +83,27 @@ def test_frames_are_those_of_hugging_face(folder):
 
 def test_a_clip_below_one_frame_counts_as_one(folder):
     """It is padded to what the convolutions need, and no further."""
-    model = TunedModel(Wav2Vec2(folder), LABELS).eval()
+    model = classifier(Wav2Vec2(folder), LABELS).eval()
     torch.manual_seed(0)
     waveforms = torch.zeros(2, LONG)
     waveforms[0, :50], waveforms[1] = torch.randn(50), torch.randn(LONG)
-    shortest = next(n for n in range(LONG) if model.backbone.frames(n) > 0)
+    shortest = next(
+        n for n in range(LONG) if model.encoder.backbone.frames(n) > 0
+    )
     with torch.no_grad():
         together = model(waveforms, torch.tensor([50 / LONG, 1.0]))
         alone = model(waveforms[:1, :shortest])
     torch.testing.assert_close(together[:1], alone, rtol=1e-5, atol=1e-5)
 
 
-def test_valid_counts_the_frames_of_each_clip(folder):
+def test_the_mask_counts_the_frames_of_each_clip(folder):
     backbone = Wav2Vec2(folder)
     lengths = torch.tensor([0.5, 1.0, 0.001])
-    valid = backbone.valid(torch.zeros(3, 8_000), lengths)
+    real = backbone.mask(torch.zeros(3, 8_000), lengths)
     frames = [backbone.frames(n) for n in (4_000, 8_000)]
-    assert valid.sum(1).tolist() == [*frames, 1]
-    assert valid[:, 0].all()
-    assert backbone.valid(torch.zeros(3, 8_000)) is None
+    assert real.sum(1).tolist() == [*frames, 1]
+    assert real[:, 0].all()
+    assert backbone.mask(torch.zeros(3, 8_000)) is None
 
 
 def test_relative_lengths_are_rounded_to_samples(folder):
@@ -111,8 +113,8 @@ def test_relative_lengths_are_rounded_to_samples(folder):
     samples = torch.arange(400, total + 1, 97)
     lengths = samples / total
     frames = backbone.frames(samples)
-    valid = backbone.valid(torch.zeros(1, total), lengths)
-    assert torch.equal(valid.sum(1), frames)
+    real = backbone.mask(torch.zeros(1, total), lengths)
+    assert torch.equal(real.sum(1), frames)
 
 
 def test_too_short_waveforms_are_an_error(folder):
@@ -151,7 +153,7 @@ def test_its_own_masking_and_layer_dropping_are_off(folder):
 
 
 def test_full_fine_tuning_trains_every_weight(folder):
-    model = TunedModel(Wav2Vec2(folder), LABELS, train_backbone="all").train()
+    model = classifier(Wav2Vec2(folder), LABELS, train_backbone="all").train()
     model(torch.randn(2, LONG)).square().sum().backward()
     assert all(p.grad is not None for p in model.parameters())
 
@@ -202,8 +204,8 @@ def test_hubert_has_the_same_layout(pre_norm, tmp_path):
     inputs = kind.inputs()
     stock = HubertModel.from_pretrained(tmp_path, attn_implementation="sdpa")
     model = kind.build("linear").eval()
-    sites = model.backbone.sites
-    for site, path in sites.layout.in_layer.items():
+    sites = model.encoder.backbone.sites
+    for site, path in sites.layout.sites.items():
         assert sites.module(f"layers.1.{site}") is not None, path
     with torch.no_grad():
         hidden = stock.eval()(inputs).last_hidden_state
@@ -244,7 +246,7 @@ def test_hubert_that_makes_sounds_of_padding_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("count", "layers"), [(1, {1}), (2, {0, 1})])
 def test_the_last_layers_are_trained(folder, count, layers):
-    model = TunedModel(
+    model = classifier(
         Wav2Vec2(folder),
         LABELS,
         train_backbone=f"last_{count}",
@@ -261,12 +263,12 @@ def test_the_last_layers_are_trained(folder, count, layers):
 @pytest.mark.parametrize("choice", ["last_0", "last_3", "last_", "last_x", "2"])
 def test_layers_that_are_not_there(folder, choice):
     with pytest.raises(ValueError, match=f"train_backbone '{choice}'"):
-        TunedModel(Wav2Vec2(folder), LABELS, train_backbone=choice)
+        classifier(Wav2Vec2(folder), LABELS, train_backbone=choice)
 
 
 def test_there_is_no_cls_token(folder):
     with pytest.raises(ValueError, match="has no CLS token"):
-        TunedModel(Wav2Vec2(folder), LABELS, pooling="cls")
+        classifier(Wav2Vec2(folder), LABELS, pooling="cls")
 
 
 # Input

@@ -1,0 +1,29 @@
+"""The contract that every block keeps."""
+
+from typing import Protocol
+
+import torch
+
+
+class Block(Protocol):
+    """An adapter module, made as ``block(d_in, d_out=None, *, ...)``.
+
+    ``d_out`` is the width of the output; None: as wide as the input. The
+    keyword arguments are the block's own and come from the recipe file. At
+    the start the output is zero, so that training starts from the frozen
+    model. The residual connection belongs to the method, not to the block.
+
+    Two attributes are optional:
+
+    - ``mergeable = True``: the block is linear and has ``delta()``, its
+      matrix ``[d_out, d_in]``, which can be added to a frozen weight;
+    - ``groupable = True``: the block is ``up_proj(inner(down_proj(x)))``, and
+      a mixture may compute many of them at once (see ``GroupedExperts``).
+    """
+
+    def __call__(self, x, mask=None) -> torch.Tensor:
+        """Return the branch of ``x``, ``[batch, time, d_out]``.
+
+        ``mask`` is True for real frames, ``[batch, time]``; padded frames
+        must not change the output of the others. None: all are real.
+        """

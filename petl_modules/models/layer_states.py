@@ -1,0 +1,89 @@
+"""Hidden states of all layers, and their weighted sum."""
+
+from petl_modules.utils import HparamsError
+
+
+class LayerStates:
+    """Record the hidden states of every layer of an encoder.
+
+    Forward hooks record them, so that blocks around a layer are included and
+    prompts are part of each state. (The encoders' own ``output_hidden_states``
+    is not used: for pre-norm encoders its last entry lies before the final
+    norm.) Nothing is recorded in the second pass of activation checkpointing.
+
+    Arguments
+    ---------
+    first : torch.nn.Module
+        The first layer itself, inside everything that is wrapped around it:
+        its input has the prompts.
+    layers : list of torch.nn.Module
+        The layers with all that is wrapped around them.
+    """
+
+    def __init__(self, first, layers):
+        self.states = None
+        first.register_forward_pre_hook(self._enter, with_kwargs=True)
+        for layer in layers:
+            layer.register_forward_hook(self._leave)
+
+    def _enter(self, layer, args, kwargs):
+        if self.states is not None:
+            self.states.append(args[0] if args else kwargs["hidden_states"])
+
+    def _leave(self, layer, args, out):
+        if self.states is not None:
+            self.states.append(out[0] if isinstance(out, tuple) else out)
+
+    def record(self, encode):
+        """Return the states of one forward pass.
+
+        Arguments
+        ---------
+        encode : callable
+            Runs the encoder and returns its output.
+
+        Returns
+        -------
+        list of torch.Tensor
+            The input of the first layer, then the output of each layer; the
+            last one is what the encoder returns, behind its final norm.
+
+        Raises
+        ------
+        HparamsError
+            If prompts enter at a later layer than the first.
+        """
+        self.states = []
+        try:
+            last = encode()
+            states = [*self.states[:-1], last]
+        finally:
+            self.states = None
+        if len({state.shape[1] for state in states}) > 1:
+            raise HparamsError(
+                "hidden states of all layers need prompts in all of them: "
+                "leave out 'layers' of prompt tuning, or read the last layer"
+            )
+        return states
+
+
+def weighted_sum(states, weights):
+    """Sum hidden states, weighted by the softmax of the weights.
+
+    Arguments
+    ---------
+    states : list of torch.Tensor
+        One for each weight, all of one shape.
+    weights : torch.Tensor
+        ``[layers + 1]``; all zero: the mean.
+
+    Returns
+    -------
+    torch.Tensor
+
+    Example
+    -------
+    >>> weighted_sum([torch.tensor([1.0]), torch.tensor([3.0])], torch.zeros(2))
+    tensor([2.])
+    """
+    return sum(w * s for w, s in zip(weights.softmax(0), states, strict=True))

@@ -1,0 +1,77 @@
+"""Which tokens of the hidden states leave the encoder."""
+
+from petl_modules.utils import HparamsError
+
+TOKENS = ("all", "cls", "prompts", "speech", "prompts+speech")
+
+
+def select_tokens(tokens, sites, prompts):
+    """Return the part of the time axis that a choice of tokens stands for.
+
+    Arguments
+    ---------
+    tokens : str
+        ``all``, ``cls``, ``prompts``, ``speech`` (all but CLS, distillation
+        token and prompts) or ``prompts+speech``.
+    sites : petl_modules.backbones.Sites
+        The encoder's.
+    prompts : int
+        How many prompts the methods add.
+
+    Returns
+    -------
+    slice
+
+    Raises
+    ------
+    HparamsError
+        If there is no such choice, or if it takes tokens that this encoder
+        does not have.
+    """
+    leading = sites.layout.num_prefix_tokens
+    if tokens not in TOKENS:
+        raise HparamsError(
+            f"pooling '{tokens}' is none of: {', '.join(TOKENS)}"
+        )
+    if tokens == "cls" and not leading:
+        raise HparamsError(
+            f"pooling 'cls': a {sites.kind} has no CLS token; "
+            "pool 'speech' or 'all'"
+        )
+    if "prompts" in tokens and not prompts:
+        raise HparamsError(
+            f"pooling '{tokens}' takes prompts, and no method here has any: "
+            "add prompt tuning, or pool 'all'"
+        )
+    if prompts:  # they replace the other leading tokens
+        leading = sites.layout.tokens_before_prompts
+    return {
+        "all": slice(None),
+        "cls": slice(0, 1),
+        "prompts": slice(leading, leading + prompts),
+        "speech": slice(leading + prompts, None),
+        "prompts+speech": slice(leading, None),
+    }[tokens]
+
+
+def count_prompts(methods):
+    """Return how many prompts the methods add to a layer's input.
+
+    Arguments
+    ---------
+    methods : list
+        See ``TunedEncoder``.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    HparamsError
+        If two methods add prompts.
+    """
+    counts = [getattr(method, "added_tokens", 0) for method in methods]
+    if len([count for count in counts if count]) > 1:
+        raise HparamsError("'methods' contains prompt tuning twice")
+    return sum(counts)

@@ -1,0 +1,190 @@
+"""A frozen backbone with the methods' blocks in it."""
+
+import contextlib
+
+import torch
+from torch import nn
+
+from petl_modules.models.assembly import insert_methods
+from petl_modules.models.freezing import freeze, store_frozen
+from petl_modules.models.layer_states import LayerStates, weighted_sum
+from petl_modules.models.settings import describe
+from petl_modules.models.tokens import count_prompts, select_tokens
+from petl_modules.utils import HparamsError
+
+HIDDEN_STATES = ("last", "weighted")
+
+
+class TunedEncoder(nn.Module):
+    """A frozen encoder with trained parts inside: hidden states and mask.
+
+    Freezes the backbone, inserts the methods' blocks, and keeps frozen parts
+    in eval mode. In eval mode a clip's hidden states are those of the clip
+    alone, whatever else is in its batch.
+
+    Arguments
+    ---------
+    backbone : torch.nn.Module
+        See ``petl_modules.backbones``. It is changed in place.
+    methods : list
+        ``Insert``, ``LoRA``, ``PromptTuning``, ``PrefixTuning``; they
+        compose. An empty list inserts nothing (linear probe).
+    tokens : str
+        Which tokens leave the encoder: ``all``, ``cls``, ``prompts``,
+        ``speech`` (all but CLS and prompts) or ``prompts+speech``.
+    hidden_states : str
+        ``last``: the output of the last layer. ``weighted``: a trained sum of
+        the first layer's input and all layers' outputs, weighted by a
+        softmax (https://arxiv.org/abs/2105.01051); it starts as their mean.
+    train_backbone : str
+        Which weights of the backbone are trained: ``none``, ``biases`` (of
+        the linear layers and norms in the encoder layers, and of the final
+        norm; BitFit, https://arxiv.org/abs/2106.10199), ``all``, or
+        ``last_<n>``: those of the last n layers.
+    train_norms : bool
+        Whether to train the norms that feed inserted blocks, and the norm
+        outside the layers.
+    recompute : str
+        Activation checkpointing: ``none``, ``feed_forward`` or ``layer``, see
+        ``petl_modules.models.activation_checkpointing``. The gradients are
+        the same.
+    backbone_dtype : str
+        ``float32``, or ``bfloat16``: the matrices of the frozen layers are
+        stored so, and the backbone computes as under bf16 autocast. What is
+        trained, the norms and the output stay in float32.
+
+    Raises
+    ------
+    ValueError
+        If an argument has none of these values, or if ``tokens`` takes tokens
+        that are not there.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        methods=(),
+        *,
+        tokens="all",
+        hidden_states="last",
+        train_backbone="none",
+        train_norms=True,
+        recompute="none",
+        backbone_dtype="float32",
+    ):
+        super().__init__()
+        if hidden_states not in HIDDEN_STATES:
+            raise HparamsError(
+                f"hidden_states '{hidden_states}' is none of: "
+                f"{', '.join(HIDDEN_STATES)}"
+            )
+        self.backbone = backbone
+        self.methods = list(methods)
+        self.tokens = tokens
+        self.hidden_states = hidden_states
+        self.train_backbone = train_backbone
+        self.train_norms = train_norms
+        self.backbone_dtype = backbone_dtype
+        sites = backbone.sites
+        self.d_model = sites.d_model
+        self.prompts = count_prompts(self.methods)
+        self._part = select_tokens(tokens, sites, self.prompts)
+        names = sites.parameter_names()
+        names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
+        # Layers of the backbone that are trained whole
+        self.trained_layers = freeze(backbone, train_backbone)
+        if train_norms:
+            sites.module("final_norm").requires_grad_()
+        first = sites.module(sites.layers[0])
+        self._insert(recompute)
+        layers = [sites.module(name) for name in sites.layers]
+        self._layers = LayerStates(first, layers)
+        store_frozen(backbone, backbone_dtype)
+        # From a name that holds for every backbone to the path in this module
+        self.trained_weights = {
+            names[id(p)]: path
+            for path, p in self.named_parameters()
+            if p.requires_grad and id(p) in names
+        }
+        if hidden_states == "weighted":
+            self.layer_weights = nn.Parameter(torch.zeros(1 + len(layers)))
+
+    def _insert(self, recompute):
+        """Insert the methods' blocks; see ``insert_methods``."""
+        blocks = insert_methods(
+            self.backbone,
+            self.methods,
+            train_norms=self.train_norms,
+            recompute=recompute,
+        )
+        paths = {id(module): path for path, module in self.named_modules()}
+        # From method and site to the path of the inserted block
+        self.inserted = {name: paths[id(block)] for name, block in blocks}
+
+    def train(self, mode=True):
+        """Set the mode; frozen parts stay in eval mode."""
+        super().train(mode)
+        if mode and self.train_backbone != "all":
+            self.backbone.eval()
+            for path in self.inserted.values():
+                self.get_submodule(path).train()
+            for layer in self.trained_layers:
+                self.backbone.sites.module(layer).train()
+        return self
+
+    def forward(self, inputs, lengths=None, all_layers=False):
+        """Return hidden states and their mask.
+
+        Arguments
+        ---------
+        inputs : torch.Tensor
+            What the backbone takes, ``[batch, ...]``.
+        lengths : torch.Tensor or None
+            Relative lengths of padded inputs, ``[batch]``.
+        all_layers : bool
+            Whether to return the states of all layers.
+
+        Returns
+        -------
+        hidden : torch.Tensor or list of torch.Tensor
+            ``[batch, time, d_model]`` in float32. With ``all_layers`` a list:
+            the input of the first layer, then each layer's output.
+        mask : torch.Tensor or None
+            True for real tokens, ``[batch, time]``. None: all are real.
+        """
+        mask = self.backbone.mask(inputs, lengths)
+        if mask is not None:
+            mask = nn.functional.pad(mask, (self.prompts, 0), value=True)
+        self.backbone.context.mask = mask
+
+        def encode():
+            with self._precision(inputs.device.type):
+                return self.backbone(inputs, lengths)
+
+        weighted = self.hidden_states == "weighted"
+        record = all_layers or weighted
+        states = self._layers.record(encode) if record else [encode()]
+        states = [state.float()[:, self._part] for state in states]
+        mask = None if mask is None else mask[:, self._part]
+        if all_layers:
+            return states, mask
+        if weighted:
+            return weighted_sum(states, self.layer_weights), mask
+        return states[0], mask
+
+    def _precision(self, device):
+        """Return the context in which the backbone computes."""
+        if self.backbone_dtype == "float32":  # autocast, if it is on, stays on
+            return contextlib.nullcontext()
+        return torch.autocast(device, dtype=torch.bfloat16)
+
+    def settings(self):
+        """Return what a checkpoint has to fit, as plain data."""
+        return {
+            "backbone": self.backbone.settings,
+            "methods": describe(self.methods),
+            "tokens": self.tokens,
+            "hidden_states": self.hidden_states,
+            "train_backbone": self.train_backbone,
+            "train_norms": self.train_norms,
+        }

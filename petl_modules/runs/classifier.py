@@ -1,0 +1,131 @@
+"""A trained run as a classifier of audio files."""
+
+from pathlib import Path
+
+import torch
+
+from petl_modules.data import read_audio
+from petl_modules.methods import merge_lora
+from petl_modules.models import WEIGHTS, load_trained, upgrade_recipe
+from petl_modules.runs.checks import check_device
+from petl_modules.runs.plan import find_results
+from petl_modules.runs.recipe_file import RecipeFile
+from petl_modules.training import selection_value
+from petl_modules.utils import CheckpointError, read_json
+
+
+def find_fold(run):
+    """Return the folder of one trained fold.
+
+    Arguments
+    ---------
+    run : str or pathlib.Path
+        The folder of a fold, or that of a run: then its fold with the best
+        validation score is taken, or the first if nothing validated.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If no trained model is there.
+    """
+    run = Path(run)
+    if all((run / name).is_file() for name in (WEIGHTS, "hyperparams.yaml")):
+        return run
+    if not run.is_dir():
+        raise FileNotFoundError(f"there is no folder {run}")
+    results = find_results(run)
+    if not results:
+        raise FileNotFoundError(
+            f"no trained model in {run}: expected {WEIGHTS} and "
+            "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
+        )
+
+    best = _read_recipe(results[0].parent).tree["best_metric"]
+    name = f"valid_{best['name']}"
+
+    def importance(file):  # with fixed epochs nothing was validated
+        fold = read_json(file)["fold"]
+        value = selection_value(best, {best["name"]: fold[name] or 0})
+        return value, -fold["fold"], -fold.get("draw", 1)
+
+    return max(results, key=importance).parent
+
+
+def _read_recipe(folder):
+    """Read the recipe file of a fold, in today's names."""
+    file = folder / "hyperparams.yaml"
+    text = upgrade_recipe(file.read_text(encoding="utf-8"))
+    return RecipeFile.parse(text, file)
+
+
+class Classifier:
+    """A trained model with its features.
+
+    Arguments
+    ---------
+    run : str or pathlib.Path
+        See ``find_fold``. Its ``hyperparams.yaml`` can run code: load only
+        runs that you trust.
+    device : str
+        Where the model runs.
+    backbone : str or None
+        Where the backbone is, if not where it was in training.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no trained model is there.
+    CheckpointError
+        If the backbone cannot be loaded or the weights do not fit it.
+    HparamsError
+        If there is no such device.
+    """
+
+    def __init__(self, run, device="cpu", backbone=None):
+        check_device(device)
+        self.folder = find_fold(run)
+        recipe = _read_recipe(self.folder)
+        if backbone is not None:
+            recipe.tree["encoder"]["backbone"]["source"] = str(backbone)
+        try:
+            made = recipe.make(["features", "labels", "model"])
+        except ValueError as error:
+            raise CheckpointError(
+                f"the model of {self.folder} cannot be made: {error}"
+            ) from error
+        self.features, self.labels = made["features"], made["labels"]
+        self.model = made["model"].to(device).eval()
+        self.device = device
+        load_trained(self.model, self.folder / WEIGHTS)
+        merge_lora(self.model)
+
+    @torch.inference_mode()
+    def __call__(self, path, top=5):
+        """Classify one file.
+
+        Arguments
+        ---------
+        path : str or pathlib.Path
+            An audio file of any rate and number of channels.
+        top : int
+            How many classes to return.
+
+        Returns
+        -------
+        list of tuple
+            Labels and their probabilities, the likeliest first.
+
+        Raises
+        ------
+        petl_modules.utils.AudioError
+            If the file cannot be used.
+        """
+        features = self.features(read_audio(path, self.features.sample_rate))
+        logits = self.model(features.unsqueeze(0).to(self.device))
+        best = logits[0].softmax(-1).topk(min(top, len(self.labels)))
+        labels = [self.labels[i] for i in best.indices.tolist()]
+        return list(zip(labels, best.values.tolist()))
