@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import speechbrain
 from speechbrain.utils.run_opts import RunOptions
 
 from petl_modules import __version__
@@ -47,7 +48,7 @@ CASES = [
 every_case = pytest.mark.parametrize(
     "case", CASES, ids=["-".join(filter(None, case)) for case in CASES]
 )
-# SpeechBrain's own rules for the style of its recipes
+# The rules of SpeechBrain's repository
 STYLE = """
 [tool.ruff]
 line-length = 80
@@ -136,8 +137,8 @@ def test_no_module_is_copied(case, written):
 @pytest.mark.parametrize("version", ["py38", "py310"])
 def test_style_is_that_of_speechbrain(version, written, tmp_path):
     """There, its package is first-party, and this one is not."""
-    (tmp_path / "speechbrain").mkdir()
-    (tmp_path / "speechbrain" / "__init__.py").touch()
+    package = Path(speechbrain.__file__).parent
+    (tmp_path / "speechbrain").symlink_to(package)
     text = STYLE.format(version=version)
     (tmp_path / "pyproject.toml").write_text(text)
     for case in CASES:
@@ -145,7 +146,14 @@ def test_style_is_that_of_speechbrain(version, written, tmp_path):
         name = "-".join(filter(None, case))
         shutil.copytree(recipe, tmp_path / "recipes" / name / "petl")
     for words in (["check"], ["format", "--check"]):
-        ruff = [sys.executable, "-m", "ruff", *words, "--no-cache", tmp_path]
+        ruff = [
+            sys.executable,
+            "-m",
+            "ruff",
+            *words,
+            "--no-cache",
+            tmp_path / "recipes",
+        ]
         run = subprocess.run(ruff, capture_output=True, text=True)
         assert run.returncode == 0, run.stdout
 
