@@ -8,7 +8,7 @@ from speechbrain.utils.distributed import (
     run_on_main,
 )
 
-from petl_modules.data.prepare import read_manifest
+from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.models import WEIGHTS, save_trained
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.report import table
@@ -67,6 +67,7 @@ class Experiment:
             claim_folder(self.file, recipe.text)
         ddp_barrier()
         self.log = self.folder / "log.txt"
+        self.skipped = []  # clips that preparation has left out
         self.frozen = None  # in a debug run: digests of frozen parameters
 
     def prepare(self, prepare, options, make_plan):
@@ -91,6 +92,7 @@ class Experiment:
         """
         manifest, labels = run_on_main(prepare, kwargs=options)
         records = read_manifest(manifest)
+        self.skipped = read_skipped(manifest)
         self.claim_data(records)
         return make_plan(records), labels
 
@@ -195,6 +197,8 @@ class Experiment:
             number = {"fold": fold.number}
             if self.settings["few_shot"]:
                 number["draw"] = fold.draw
+            if self.settings.get("skip_bad_audio"):
+                result = {**result, "skipped_clips": self.skipped}
             entry = {"fold": {**number, **result}, **model.count_parameters()}
             write_json(folder / "result.json", entry)
         ddp_barrier()
