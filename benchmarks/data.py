@@ -28,12 +28,13 @@ from pathlib import Path
 import common  # isort: skip, first: it prepares the path
 import numpy as np
 import soundfile
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import make_dataloader
 
 from petl_modules.data import (
     EpochBatches,
     FilterBank,
-    collate,
+    check_audio,
     load_features,
     make_datasets,
     read_audio,
@@ -62,7 +63,7 @@ MEMORY = {
 def write_clips(folder, clips, seconds, rate):
     """Writes different clips, and a manifest as GSC's."""
     time = np.arange(int(seconds * rate)) / rate
-    records = {}
+    records, paths = {}, []
     for i in range(clips):
         random = np.random.default_rng(i)
         tone = np.sin(2 * np.pi * random.uniform(100, 7000) * time)
@@ -72,13 +73,15 @@ def write_clips(folder, clips, seconds, rate):
         path.parent.mkdir(exist_ok=True)
         noise = random.standard_normal(len(time))
         soundfile.write(path, 0.2 * tone + 0.1 * noise, rate)
+        paths.append(path)
         records[name] = {
             "wav": f"{{data_root}}/{name}.wav",
-            "duration": seconds,
             "label": label,
             "speaker": f"{i:08x}",
             "split": "train",
         }
+    for record, facts in zip(records.values(), check_audio(paths)):
+        record.update(facts._asdict())
     write_manifest(folder / "manifest.json", records)
 
 
@@ -93,7 +96,7 @@ def epoch(data, chosen, cache=None):
         dataset,
         batch_sampler=EpochBatches(len(dataset), chosen.batch, seed=0),
         num_workers=chosen.workers,
-        collate_fn=collate,
+        collate_fn=PaddedBatch,
     )
     seen = sum(len(batch.id) for batch in loader)
     assert seen == len(records)

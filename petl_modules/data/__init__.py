@@ -1,14 +1,9 @@
-"""From audio files to batches. Knows no model.
+"""From audio files to batches. Knows no model."""
 
-Authors
- * The PETL audio recipes team 2026
-"""
-
-from petl_modules.data.audio import check_audio, read_audio
+from petl_modules.data.audio import AudioFacts, check_audio, read_audio
 from petl_modules.data.datasets import (
     ClipDataset,
     audio_path,
-    collate,
     load_features,
     longest_first,
     make_datasets,
@@ -26,6 +21,7 @@ from petl_modules.data.splits import (
 
 __all__ = [
     "AsListed",
+    "AudioFacts",
     "ClipDataset",
     "EpochBatches",
     "FilterBank",
@@ -37,7 +33,6 @@ __all__ = [
     "Waveform",
     "audio_path",
     "check_audio",
-    "collate",
     "draw_few",
     "load_features",
     "longest_first",

@@ -1,13 +1,11 @@
-"""Reading audio files, and checking a whole dataset of them before training.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Read audio files, and check those of a whole dataset before training."""
 
 import contextlib
+import hashlib
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -17,13 +15,18 @@ from tqdm import tqdm
 
 from petl_modules.utils import AudioError, listed
 
-BLOCK = 1 << 20  # frames decoded at a time
-
-
+BLOCK = 1 << 20  # samples of a channel that are decoded at a time
 UNKNOWN = 0x7FFFF000  # programs that write to a pipe give this size or more
 
 
-def read_audio(path, sample_rate=16000):
+class AudioFacts(NamedTuple):
+    """What ``check_audio`` finds out about a file."""
+
+    duration: float  # in seconds
+    digest: str  # of rate and samples, before any resampling; 32 hex digits
+
+
+def read_audio(path, sample_rate=16000, digest=None):
     """Read an audio file as one channel at the wanted rate.
 
     Channels are averaged, never dropped. Other rates are converted by soxr's
@@ -35,6 +38,8 @@ def read_audio(path, sample_rate=16000):
         A file in any format that libsndfile reads.
     sample_rate : int
         The wanted rate in Hz.
+    digest : str or None
+        The ``AudioFacts.digest`` that the file must have. None: any.
 
     Returns
     -------
@@ -44,8 +49,8 @@ def read_audio(path, sample_rate=16000):
     Raises
     ------
     AudioError
-        The file is missing, unreadable, empty, no audio or truncated, or it
-        holds NaN or infinite samples.
+        The file is missing, unreadable, empty, no audio or truncated, it
+        holds NaN or infinite samples, or has another digest.
 
     Example
     -------
@@ -58,6 +63,11 @@ def read_audio(path, sample_rate=16000):
     with _naming(path):
         rates, blocks = zip(*_mono_blocks(path))
         samples = np.concatenate(blocks)
+        if digest and _hex(_hasher(rates[0], samples)) != digest:
+            raise AudioError(
+                "changed since it was checked. Wait until nothing writes to "
+                "the data, then run the same command again"
+            )
         if rates[0] != sample_rate:
             samples = soxr.resample(
                 samples, rates[0], sample_rate, quality="HQ"
@@ -67,67 +77,85 @@ def read_audio(path, sample_rate=16000):
     return torch.from_numpy(samples)
 
 
-def check_audio(paths, title="Checking audio"):
-    """Read every file wholly and report all bad ones together.
+def check_audio(paths, title="Checking audio", skip_bad_audio=False):
+    """Read every file completely and report all bad ones together.
 
     Arguments
     ---------
     paths : iterable
         The files, as str or pathlib.Path.
     title : str
-        What the progress bar says.
+        The label of the progress bar.
+    skip_bad_audio : bool
+        Return the error of a bad file in its place instead of raising it.
 
     Returns
     -------
-    durations : list
-        The length of each file in seconds, in the order of ``paths``.
+    facts : list
+        An ``AudioFacts``, or an ``AudioError``, for each file, in the order
+        of ``paths``.
 
     Raises
     ------
     AudioError
-        At least one file cannot be used. The text lists each with its reason.
+        At least one file cannot be used; with ``skip_bad_audio``, none can.
+        The text lists each with its reason.
 
     Example
     -------
     >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/half_a_second.wav"
     >>> soundfile.write(path, np.zeros(8000), 16000)
-    >>> check_audio([path])
-    [0.5]
+    >>> check_audio([path])[0].duration
+    0.5
     """
     paths = list(paths)
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
-        found = pool.map(_duration_or_error, paths)
-        results = list(tqdm(found, title, len(paths), unit="file"))
+        facts = pool.map(_facts_or_error, paths)
+        facts = list(tqdm(facts, title, len(paths), unit="file"))
     finally:
         pool.shutdown(cancel_futures=True)
-    errors = [str(item) for item in results if isinstance(item, AudioError)]
-    if errors:
+    errors = [str(item) for item in facts if isinstance(item, AudioError)]
+    if errors and (len(errors) == len(paths) or not skip_bad_audio):
         raise AudioError(
             f"{len(errors)} of {len(paths)} audio files cannot be used:\n"
             f"{listed(errors)}\n"
             "Fetch these files again from where the dataset came from, then "
             "run the same command again."
         )
-    return results
+    return facts
 
 
-def _duration_or_error(path):
-    """Give a file's length in seconds, or the AudioError that it raises."""
+def _facts_or_error(path):
+    """Return a file's ``AudioFacts``, or the AudioError of reading it."""
     try:
         with _naming(path):
-            frames = 0
+            samples, hasher = 0, None
             for rate, block in _mono_blocks(path):
-                frames += len(block)
-            return frames / rate
+                samples += len(block)
+                hasher = hasher or _hasher(rate)
+                hasher.update(block)
+            return AudioFacts(samples / rate, _hex(hasher))
     except AudioError as error:
         return error
 
 
+def _hasher(rate, samples=b""):
+    """Start the digest of an audio file by its rate and first samples."""
+    hasher = hashlib.sha256(b"%d Hz:" % rate)
+    hasher.update(samples)
+    return hasher
+
+
+def _hex(hasher):
+    """Return the 32 hex digits that stand for a file's samples."""
+    return hasher.hexdigest()[:32]
+
+
 @contextlib.contextmanager
 def _naming(path):
-    """Turn what goes wrong with a file into an AudioError that names it."""
+    """Turn any error of reading a file into an AudioError that names it."""
     try:
         yield
     except AudioError as error:
@@ -141,32 +169,32 @@ def _naming(path):
 
 
 def _mono_blocks(path):
-    """Yield a file's (rate, block [frames]) pairs, at least one."""
+    """Yield a file's (rate, block [samples]) pairs, at least one."""
     with open(path, "rb") as stream:
         if not os.fstat(stream.fileno()).st_size:
             raise AudioError("empty file (0 bytes)")
         missing = _missing_bytes(stream)
     if missing:
         raise AudioError(f"truncated, {missing} bytes are missing at its end")
-    frames = 0
+    samples = 0
     with soundfile.SoundFile(path) as audio:
         while len(block := audio.read(BLOCK, "float32", always_2d=True)):
             with np.errstate(over="ignore", invalid="ignore"):
                 block = block.mean(axis=1)
             if not np.isfinite(block).all():
                 raise AudioError("holds NaN or infinite samples")
-            frames += len(block)
+            samples += len(block)
             yield audio.samplerate, block
-        if frames < audio.frames:
-            raise AudioError(f"truncated, {frames} of {audio.frames} frames")
-    if not frames:
+        if samples < audio.frames:
+            raise AudioError(f"truncated, {samples} of {audio.frames} samples")
+    if not samples:
         raise AudioError("holds no samples")
 
 
 def _missing_bytes(stream):
     """Count the bytes that a WAV header promises beyond the file's end.
 
-    libsndfile shortens such a file without a word.
+    libsndfile reads such a file without an error, and shortens it.
     """
     size = os.fstat(stream.fileno()).st_size
     head = stream.read(12)

@@ -1,8 +1,4 @@
-"""From a manifest to the datasets of one fold.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""From the records of a manifest to the datasets of one fold."""
 
 import contextlib
 import json
@@ -11,30 +7,31 @@ from functools import partial
 
 import numpy as np
 import torch
-from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from petl_modules.data.audio import read_audio
-from petl_modules.utils import AudioError
+from petl_modules.utils import DataError
 
 
 def audio_path(data_folder, wav):
-    """The file of a record's ``wav``, ``{data_root}/...``."""
+    """Return the file of a record's ``wav``, ``{data_root}/...``."""
     return os.path.join(data_folder, wav.removeprefix("{data_root}/"))
 
 
-def load_features(features, data_folder, wav):
-    """Features of one clip.
+def load_features(features, data_folder, wav, digest=None):
+    """Compute the features of one clip.
 
     Arguments
     ---------
     features : callable
         From samples ``[time]`` to what the backbone takes, ``[time, ...]``;
-        its ``sample_rate`` is what it wants.
+        its ``sample_rate`` is the rate of the samples.
     data_folder : str
         The folder of the data.
     wav : str
         The audio file, ``{data_root}/...``.
+    digest : str or None
+        See ``petl_modules.data.read_audio``.
 
     Returns
     -------
@@ -43,12 +40,15 @@ def load_features(features, data_folder, wav):
     """
     path = audio_path(data_folder, wav)
     with one_thread():
-        return features(read_audio(path, features.sample_rate))
+        return features(read_audio(path, features.sample_rate, digest))
 
 
 @contextlib.contextmanager
 def one_thread():
-    """Computes as a loader's worker does, to the last bit."""
+    """Run on one CPU thread, as DataLoader workers do.
+
+    Features are then bit-identical, wherever they are computed.
+    """
     threads = torch.get_num_threads()
     if threads == 1:
         yield
@@ -60,80 +60,28 @@ def one_thread():
         torch.set_num_threads(threads)
 
 
-def try_features(features, data_folder, wav):
-    """As ``load_features``, but None where the file cannot be read."""
-    try:
-        return load_features(features, data_folder, wav)
-    except AudioError:
-        return None
-
-
-class Unreadable:
-    """A batch of which no clip can be read.
-
-    Arguments
-    ---------
-    skipped : list of str
-        The ids of its clips.
-    """
-
-    def __init__(self, skipped):
-        self.id = []
-        self.skipped = skipped
-
-    def to(self, *args, **kwargs):
-        """As a batch's."""
-        return self
-
-    @property
-    def features(self):
-        """Raises an ``AudioError``: there are none."""
-        raise AudioError(
-            f"no clip of a batch can be read: {', '.join(self.skipped)}. "
-            "Fetch the dataset again"
-        )
-
-
-def collate(clips):
-    """A padded batch of those clips that could be read.
-
-    Arguments
-    ---------
-    clips : list of dict
-        Each with ``id``, ``features`` and ``target``.
-
-    Returns
-    -------
-    speechbrain.dataio.batch.PaddedBatch or Unreadable
-        Its ``skipped`` lists the ids of the others.
-    """
-    readable = [clip for clip in clips if clip["features"] is not None]
-    skipped = [clip["id"] for clip in clips if clip["features"] is None]
-    if not readable:
-        return Unreadable(skipped)
-    batch = PaddedBatch(readable)
-    batch.skipped = skipped
-    return batch
-
-
 def encode_label(labels, label):
-    """A label's place among the labels, ``[1]``."""
+    """Return the class index of a label, ``[1]``."""
+    if label not in labels:
+        raise DataError(
+            f"a clip has the label '{label}', which is none of the "
+            f"{len(labels)} classes. Prepare the dataset again"
+        )
     return torch.tensor([labels.index(label)])
 
 
 def longest_first(records):
-    """Ids of clips, those of one duration beside each other.
-
-    A batch of neighbours has few lengths, and little padding.
+    """Sort clips by duration, so that batches need little padding.
 
     Arguments
     ---------
     records : dict
-        Records by id, with ``duration``.
+        A ``Record`` by id.
 
     Returns
     -------
     list of str
+        Their ids.
 
     Example
     -------
@@ -145,10 +93,10 @@ def longest_first(records):
 
 
 class ClipDataset(DynamicItemDataset):
-    """A dataset whose records lie in one piece of memory.
+    """A dataset that keeps its records as one text, not as Python objects.
 
-    A loader's worker gets a copy of each page with a Python object that it
-    looks at, and would end up with one of all records.
+    Reading a Python object changes its reference count. With a record as an
+    object each, every worker of a loader would copy the pages of all records.
 
     Arguments
     ---------
@@ -179,56 +127,49 @@ class ClipDataset(DynamicItemDataset):
         return self.pipeline.compute_outputs(json.loads(self.texts[start:end]))
 
 
-def make_datasets(
-    parts, data_folder, features, labels, skip_bad_audio=False, cache=None
-):
-    """SpeechBrain datasets of features and targets.
+def make_datasets(parts, data_folder, features, labels, cache=None):
+    """Make SpeechBrain datasets of features and targets.
 
-    Features are computed when a clip is fetched, in the loader's workers, or
+    Features are computed in the loader's workers when a clip is fetched, or
     read from a cache, which is filled first.
 
     Arguments
     ---------
     parts : dict
-        Records by id, by part (see ``petl_modules.runs.plan.Fold``).
+        A ``Record`` by id, by part (see ``petl_modules.runs.plan.Fold``).
     data_folder : str
         See ``load_features``.
     features : callable
         See ``load_features``.
     labels : list of str
         Class names in the order of the logits.
-    skip_bad_audio : bool
-        Whether a clip that cannot be read is left out (see ``collate``)
-        instead of ending the run.
     cache : petl_modules.data.cache.FeatureCache or None
         A cache of these features.
 
     Returns
     -------
     dict
-        A ``DynamicItemDataset`` a part, with ``id``, ``features`` and
+        A ``DynamicItemDataset`` for each part, with ``id``, ``features`` and
         ``target`` (``[1]``, the class index). Parts that do not train come
         longest first.
 
     Raises
     ------
+    UserError
+        The cache cannot be filled.
     ValueError
-        If the cache is one of other features, or cannot be filled.
+        The cache is one of other features.
     """
-    load = try_features if skip_bad_audio else load_features
-    load = partial(load, features, data_folder)
+    load, takes = partial(load_features, features, data_folder), ["wav"]
     if cache is not None:
         if cache.features is not features:
             raise ValueError("the feature cache is one of other features")
         records = {k: r for part in parts.values() for k, r in part.items()}
-        load = cache.fill(records, data_folder, skip_bad_audio)
+        load = cache.fill(records, data_folder)
+        takes = ["wav", "digest"]
     # No closures: workers that are started afresh must be able to pickle it
     pipeline = [
-        {
-            "func": load,
-            "takes": "wav",
-            "provides": "features",
-        },
+        {"func": load, "takes": takes, "provides": "features"},
         {
             "func": partial(encode_label, list(labels)),
             "takes": "label",

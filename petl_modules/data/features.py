@@ -1,8 +1,4 @@
-"""What backbones take: filter bank or waveform; SpecAugment.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Input features of the backbones, and their augmentation."""
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +6,11 @@ from torch import nn
 from torchaudio.compliance.kaldi import fbank
 from torchaudio.functional import mask_along_axis_iid
 
+from petl_modules.utils import HparamsError
+
 
 class FilterBank:
-    """Normalised log-mel filter bank of one clip, as AST was trained on.
+    """Compute the normalised log-mel filter bank of a clip, as AST needs it.
 
     Kaldi's filter bank (25 ms windows every 10 ms, hanning, no dither, no
     energy) of the mean-free waveform, padded with zeros or cut to a number
@@ -54,7 +52,7 @@ class FilterBank:
         self.std = std
 
     def __call__(self, samples):
-        """Returns ``[frames, mel_bins]`` for samples ``[time]`` in -1 .. 1.
+        """Return ``[frames, mel_bins]`` for samples ``[time]`` in -1 .. 1.
 
         Clips shorter than one window of 25 ms are padded with silence.
         """
@@ -75,7 +73,7 @@ class FilterBank:
 
 
 class Waveform:
-    """Samples of one clip, as wav2vec 2.0 takes them.
+    """Normalise the samples of a clip, as wav2vec 2.0 needs them.
 
     ``(x - mean) / sqrt(variance + 1e-7)`` over the clip, before anything is
     padded to it (https://arxiv.org/abs/2006.11477, section 4.2).
@@ -103,7 +101,7 @@ class Waveform:
     ):
         self.longest = round(seconds * sample_rate)
         if self.longest < shortest:
-            raise ValueError(
+            raise HparamsError(
                 f"seconds is {seconds}: at least {shortest / sample_rate} s "
                 "make a frame"
             )
@@ -112,7 +110,7 @@ class Waveform:
         self.shortest = shortest
 
     def __call__(self, samples):
-        """Returns ``[time]`` for samples ``[time]`` in -1 .. 1."""
+        """Return ``[time]`` for samples ``[time]`` in -1 .. 1."""
         samples = samples[: self.longest]
         if self.normalize:
             variance, mean = torch.var_mean(samples, correction=0)
@@ -121,7 +119,7 @@ class Waveform:
 
 
 class SpecAugment(nn.Module):
-    """One frequency and one time mask a clip, each clip with its own.
+    """Mask one band of frequencies and one of times, drawn for each clip.
 
     https://arxiv.org/abs/1904.08779. Masked values are 0, the mean of
     normalised features.
@@ -146,7 +144,7 @@ class SpecAugment(nn.Module):
         self.time = time
 
     def forward(self, features):
-        """Returns a masked copy of ``[batch, frames, mel]``."""
+        """Return a masked copy of ``[batch, frames, mel]``."""
         features = features.unsqueeze(1)
         features = mask_along_axis_iid(features, self.time, 0.0, axis=2)
         features = mask_along_axis_iid(features, self.freq, 0.0, axis=3)

@@ -1,7 +1,6 @@
-"""The order of training: batches as a function of seed and epoch.
+"""The batch sampler: batches are a function of seed and epoch.
 
-Authors
- * The PETL audio recipes team 2026
+There is no random state to restore when a run is resumed.
 """
 
 import torch
@@ -11,11 +10,11 @@ from petl_modules.utils import counted_seed, n_processes
 
 
 class EpochBatches(torch.utils.data.Sampler):
-    """Batches of clips in a new order each epoch, shared out to processes.
+    """Draw batches in a new order each epoch, for one or more processes.
 
-    The order depends on seed and epoch alone. A batch of all processes
-    together is dealt out in turn, every clip once. A process that would get
-    none of the last batch gets one to keep step, which does not count.
+    The order depends on seed and epoch alone. The clips of a step are dealt
+    to the processes in turn, each clip once. A process that would get no clip
+    of the last step gets one that does not count, so that all take the step.
 
     Arguments
     ---------
@@ -44,7 +43,7 @@ class EpochBatches(torch.utils.data.Sampler):
         self.together = batch_size * self.processes
 
     def set_epoch(self, epoch):
-        """Chooses the epoch, from 1."""
+        """Choose the epoch, from 1."""
         self.epoch = epoch
 
     def __len__(self):

@@ -1,19 +1,19 @@
 """Which clips train, validate and test: folds, lists, few-shot draws.
 
-A split is called with the manifest's records and gives the parts of each
-fold, and a line that tells the protocol.
-
-Authors
- * The PETL audio recipes team 2026
+A split is called with the manifest's records (see
+``petl_modules.data.prepare.Record``) and returns the parts of each fold, and
+a line that describes the protocol.
 """
 
 import hashlib
+
+from petl_modules.utils import HparamsError
 
 PARTS = ("train", "valid", "test")
 
 
 def _parted(records, part_of):
-    """Records by part, as ``part_of(record)`` says."""
+    """Group records by ``part_of(record)``."""
     parts = {part: {} for part in PARTS}
     for clip, record in records.items():
         parts[part_of(record)][clip] = record
@@ -28,7 +28,7 @@ class Folds:
     n_folds : int
         How many folds there are; a record's ``fold`` goes from 1 to this.
     valid_offset : int
-        The validation fold lies so many folds from the test fold,
+        How many folds the validation fold is after the test fold,
         cyclically.
 
     Example
@@ -46,7 +46,7 @@ class Folds:
         self.valid_offset = valid_offset
 
     def __call__(self, records):
-        """Returns the parts by fold, and the protocol."""
+        """Return the parts by fold, and the protocol."""
         folds = {}
         for test in range(1, self.n_folds + 1):
             valid = (test - 1 + self.valid_offset) % self.n_folds + 1
@@ -73,7 +73,7 @@ class Lists:
     """
 
     def __call__(self, records):
-        """Returns the parts of fold 1, and the protocol."""
+        """Return the parts of fold 1, and the protocol."""
         folds = {1: _parted(records, lambda record: record["split"])}
         return folds, "one split: train, validation, test"
 
@@ -94,8 +94,8 @@ class Sessions:
 
     Raises
     ------
-    ValueError
-        If there is no such protocol.
+    HparamsError
+        There is no such protocol.
 
     Example
     -------
@@ -107,14 +107,14 @@ class Sessions:
 
     def __init__(self, protocol, sessions):
         if protocol not in ("speakers", "sessions"):
-            raise ValueError(
+            raise HparamsError(
                 f"protocol '{protocol}' is none of: speakers, sessions"
             )
         self.protocol = protocol
         self.sessions = sessions
 
     def __call__(self, records):
-        """Returns the parts by fold, and the protocol."""
+        """Return the parts by fold, and the protocol."""
         if self.protocol == "sessions":
             numbered = {
                 clip: {**record, "fold": record["session"]}
@@ -141,13 +141,13 @@ class Sessions:
 
 
 class AsListed:
-    """What the records have: their ``split`` as ``Lists``, or their ``fold``.
+    """Split by what the records have: ``split``, as ``Lists``, or ``fold``.
 
-    Folds are as many as the highest number; fold k + 1 (cyclic) validates.
+    The highest fold is the number of folds; fold k + 1 (cyclic) validates.
     """
 
     def __call__(self, records):
-        """Returns the parts by fold, and the protocol."""
+        """Return the parts by fold, and the protocol."""
         if all("split" in record for record in records.values()):
             return Lists()(records)
         n_folds = max(record["fold"] for record in records.values())
@@ -155,16 +155,15 @@ class AsListed:
 
 
 def draw_few(records, count, *chance):
-    """A few clips of each class, chosen by chance.
+    """Draw a few clips of each class at random.
 
-    Those are taken whose ids have the lowest hashes together with some
-    numbers: the choice depends on nothing else, and a smaller one is part of
-    a larger one.
+    The clips with the lowest hashes of id and given numbers are drawn. The
+    draw depends on nothing else, and a smaller one is part of a larger one.
 
     Arguments
     ---------
     records : dict
-        Records by id.
+        A ``Record`` by id.
     count : int
         Clips of each class.
     *chance : int
@@ -177,8 +176,8 @@ def draw_few(records, count, *chance):
 
     Raises
     ------
-    ValueError
-        If a class has fewer clips.
+    HparamsError
+        A class has fewer clips.
 
     Example
     -------
@@ -193,7 +192,7 @@ def draw_few(records, count, *chance):
     short = {k: len(v) for k, v in by_label.items() if len(v) < count}
     if short:
         found = ", ".join(f"{label}: {n}" for label, n in short.items())
-        raise ValueError(
+        raise HparamsError(
             f"few_shot is {count}, and some classes have fewer clips to train "
             f"on: {found}. Give a smaller --few_shot"
         )

@@ -1,8 +1,4 @@
-"""Writing files and folders so that a kill never leaves half of one.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Write files and folders so that a kill never leaves half of one."""
 
 import csv
 import io
@@ -11,17 +7,19 @@ import os
 import tempfile
 from pathlib import Path
 
+from petl_modules.utils.errors import DataError
+
 
 def write_bytes(path, content):
     """Replace a file in one step.
 
-    The content goes to a temporary file beside the target, is flushed to the
-    disk and then renamed over it.
+    The content goes to a temporary file in the same folder, is flushed to
+    the disk and then renamed to the target.
 
     Arguments
     ---------
     path : str or pathlib.Path
-        The file to write. Its folder is made where it is missing.
+        The file to write. Its folder is made if it is missing.
     content : bytes
         The whole new content.
 
@@ -48,7 +46,7 @@ def write_bytes(path, content):
 
 
 def flush_folder(folder):
-    """Makes the names in a folder outlive a crash of the machine.
+    """Flush the names in a folder to the disk, to outlive a crash.
 
     Arguments
     ---------
@@ -89,7 +87,7 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """Reads a JSON file.
+    """Read a JSON file.
 
     Arguments
     ---------
@@ -102,20 +100,20 @@ def read_json(path):
 
     Raises
     ------
-    ValueError
-        If it is no JSON.
+    DataError
+        It is not JSON.
     """
     try:
         return json.loads(Path(path).read_bytes())
     except ValueError as error:
-        raise ValueError(
+        raise DataError(
             f"{path} is damaged ({error}). Delete it: the same command makes "
             "it again"
         ) from error
 
 
 def is_taken(folder):
-    """Whether a path is anything but free or an empty folder.
+    """Say whether a path is neither free nor an empty folder.
 
     Arguments
     ---------
@@ -125,21 +123,21 @@ def is_taken(folder):
     Returns
     -------
     taken : bool
-        False where ``build_folder`` may put a folder.
+        False if ``build_folder`` may put a folder there.
     """
     return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 def build_folder(folder, build):
-    """Make a folder that is there as a whole or not at all.
+    """Make a folder that is complete or not there at all.
 
     Arguments
     ---------
     folder : pathlib.Path
-        The folder, which is not there yet or empty.
+        The folder, which is missing or empty.
     build : callable
-        Gets a path beside ``folder`` and makes a folder there, which is then
-        renamed.
+        Gets a path and makes a folder there, which is then renamed to
+        ``folder``.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -151,7 +149,7 @@ def build_folder(folder, build):
 
 
 def write_csv(path, rows):
-    """Writes rows with their keys as header, in one step.
+    """Write rows with their keys as header, in one step.
 
     Arguments
     ---------
@@ -168,6 +166,6 @@ def write_csv(path, rows):
 
 
 def read_csv(path):
-    """The rows of a file of ``write_csv``, all values as text."""
+    """Read the rows of a file of ``write_csv``, all values as text."""
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

@@ -23,7 +23,7 @@ from petl_modules.data.prepare import (
     warn_of_leaks,
 )
 from petl_modules.data.prepare import download as fetch
-from petl_modules.utils import is_taken
+from petl_modules.utils import DataError, is_taken
 
 ESC50_URL = "https://github.com/karolpiczak/ESC-50/archive/master.zip"
 LABELS = tuple(
@@ -51,7 +51,7 @@ ABSENT = """{csv} was not found. ESC-50 is expected as
 It is at https://github.com/karolpiczak/ESC-50 (licence CC BY-NC). Either give
     --data_folder DIR    the folder that holds audio and meta, or
     --download True      to fetch it there (about 600 MB),
-or, in the repository's folder, write a small generated dataset:
+or write a small generated dataset:
     python -m petl_modules.miniatures ESC50 DIR"""
 
 
@@ -61,13 +61,14 @@ def prepare_esc50(
     allow_partial=False,
     download=False,
     url=ESC50_URL,
+    skip_bad_audio=False,
 ):
     """Check ESC-50 and write its manifest, or find the one that still fits.
 
-    The manifest is ``{id: {wav, duration, label, fold, recording}}`` with
-    ``{data_root}`` for the data folder in ``wav``. Its name carries a hash of
-    the list, the folder, the options, and each file's size and time, so that
-    a change of any of them makes a new one.
+    The manifest is ``{id: {wav, duration, digest, label, fold, recording}}``
+    with ``{data_root}`` for the data folder in ``wav``. Its name carries a
+    hash of the list, the folder, the options, and each file's size and time,
+    so that a change of any of them makes a new one.
 
     Arguments
     ---------
@@ -81,6 +82,9 @@ def prepare_esc50(
         Fetch the dataset where the folder is absent or empty.
     url : str
         The zip archive to fetch.
+    skip_bad_audio : bool
+        Leave out clips that cannot be read, see
+        ``petl_modules.data.prepare.finish``.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def prepare_esc50(
         The dataset is not there.
     PermissionError
         The list cannot be read or the manifest cannot be written.
-    ValueError
+    DataError
         The list, the counts or the audio (``AudioError``) are not right, or
         the download would overwrite something.
     DownloadError
@@ -110,7 +114,7 @@ def prepare_esc50(
         _download(url, folder)
         content = read_list(table)
         if content is None:
-            raise ValueError(
+            raise DataError(
                 f"{table}: not in the archive from {url}. Delete {folder} and "
                 "give the address of ESC-50 itself."
             )
@@ -130,7 +134,14 @@ def prepare_esc50(
         allow_partial,
     )
     warn_of_leaks(records, "recording", "fold")
-    manifest = finish("ESC50", folder, manifest_folder, records, allow_partial)
+    manifest = finish(
+        "ESC50",
+        folder,
+        manifest_folder,
+        records,
+        allow_partial,
+        skip_bad_audio,
+    )
     return manifest, LABELS
 
 
@@ -151,7 +162,7 @@ def parse_clips(content, table):
 
     Raises
     ------
-    ValueError
+    DataError
         With one line for each problem, as ``file:line: problem``.
 
     Example
@@ -197,7 +208,7 @@ def _row_problems(row):
 def _download(url, folder):
     """Fetch the archive and unpack it to the data folder."""
     if is_taken(folder):
-        raise ValueError(
+        raise DataError(
             f"{folder} holds something, but no meta/esc50.csv, and nothing is "
             "downloaded over it. Give --data_folder a new or empty folder."
         )

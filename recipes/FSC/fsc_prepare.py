@@ -53,17 +53,19 @@ Fluent.ai gives it for research, under CC BY-NC-ND 4.0, on request at
 https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/
 so it is not downloaded here. Give
     --data_folder DIR    the folder that holds data and wavs,
-or, in the repository's folder, write a small generated dataset:
+or write a small generated dataset:
     python -m petl_modules.miniatures FSC DIR"""
 
 
-def prepare_fsc(data_folder, manifest_folder, allow_partial=False):
+def prepare_fsc(
+    data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
+):
     """Check FSC and write its manifest, or find the one that still fits.
 
-    The manifest is ``{id: {wav, duration, label, split, speaker,
+    The manifest is ``{id: {wav, duration, digest, label, split, speaker,
     transcription}}`` with ``{data_root}`` for the data folder in ``wav`` and
     ``action|object|location`` as the label. Its name carries a hash of the
-    lists, the folder, the option, and each file's size and time, so that a
+    lists, the folder, the options, and each file's size and time, so that a
     change of any of them makes a new one.
 
     Arguments
@@ -74,6 +76,9 @@ def prepare_fsc(data_folder, manifest_folder, allow_partial=False):
         Where the manifest goes.
     allow_partial : bool
         Take a subset of the clips: print the counts, do not check them.
+    skip_bad_audio : bool
+        Leave out clips that cannot be read, see
+        ``petl_modules.data.prepare.finish``.
 
     Returns
     -------
@@ -88,7 +93,7 @@ def prepare_fsc(data_folder, manifest_folder, allow_partial=False):
         The dataset is not there.
     PermissionError
         A list cannot be read or the manifest cannot be written.
-    ValueError
+    DataError
         The lists, the counts or the audio (``AudioError``) are not right.
 
     Example
@@ -122,7 +127,14 @@ def prepare_fsc(data_folder, manifest_folder, allow_partial=False):
         allow_partial,
     )
     warn_of_leaks(records, "speaker", "split")
-    manifest = finish("FSC", folder, manifest_folder, records, allow_partial)
+    manifest = finish(
+        "FSC",
+        folder,
+        manifest_folder,
+        records,
+        allow_partial,
+        skip_bad_audio,
+    )
     return manifest, LABELS
 
 
@@ -143,7 +155,7 @@ def parse_clips(lists):
 
     Raises
     ------
-    ValueError
+    DataError
         With one line for each problem, as ``file:line: problem``.
 
     Example

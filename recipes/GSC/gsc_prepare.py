@@ -20,7 +20,7 @@ from petl_modules.data.prepare import (
     read_list,
     warn_of_leaks,
 )
-from petl_modules.utils import listed, refusal
+from petl_modules.utils import DataError, listed, refusal
 
 GSC_URL = "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
 LABELS = tuple(
@@ -47,18 +47,20 @@ It is at {url}
     tar xf speech_commands_v0.02.tar.gz -C speech_commands_v0.02
 Then give
     --data_folder DIR    that folder,
-or, in the repository's folder, write a small generated dataset:
+or write a small generated dataset:
     python -m petl_modules.miniatures GSC DIR"""
 
 
-def prepare_gsc(data_folder, manifest_folder, allow_partial=False):
+def prepare_gsc(
+    data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
+):
     """Check Speech Commands and write its manifest, or find one that fits.
 
-    The manifest is ``{id: {wav, duration, label, split, speaker}}`` with ids
-    as ``word/speaker_nohash_n``, splits ``train``, ``valid`` and ``test``,
-    and ``{data_root}`` for the data folder in ``wav``. Its name carries a
-    hash of the clips and their splits, the folder, the option, and each
-    file's size and time, so that a change of any of them makes a new one.
+    The manifest is ``{id: {wav, duration, digest, label, split, speaker}}``
+    with ids as ``word/speaker_nohash_n``, splits ``train``, ``valid`` and
+    ``test``, and ``{data_root}`` for the data folder in ``wav``. Its name
+    carries a hash of the clips and their splits, the folder, the options, and
+    each file's size and time, so that a change of any of them makes a new one.
 
     Arguments
     ---------
@@ -69,6 +71,9 @@ def prepare_gsc(data_folder, manifest_folder, allow_partial=False):
     allow_partial : bool
         Take a subset of the clips: print the counts, do not check them. The
         lists then name clips of the subset only.
+    skip_bad_audio : bool
+        Leave out clips that cannot be read, see
+        ``petl_modules.data.prepare.finish``.
 
     Returns
     -------
@@ -83,7 +88,7 @@ def prepare_gsc(data_folder, manifest_folder, allow_partial=False):
         The dataset is not there.
     PermissionError
         A folder or list cannot be read or the manifest cannot be written.
-    ValueError
+    DataError
         Files, lists, counts or the audio (``AudioError``) are not right.
     """
     folder = absolute(data_folder)
@@ -120,7 +125,14 @@ def prepare_gsc(data_folder, manifest_folder, allow_partial=False):
         allow_partial,
     )
     warn_of_leaks(records, "speaker", "split")
-    manifest = finish("GSC", folder, manifest_folder, records, allow_partial)
+    manifest = finish(
+        "GSC",
+        folder,
+        manifest_folder,
+        records,
+        allow_partial,
+        skip_bad_audio,
+    )
     return manifest, LABELS
 
 
@@ -144,7 +156,7 @@ def find_clips(folder):
 
     Raises
     ------
-    PermissionError or ValueError
+    PermissionError or DataError
         A folder cannot be read.
 
     Example
@@ -256,7 +268,7 @@ def _is_wav(name):
 def _refuse(problems):
     """Raise all problems of the files and lists together, if any."""
     if problems:
-        raise ValueError(
+        raise DataError(
             f"Problems in Speech Commands ({len(problems)}):\n"
             f"{listed(problems)}\n"
             "Correct them, or unpack the dataset again into an empty folder. "

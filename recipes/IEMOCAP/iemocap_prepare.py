@@ -21,7 +21,7 @@ from petl_modules.data.prepare import (
     read_list,
     refuse,
 )
-from petl_modules.utils import listed
+from petl_modules.utils import DataError, listed
 
 from speechbrain.utils.logger import get_logger
 
@@ -54,18 +54,20 @@ https://sail.usc.edu/iemocap/, so it is not downloaded here. Give
     --data_folder DIR    the folder that holds Session1 to Session5
                          (IEMOCAP_full_release),
     --allow_partial True to use the sessions that are there,
-or, in the repository's folder, write a small generated dataset:
+or write a small generated dataset:
     python -m petl_modules.miniatures IEMOCAP DIR"""
 
 
-def prepare_iemocap(data_folder, manifest_folder, allow_partial=False):
+def prepare_iemocap(
+    data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
+):
     """Check IEMOCAP and write its manifest, or find the one that still fits.
 
-    The manifest is ``{id: {wav, duration, label, session, speaker}}`` with
-    ``{data_root}`` for the data folder in ``wav`` and speakers from ``Ses01F``
-    to ``Ses05M``. Its name carries a hash of the labels, the folder, the
-    option, and each file's size and time, so that a change of any of them
-    makes a new one.
+    The manifest is ``{id: {wav, duration, digest, label, session, speaker}}``
+    with ``{data_root}`` for the data folder in ``wav`` and speakers from
+    ``Ses01F`` to ``Ses05M``. Its name carries a hash of the labels, the
+    folder, the options, and each file's size and time, so that a change of any
+    of them makes a new one.
 
     Arguments
     ---------
@@ -76,6 +78,9 @@ def prepare_iemocap(data_folder, manifest_folder, allow_partial=False):
     allow_partial : bool
         Take a subset of the utterances: print the counts, do not check them,
         and only warn of missing sessions and of files without a label.
+    skip_bad_audio : bool
+        Leave out clips that cannot be read, see
+        ``petl_modules.data.prepare.finish``.
 
     Returns
     -------
@@ -90,7 +95,7 @@ def prepare_iemocap(data_folder, manifest_folder, allow_partial=False):
         The dataset, or a session of it, is not there.
     PermissionError
         A label file cannot be read or the manifest cannot be written.
-    ValueError
+    DataError
         The labels, the counts or the audio (``AudioError``) are not right.
 
     Example
@@ -118,11 +123,16 @@ def prepare_iemocap(data_folder, manifest_folder, allow_partial=False):
         allow_partial,
     )
     if not records:
-        raise ValueError(
+        raise DataError(
             f"{folder}: no utterance has one of the labels {', '.join(CLASSES)}"
         )
     manifest = finish(
-        "IEMOCAP", folder, manifest_folder, records, allow_partial
+        "IEMOCAP",
+        folder,
+        manifest_folder,
+        records,
+        allow_partial,
+        skip_bad_audio,
     )
     return manifest, LABELS
 
@@ -275,7 +285,7 @@ def _check_unlabelled(folder, files, labelled, allow_partial):
         f"dialog/EmoEvaluation:\n{listed(others)}"
     )
     if not allow_partial:
-        raise ValueError(
+        raise DataError(
             f"{text}\nFetch the label files again, or give --allow_partial "
             "True to leave these wav files out."
         )

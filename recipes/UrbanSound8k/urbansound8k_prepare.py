@@ -42,17 +42,19 @@ ABSENT = """{csv} was not found. UrbanSound8K is expected as
 It is at https://urbansounddataset.weebly.com/urbansound8k.html (licence
 CC BY-NC 3.0) and is not fetched by this recipe. Unpack it and give
     --data_folder DIR    the folder that holds audio and metadata,
-or, in the repository's folder, write a small generated dataset:
+or write a small generated dataset:
     python -m petl_modules.miniatures UrbanSound8k DIR"""
 
 
-def prepare_urbansound8k(data_folder, manifest_folder, allow_partial=False):
+def prepare_urbansound8k(
+    data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
+):
     """Check UrbanSound8K and write its manifest, or find one that still fits.
 
-    The manifest is ``{id: {wav, duration, label, fold, recording}}`` with
-    ``{data_root}`` for the data folder in ``wav``. Its name carries a hash of
-    the list, the folder, the option, and each file's size and time, so that
-    a change of any of them makes a new one.
+    The manifest is ``{id: {wav, duration, digest, label, fold, recording}}``
+    with ``{data_root}`` for the data folder in ``wav``. Its name carries a
+    hash of the list, the folder, the options, and each file's size and time,
+    so that a change of any of them makes a new one.
 
     Arguments
     ---------
@@ -62,6 +64,9 @@ def prepare_urbansound8k(data_folder, manifest_folder, allow_partial=False):
         Where the manifest goes.
     allow_partial : bool
         Take a subset of the clips: print the counts, do not check them.
+    skip_bad_audio : bool
+        Leave out clips that cannot be read, see
+        ``petl_modules.data.prepare.finish``.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def prepare_urbansound8k(data_folder, manifest_folder, allow_partial=False):
         The dataset is not there.
     PermissionError
         The list cannot be read or the manifest cannot be written.
-    ValueError
+    DataError
         The list, the counts or the audio (``AudioError``) are not right.
     """
     folder = absolute(data_folder)
@@ -101,7 +106,12 @@ def prepare_urbansound8k(data_folder, manifest_folder, allow_partial=False):
         print(f"Clips by {what}: {each}")
     warn_of_leaks(records, "recording", "fold")
     manifest = finish(
-        "UrbanSound8k", folder, manifest_folder, records, allow_partial
+        "UrbanSound8k",
+        folder,
+        manifest_folder,
+        records,
+        allow_partial,
+        skip_bad_audio,
     )
     return manifest, LABELS
 
@@ -123,7 +133,7 @@ def parse_clips(content, table):
 
     Raises
     ------
-    ValueError
+    DataError
         With one line for each problem, as ``file:line: problem``.
 
     Example

@@ -19,7 +19,7 @@ from petl_modules.data.prepare import (
     read_table,
     refuse,
 )
-from petl_modules.utils import listed, refusal
+from petl_modules.utils import DataError, listed, refusal
 
 SPLITS = ("train", "valid", "test")
 SUFFIXES = set(
@@ -45,7 +45,13 @@ and, if you have them, split (train, valid, test) or fold (1, 2, ...). Formats
 other than WAV, FLAC, MP3, Ogg and AIFF may need to be converted."""
 
 
-def prepare_audio(data_folder, manifest_folder, table=None, n_folds=5):
+def prepare_audio(
+    data_folder,
+    manifest_folder,
+    table=None,
+    n_folds=5,
+    skip_bad_audio=False,
+):
     """Check the sounds and write their manifest, or find the one that fits.
 
     Where neither folders nor list say what trains and what tests, every
@@ -63,6 +69,9 @@ def prepare_audio(data_folder, manifest_folder, table=None, n_folds=5):
         A CSV file. None: each folder of the data folder is a class.
     n_folds : int
         How many folds are made where there are none.
+    skip_bad_audio : bool
+        Leave out clips that cannot be read, see
+        ``petl_modules.data.prepare.finish``.
 
     Returns
     -------
@@ -77,7 +86,7 @@ def prepare_audio(data_folder, manifest_folder, table=None, n_folds=5):
         The folder or the list is not there.
     PermissionError
         A folder or the list cannot be read, or the manifest not written.
-    ValueError
+    DataError
         The list, the folders, the folds or the audio (``AudioError``) are
         not right.
     """
@@ -96,7 +105,7 @@ def prepare_audio(data_folder, manifest_folder, table=None, n_folds=5):
         records = parse_clips(content, table, folder)
     classes = count(records, "label")
     if len(classes) < 2:
-        raise ValueError(
+        raise DataError(
             f"only one class was found: {', '.join(classes)}. "
             + LAYOUT.format(folder=folder)
         )
@@ -109,7 +118,13 @@ def prepare_audio(data_folder, manifest_folder, table=None, n_folds=5):
         make_folds(records, n_folds)
     parts = _told(count(records, part), how)
     print(f"{len(records)} clips; {_told(classes, 'classes')}; {parts}")
-    manifest = finish("audio", folder, manifest_folder, records, False)
+    manifest = finish(
+        "audio",
+        folder,
+        manifest_folder,
+        records,
+        skip_bad_audio=skip_bad_audio,
+    )
     return manifest, list(classes)
 
 
@@ -141,7 +156,7 @@ def find_clips(folder):
     ------
     PermissionError
         A folder cannot be read.
-    ValueError
+    DataError
         Sounds outside the folders, folders without sounds, or names that
         cannot be used.
     """
@@ -179,7 +194,7 @@ def find_clips(folder):
     ]
     if problems or not records:
         found = listed(problems) if problems else "  there are no folders in it"
-        raise ValueError(
+        raise DataError(
             f"{folder} cannot be read as classes:\n{found}\n"
             + LAYOUT.format(folder=folder)
         )
@@ -243,7 +258,7 @@ def parse_clips(content, table, folder):
 
     Raises
     ------
-    ValueError
+    DataError
         With one line for each problem, as ``file:line: problem``.
 
     Example
@@ -307,7 +322,7 @@ def check_parts(records, part):
 
     Raises
     ------
-    ValueError
+    DataError
         If a fold is empty, or nothing could train on a class that is tested.
     """
     found = {}
@@ -319,7 +334,7 @@ def check_parts(records, part):
         wanted = set(range(1, max(there)))
     if absent := wanted - there:
         where = ", ".join(map(str, sorted(there)))
-        raise ValueError(
+        raise DataError(
             f"no clip is in {part} {min(absent)}; the clips are in: {where}"
         )
     untrained = [
@@ -328,7 +343,7 @@ def check_parts(records, part):
         if (len(parts) < 2 if part == "fold" else "train" not in parts)
     ]
     if untrained:
-        raise ValueError(
+        raise DataError(
             "some classes would be tested without being trained:\n"
             f"{listed(untrained)}\nCorrect their names, or leave them out"
         )
@@ -346,11 +361,11 @@ def make_folds(records, n_folds):
 
     Raises
     ------
-    ValueError
+    DataError
         If there are too few folds, or too few clips of a class.
     """
     if n_folds < 3:
-        raise ValueError(
+        raise DataError(
             f"n_folds is {n_folds}: training, validation and test need 3"
         )
     few = {k: n for k, n in count(records, "label").items() if n < n_folds}
@@ -358,7 +373,7 @@ def make_folds(records, n_folds):
         found = ", ".join(f"{label}: {n}" for label, n in few.items())
         least = min(few.values())
         fit = f"give --n_folds {least}" if least > 2 else "leave these out"
-        raise ValueError(
+        raise DataError(
             f"some classes have fewer clips than the {n_folds} folds: "
             f"{found}. Add clips, or {fit}"
         )

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from petl_modules.data import collate
 from petl_modules.models import read_trained
-from petl_modules.utils import AudioError, read_csv
+from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,89 +69,94 @@ def test_steps_can_be_left_out(esc50, words, corpus, poisoned, tmp_path, capfd):
     assert folds_of(tmp_path)[0]["train_loss"] > 0
 
 
-# Audio that cannot be read in the middle of a run
+# Audio that cannot be read
 
 
 @pytest.fixture
-def spoilt(corpus, tmp_path, esc50, monkeypatch):
-    """A data folder that loses a training and a test clip once prepared."""
+def spoilt(corpus, tmp_path):
+    """A data folder with a training and a test clip that are no audio."""
     data = shutil.copytree(corpus, tmp_path / "data")
     rows = read_csv(data / "meta" / "esc50.csv")
-    lost = [
+    bad = [
         next(row["filename"] for row in rows if row["fold"] == fold)
         for fold in ("1", "2")
     ]
+    for name in bad:
+        (data / "audio" / name).write_bytes(b"junk")
+    return data, sorted(name[:-4] for name in bad)
+
+
+@pytest.fixture
+def line(words, spoilt, tmp_path):
+    """Gives the words of a run on the spoilt data."""
+
+    def line(**changes):
+        return words(
+            "linear",
+            data_folder=spoilt[0],
+            manifest_folder=tmp_path / "manifests",
+            output_folder=tmp_path / "out",
+            **changes,
+        )
+
+    return line
+
+
+def test_clips_that_cannot_be_read_refuse_the_run(esc50, line, spoilt):
+    data, bad = spoilt
+    with pytest.raises(SystemExit) as end:
+        esc50.main(line())
+    assert str(end.value).startswith("error: 2 of 50 audio files cannot be")
+    assert all(
+        f"{data / 'audio' / clip}.wav: " in str(end.value) for clip in bad
+    )
+    assert "Traceback" not in str(end.value)
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_clips_can_be_left_out(once, esc50, line, spoilt, tmp_path, caplog):
+    _, bad = spoilt
+    changes = {} if once else {"test_batch_size": 1}
+    esc50.main(line(skip_bad_audio=True, pool_once=once, **changes))
+    assert "2 of 50 clips of ESC50 cannot be read" in caplog.text
+    assert all(clip in caplog.text for clip in bad)
+    assert folds_of(tmp_path / "out")[0]["skipped_clips"] == bad
+    tested = read_csv(tmp_path / "out" / "fold1" / "predictions.csv")
+    assert len(tested) == 9 and not {row["id"] for row in tested} & {*bad}
+    (lines,) = (tmp_path / "manifests").glob("*.bad_audio.txt")
+    assert [x.split("\t")[0] for x in lines.read_text().splitlines()] == bad
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_clip_that_breaks_after_preparation_ends_the_run(
+    workers, esc50, words, corpus, tmp_path, monkeypatch
+):
+    data = shutil.copytree(corpus, tmp_path / "data")
+    (name, *_) = sorted(
+        row["filename"]
+        for row in read_csv(data / "meta" / "esc50.csv")
+        if row["fold"] == "2"
+    )
     usual = esc50.prepare_esc50
 
     def prepare(**options):
         found = usual(**options)
-        for name in lost:
-            (data / "audio" / name).write_bytes(b"noise")
+        (data / "audio" / name).write_bytes(b"junk")
         return found
 
     monkeypatch.setattr(esc50, "prepare_esc50", prepare)
-    return data, sorted(name[:-4] for name in lost)
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_clip_that_cannot_be_read_ends_the_run(
-    workers, esc50, words, spoilt, tmp_path
-):
-    data, lost = spoilt
-    line = words(
-        "linear",
-        data_folder=data,
-        manifest_folder=tmp_path,
-        output_folder=tmp_path / "out",
-        num_workers=workers,
-    )
+    changes = {"manifest_folder": tmp_path, "num_workers": workers}
     with pytest.raises(SystemExit) as end:
-        esc50.main(line)
-    assert str(end.value).startswith(f"error: {data / 'audio' / lost[1]}.wav:")
+        esc50.main(
+            words(
+                "linear",
+                data_folder=data,
+                output_folder=tmp_path / "out",
+                **changes,
+            )
+        )
+    assert str(end.value).startswith(f"error: {data / 'audio' / name}:")
     assert "Traceback" not in str(end.value)
-
-
-def test_clips_can_be_left_out(esc50, words, spoilt, tmp_path):
-    data, lost = spoilt
-    line = words(
-        "linear",
-        data_folder=data,
-        manifest_folder=tmp_path,
-        output_folder=tmp_path / "out",
-        skip_bad_audio=True,
-    )
-    esc50.main(line)
-    fold = folds_of(tmp_path / "out")[0]
-    assert fold["skipped_clips"] == lost
-    tested = read_csv(tmp_path / "out" / "fold1" / "predictions.csv")
-    assert len(tested) == 9 and lost[0] not in {row["id"] for row in tested}
-
-
-def test_batch_without_any_clip_is_an_error():
-    batch = collate([{"id": name, "features": None} for name in "ab"])
-    with pytest.raises(AudioError, match="no clip of a batch.*: a, b"):
-        batch.to("cpu").features
-
-
-@pytest.mark.parametrize("once", [True, False])
-def test_clips_alone_in_their_batches_can_be_left_out(
-    once, esc50, words, spoilt, tmp_path
-):
-    data, lost = spoilt
-    line = words(
-        "linear",
-        data_folder=data,
-        manifest_folder=tmp_path,
-        output_folder=tmp_path / "out",
-        skip_bad_audio=True,
-        test_batch_size=1,
-        augment="!new:torch.nn.Identity {}",
-        pool_once=once,
-    )
-    esc50.main(line)
-    assert folds_of(tmp_path / "out")[0]["skipped_clips"] == lost
-    tested = read_csv(tmp_path / "out" / "fold1" / "predictions.csv")
-    assert len(tested) == 9 and lost[0] not in {row["id"] for row in tested}
 
 
 # What is frozen

@@ -104,7 +104,7 @@ def test_fewer_frames_than_the_header_says(tmp_path):
     if "MP3" not in formats:
         pytest.skip("this libsndfile has no MP3")
     path = halve(write(tmp_path / "clip.mp3", tone(2.0), format="MP3"))
-    with pytest.raises(AudioError, match="truncated, .* frames"):
+    with pytest.raises(AudioError, match="truncated, .* samples"):
         read_audio(path)
 
 
@@ -178,10 +178,10 @@ def test_no_aliasing(tmp_path):
 
 def test_file_longer_than_a_block(tmp_path, monkeypatch):
     path = write(tmp_path / "clip.wav")
-    whole = read_audio(path)
+    whole, facts = read_audio(path), check_audio([path])
     monkeypatch.setattr("petl_modules.data.audio.BLOCK", 999)
     assert torch.equal(read_audio(path), whole)
-    assert check_audio([path]) == [0.5]
+    assert check_audio([path]) == facts and facts[0].duration == 0.5
 
 
 def test_durations_keep_the_order(tmp_path):
@@ -190,7 +190,8 @@ def test_durations_keep_the_order(tmp_path):
         write(tmp_path / f"{i}.wav", tone(length, 44100), 44100)
         for i, length in enumerate(lengths)
     ]
-    assert check_audio(paths) == pytest.approx(lengths, abs=1e-4)
+    durations = [facts.duration for facts in check_audio(paths)]
+    assert durations == pytest.approx(lengths, abs=1e-4)
     assert check_audio([]) == []
 
 
@@ -203,6 +204,41 @@ def test_all_bad_files_are_listed_in_order(tmp_path):
     assert first.startswith("60 of 61 audio files")
     assert lines == [f"  {p}: No such file or directory" for p in bad]
     assert "again" in remedy
+
+
+def test_bad_files_are_skipped_if_asked(tmp_path):
+    good, bad = write(tmp_path / "good.wav"), tmp_path / "bad.wav"
+    facts = check_audio([bad, good], skip_bad_audio=True)
+    assert isinstance(facts[0], AudioError) and str(bad) in str(facts[0])
+    assert facts[1:] == check_audio([good])
+    with pytest.raises(AudioError, match="2 of 2"):
+        check_audio([bad, bad], skip_bad_audio=True)
+
+
+def digest(path):
+    return check_audio([path])[0].digest
+
+
+def test_digest_stands_for_the_samples(tmp_path):
+    samples = (2**15 * tone()).astype(np.int16)
+    wave = write(tmp_path / "a.wav", samples)
+    same = write(tmp_path / "b.flac", samples, format="FLAC")
+    assert digest(wave) == digest(same) and len(digest(wave)) == 32
+    others = [
+        write(tmp_path / "rate.wav", tone(), RATE + 1),
+        write(tmp_path / "hertz.wav", tone(hertz=441.0)),
+        write(tmp_path / "long.wav", np.append(tone(), 0.0)),
+    ]
+    assert len({digest(path) for path in [wave, *others]}) == 4
+
+
+def test_file_of_another_digest_is_refused(tmp_path):
+    path = write(tmp_path / "clip.wav", tone(rate=44100), 44100)
+    whole, before = read_audio(path), digest(path)
+    assert torch.equal(read_audio(path, digest=before), whole)
+    write(path, tone(rate=44100, hertz=441.0), 44100)
+    with pytest.raises(AudioError, match="clip.wav: changed since"):
+        read_audio(path, digest=before)
 
 
 def test_progress_goes_to_stderr(tmp_path, capsys):

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from petl_modules.data import AsListed
 from petl_modules.data.prepare import checks as preparation
 from petl_modules.runs import plan_folds
-from petl_modules.utils import AudioError
+from petl_modules.utils import AudioError, DataError
 
 RECIPE = Path(__file__).resolve().parents[2] / "templates"
 RECIPE = RECIPE / "audio_classification"
@@ -90,6 +90,7 @@ def test_manifest(audio, data, tmp_path):
     assert manifest["rain/1.wav"] == {
         "wav": "{data_root}/rain/1.wav",
         "duration": 0.1,
+        "digest": manifest["rain/1.wav"]["digest"],
         "label": "rain",
         "fold": manifest["rain/1.wav"]["fold"],
     }
@@ -223,7 +224,7 @@ def test_bad_folders(case, audio, tmp_path):
         pytest.skip("no such names in this file system")
     with pytest.raises(ValueError) as error:
         audio.prepare_audio(data, tmp_path / "out")
-    assert type(error.value) is ValueError
+    assert type(error.value) is DataError
     assert f"\n  {expected.format(data=data).strip()}" in str(error.value)
     assert "--table FILE" in str(error.value)
     assert not (tmp_path / "out").exists()
@@ -563,7 +564,7 @@ def test_bad_list(case, audio):
     text, expected = BAD_LISTS[case]
     with pytest.raises(ValueError) as error:
         parsed(audio, text)
-    assert type(error.value) is ValueError
+    assert type(error.value) is DataError
     lines = [line.strip() for line in str(error.value).splitlines()]
     assert any(line.startswith(f"my.csv{expected}") for line in lines)
 
@@ -574,7 +575,7 @@ def test_list_in_another_encoding(encoding, audio, data, tmp_path):
     table = write_table(data, text)
     with pytest.raises(ValueError, match="clips.csv:[13]: 'utf-8'") as error:
         audio.prepare_audio(data, tmp_path / "out", table)
-    assert type(error.value) is ValueError
+    assert type(error.value) is DataError
 
 
 def test_all_problems_of_the_list_together(audio):
@@ -614,7 +615,7 @@ def test_no_row_is_lost(audio, rows):
     try:
         found = parsed(audio, stream.getvalue())
     except ValueError as error:
-        assert type(error) is ValueError and "my.csv:" in str(error)
+        assert type(error) is DataError and "my.csv:" in str(error)
     else:
         assert [(r["label"], r["fold"]) for r in found.values()] == [
             (label, int(fold)) for _, label, fold in rows
@@ -632,7 +633,7 @@ def test_any_content_gives_clips_or_the_named_error(audio, content):
     try:
         assert audio.parse_clips(content, "my.csv", Path("/data"))
     except ValueError as error:
-        assert type(error) is ValueError and "my.csv:" in str(error)
+        assert type(error) is DataError and "my.csv:" in str(error)
 
 
 # Parts that a list gives

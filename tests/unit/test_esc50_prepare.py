@@ -18,8 +18,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from petl_modules.data import AudioFacts
 from petl_modules.data.prepare import checks as preparation
-from petl_modules.utils import AudioError, DownloadError
+from petl_modules.data.prepare import read_skipped
+from petl_modules.utils import AudioError, DataError, DownloadError
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
 HEADER = "filename,fold,target,category,esc10,src_file,take"
@@ -92,6 +94,7 @@ def test_manifest(esc50, data, tmp_path):
     assert manifest["2-18-A-49"] == {
         "wav": "{data_root}/audio/2-18-A-49.wav",
         "duration": 0.1,
+        "digest": manifest["2-18-A-49"]["digest"],
         "label": "hand_saw",
         "fold": 2,
         "recording": "18",
@@ -207,7 +210,7 @@ def test_bad_list(case, esc50, data, tmp_path):
     table.write_text(text)
     with pytest.raises(ValueError) as error:
         esc50.prepare_esc50(data, tmp_path / "out", True)
-    assert type(error.value) is ValueError
+    assert type(error.value) is DataError
     assert f"{table}{expected}" in str(error.value)
     assert not (tmp_path / "out").exists()
 
@@ -224,7 +227,7 @@ def test_list_in_another_encoding(esc50):
     content = f"{HEADER}\n{ROWS[0]}\ncaf\xe9".encode("latin-1")
     with pytest.raises(ValueError, match="x.csv:3: 'utf-8'") as error:
         esc50.parse_clips(content, "x.csv")
-    assert type(error.value) is ValueError
+    assert type(error.value) is DataError
 
 
 def test_all_problems_of_the_list_together(esc50):
@@ -263,7 +266,7 @@ def test_no_row_is_lost(parse, rows):
     try:
         clips = parse(stream.getvalue().encode(), "x.csv")
     except ValueError as error:
-        assert type(error) is ValueError and "x.csv:" in str(error)
+        assert type(error) is DataError and "x.csv:" in str(error)
     else:
         assert [c["wav"] for c in clips.values()] == [
             f"audio/{row[0]}" for row in rows
@@ -279,7 +282,7 @@ def test_any_content_gives_clips_or_the_named_error(parse, content):
     try:
         assert parse(content, "x.csv")
     except ValueError as error:
-        assert type(error) is ValueError and "x.csv:" in str(error)
+        assert type(error) is DataError and "x.csv:" in str(error)
 
 
 def test_all_bad_audio_together(esc50, data, tmp_path):
@@ -310,6 +313,39 @@ def test_partial_tells_the_counts(esc50, data, tmp_path, capsys):
     assert "A part of ESC-50: 3 clips; classes dog: 2, hand_saw: 1" in said
 
 
+def test_bad_audio_can_be_left_out(esc50, data, tmp_path, caplog):
+    """The second time, the manifest is there."""
+    bad = data / "audio" / "1-17-B-0.wav"
+    bad.write_text("junk")
+    plain = esc50.prepare_esc50
+    with pytest.raises(AudioError, match="1 of 3 audio files"):
+        plain(data, tmp_path / "out", True)
+    for _ in range(2):
+        caplog.clear()
+        path, labels = plain(data, tmp_path / "out", True, skip_bad_audio=True)
+        assert labels == esc50.LABELS
+        assert list(json.loads(path.read_text())) == ["1-17-A-0", "2-18-A-49"]
+        assert read_skipped(path) == ["1-17-B-0"]
+        assert "1 of 3 clips of ESC50 cannot be read" in caplog.text
+        assert "1-17-B-0" in caplog.text
+    (listing,) = (tmp_path / "out").glob("*.bad_audio.txt")
+    assert listing.read_text().startswith(f"1-17-B-0\t{bad}: not audio")
+
+
+def test_only_bad_audio_is_an_error(esc50, data, tmp_path):
+    for path in (data / "audio").iterdir():
+        path.write_text("junk")
+    with pytest.raises(AudioError, match="3 of 3 audio files"):
+        esc50.prepare_esc50(data, tmp_path, True, skip_bad_audio=True)
+
+
+def test_option_without_bad_audio_changes_nothing(esc50, data, tmp_path):
+    plain, _ = esc50.prepare_esc50(data, tmp_path, True)
+    path, _ = esc50.prepare_esc50(data, tmp_path, True, skip_bad_audio=True)
+    assert path != plain and path.read_text() == plain.read_text()
+    assert read_skipped(path) == [] and len(list(tmp_path.iterdir())) == 3
+
+
 def full_list(labels):
     """The rows of a list with the dataset's counts."""
     return [
@@ -325,7 +361,9 @@ def test_full_counts(esc50, data, tmp_path, monkeypatch):
     table = data / "meta" / "esc50.csv"
     table.write_text("\n".join([HEADER, *rows]))
     monkeypatch.setattr(
-        preparation, "check_audio", lambda paths, _: [5.0] * len(paths)
+        preparation,
+        "check_audio",
+        lambda paths, *_: [AudioFacts(5.0, "0" * 32)] * len(paths),
     )
     path, _ = esc50.prepare_esc50(data, tmp_path / "out")
     assert len(json.loads(path.read_text())) == 2000

@@ -17,8 +17,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from petl_modules.data import AudioFacts
 from petl_modules.data.prepare import checks as preparation
-from petl_modules.utils import AudioError
+from petl_modules.utils import AudioError, DataError
 from tests.corpora import write_fsc
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "FSC"
@@ -120,6 +121,7 @@ def test_manifest(fsc, data, tmp_path):
     assert manifest["speakers/anna/1"] == {
         "wav": "{data_root}/wavs/speakers/anna/1.wav",
         "duration": 0.1,
+        "digest": manifest["speakers/anna/1"]["digest"],
         "label": "activate|lamp|none",
         "split": "train",
         "speaker": "anna",
@@ -274,7 +276,7 @@ def test_bad_list(case, fsc, data, tmp_path):
     file.write_text(text)
     with pytest.raises(ValueError) as error:
         fsc.prepare_fsc(data, tmp_path / "out", True)
-    assert type(error.value) is ValueError
+    assert type(error.value) is DataError
     expected = expected.format(file=file, train=data / name("train"))
     assert f"  {file}{expected}" in str(error.value)
     assert not (tmp_path / "out").exists()
@@ -345,7 +347,9 @@ def test_partial_tells_the_counts(fsc, data, tmp_path, capsys):
 
 def test_full_counts(fsc, data, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        preparation, "check_audio", lambda paths, _: [2.3] * len(paths)
+        preparation,
+        "check_audio",
+        lambda paths, *_: [AudioFacts(2.3, "0" * 32)] * len(paths),
     )
     rows = {
         split: [row(split, i, SAID, fsc.LABELS[i % 31]) for i in range(number)]
@@ -425,7 +429,7 @@ def test_no_row_is_lost(parse, train, test):
     try:
         clips = parse(lists)
     except ValueError as error:
-        assert type(error) is ValueError
+        assert type(error) is DataError
         assert "x.csv:" in str(error) or "y.csv:" in str(error)
     else:
         found = [
@@ -448,4 +452,4 @@ def test_any_content_gives_clips_or_the_named_error(parse, content):
     try:
         assert parse({"train": ("x.csv", content)})
     except ValueError as error:
-        assert type(error) is ValueError and "x.csv:" in str(error)
+        assert type(error) is DataError and "x.csv:" in str(error)

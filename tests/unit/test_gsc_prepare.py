@@ -17,8 +17,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from petl_modules.data import AudioFacts
 from petl_modules.data.prepare import checks as preparation
-from petl_modules.utils import AudioError
+from petl_modules.utils import AudioError, DataError
 from tests.corpora import write_gsc
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "GSC"
@@ -72,7 +73,7 @@ def read(path):
 def problems(error):
     """The lines of an error that name a problem each."""
     first, *lines, remedy = str(error.value).splitlines()
-    assert type(error.value) is ValueError and "again" in remedy
+    assert type(error.value) is DataError and "again" in remedy
     assert first == f"Problems in Speech Commands ({len(lines)}):"
     return [line.strip() for line in lines]
 
@@ -95,6 +96,7 @@ def test_manifest(gsc, data, tmp_path):
     assert manifest["yes/2c_nohash_12"] == {
         "wav": "{data_root}/yes/2c_nohash_12.wav",
         "duration": 0.1,
+        "digest": manifest["yes/2c_nohash_12"]["digest"],
         "label": "yes",
         "split": "test",
         "speaker": "2c",
@@ -461,7 +463,9 @@ def full_clips(gsc):
 def test_full_counts(gsc, tmp_path, monkeypatch):
     clips, lists = full_clips(gsc)
     monkeypatch.setattr(
-        preparation, "check_audio", lambda paths, _: [1.0] * len(paths)
+        preparation,
+        "check_audio",
+        lambda paths, *_: [AudioFacts(1.0, "0" * 32)] * len(paths),
     )
     monkeypatch.setattr(gsc, "find_clips", lambda _: (clips, []))
     write_lists(tmp_path, **lists)

@@ -15,8 +15,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from petl_modules.data import AudioFacts
 from petl_modules.data.prepare import checks as preparation
-from petl_modules.utils import AudioError
+from petl_modules.utils import AudioError, DataError
 from tests.corpora import write_iemocap
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "IEMOCAP"
@@ -116,6 +117,7 @@ def test_manifest(iemocap, data, tmp_path):
         "wav": "{data_root}/Session2/sentences/wav/Ses02M_script01_1b/"
         "Ses02M_script01_1b_M000.wav",
         "duration": 0.1,
+        "digest": manifest["Ses02M_script01_1b_M000"]["digest"],
         "label": "ang",
         "session": 2,
         "speaker": "Ses02M",
@@ -231,7 +233,7 @@ def test_bad_labels(case, iemocap, data, tmp_path):
     file.write_text(content)
     with pytest.raises(ValueError) as error:
         iemocap.prepare_iemocap(data, tmp_path / "out", True)
-    assert type(error.value) is ValueError
+    assert type(error.value) is DataError
     assert f"  {file}{expected.format(file=file)}" in str(error.value)
     assert not (tmp_path / "out").exists()
 
@@ -391,7 +393,9 @@ def full_labels(counts):
 
 def test_full_counts(iemocap, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        preparation, "check_audio", lambda paths, _: [4.5] * len(paths)
+        preparation,
+        "check_audio",
+        lambda paths, *_: [AudioFacts(4.5, "0" * 32)] * len(paths),
     )
     folder = tmp_path / "data"
     for session, labels in full_labels(iemocap.EXPECTED["labels"]):

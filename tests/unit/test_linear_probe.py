@@ -4,12 +4,13 @@ import copy
 
 import pytest
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.run_opts import RunOptions
 from test_methods import LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import Wav2Vec2
-from petl_modules.data import ClipDataset, SpecAugment, collate
+from petl_modules.data import ClipDataset, SpecAugment
 from petl_modules.models import Probe
 from petl_modules.training import pool_once
 from petl_modules.training.linear_probe import obstacle
@@ -100,7 +101,7 @@ class Fold:
             "precision": precision,
             "augment": nn.Identity(),
             "train_loader": {"num_workers": 1},
-            "test_loader": {"batch_size": 3, "collate_fn": collate},
+            "test_loader": {"batch_size": 3, "collate_fn": PaddedBatch},
         }
         before = copy.copy(hparams)
         before.update(

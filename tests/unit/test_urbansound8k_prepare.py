@@ -17,8 +17,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from petl_modules.data import AudioFacts
 from petl_modules.data.prepare import checks as preparation
-from petl_modules.utils import AudioError
+from petl_modules.utils import AudioError, DataError
 from tests.corpora import write_urbansound8k
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "UrbanSound8k"
@@ -91,6 +92,7 @@ def test_manifest(us8k, data, tmp_path):
     assert manifest["18-8-1-0"] == {
         "wav": "{data_root}/audio/fold10/18-8-1-0.wav",
         "duration": 0.1,
+        "digest": manifest["18-8-1-0"]["digest"],
         "label": "siren",
         "fold": 10,
         "recording": "18",
@@ -252,7 +254,7 @@ def test_bad_list(case, us8k, data, tmp_path):
     table.write_text(text)
     with pytest.raises(ValueError) as error:
         us8k.prepare_urbansound8k(data, tmp_path / "out", True)
-    assert type(error.value) is ValueError
+    assert type(error.value) is DataError
     assert f"{table}{expected}" in str(error.value)
     assert not (tmp_path / "out").exists()
 
@@ -261,7 +263,7 @@ def test_list_in_another_encoding(us8k):
     content = f"{HEADER}\n{ROWS[0]}\ncaf\xe9".encode("latin-1")
     with pytest.raises(ValueError, match="x.csv:3: 'utf-8'") as error:
         us8k.parse_clips(content, "x.csv")
-    assert type(error.value) is ValueError
+    assert type(error.value) is DataError
 
 
 def test_all_problems_of_the_list_together(us8k):
@@ -308,7 +310,7 @@ def test_no_row_is_lost(us8k, rows):
     try:
         clips = us8k.parse_clips(stream.getvalue().encode(), "x.csv")
     except ValueError as error:
-        assert type(error) is ValueError and "x.csv:" in str(error)
+        assert type(error) is DataError and "x.csv:" in str(error)
     else:
         assert [
             (c["wav"], c["recording"], str(c["fold"]), c["label"])
@@ -328,7 +330,7 @@ def test_any_content_gives_clips_or_the_named_error(us8k, content):
     try:
         assert us8k.parse_clips(content, "x.csv")
     except ValueError as error:
-        assert type(error) is ValueError and "x.csv:" in str(error)
+        assert type(error) is DataError and "x.csv:" in str(error)
 
 
 def test_all_bad_audio_together(us8k, data, tmp_path):
@@ -407,7 +409,9 @@ def test_full_counts(us8k, tmp_path, monkeypatch, capsys):
     rows = full_list()
     write_table(tmp_path, *rows)
     monkeypatch.setattr(
-        preparation, "check_audio", lambda paths, _: [4.0] * len(paths)
+        preparation,
+        "check_audio",
+        lambda paths, *_: [AudioFacts(4.0, "0" * 32)] * len(paths),
     )
     path, _ = us8k.prepare_urbansound8k(tmp_path, tmp_path / "out")
     assert len(json.loads(path.read_text())) == 8732

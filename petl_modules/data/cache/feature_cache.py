@@ -1,15 +1,11 @@
-"""Features computed once for all folds, methods and runs.
+"""Compute features once for all folds, methods and runs.
 
-A clip's features are found by the SHA-256 of its file, in a folder that is
+A clip's features are found by the digest of its samples, in a folder that is
 named by all else that they depend on.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -20,32 +16,35 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from petl_modules.data import audio_path, load_features
-from petl_modules.data.cache.datasets import CachedClips, MissingClips
-from petl_modules.data.cache.file_index import (
-    KEY,
-    SHA256,
-    KnownFiles,
-    file_state,
+from petl_modules.data.cache.datasets import (
+    CachedClips,
+    MissingClips,
     key_of,
 )
 from petl_modules.data.cache.fingerprint import feature_facts
-from petl_modules.data.cache.shards import Rows, ShardWriter
-from petl_modules.utils import alone_in, refusal, write_json
+from petl_modules.data.cache.shards import KEY, Rows, ShardWriter
+from petl_modules.utils import (
+    DataError,
+    HparamsError,
+    UserError,
+    alone_in,
+    refusal,
+    write_json,
+)
 
 logger = get_logger(__name__)
-
 
 DTYPES = ("float32", "float16")
 
 
 class FeatureCache:
-    """Features of audio files, kept on the disk.
+    """Keep features of audio files on the disk.
 
     Arguments
     ---------
     folder : str or pathlib.Path
         Where caches go. Each set of parameters gets a folder of its own
-        there, whose ``about.json`` tells it.
+        there, which holds them as ``about.json``.
     features : callable
         See ``petl_modules.data.load_features``. Its attributes are plain
         data.
@@ -53,7 +52,7 @@ class FeatureCache:
         ``float32``: values come back bit for bit. ``float16``: half the
         space, values rounded to 11 binary digits.
     num_workers : int
-        Processes that compute what is missing; 0: this one.
+        Processes that compute missing features; 0: this one.
 
     Attributes
     ----------
@@ -62,24 +61,26 @@ class FeatureCache:
 
     Raises
     ------
-    ValueError
-        If there is no such dtype; see ``feature_facts``.
+    HparamsError
+        There is no such dtype; see ``feature_facts``.
 
     Example
     -------
     >>> import tempfile, soundfile
-    >>> from petl_modules.data import FilterBank
+    >>> from petl_modules.data import FilterBank, check_audio
     >>> data = Path(tempfile.mkdtemp())
     >>> soundfile.write(data / "a.wav", np.zeros(16_000), 16_000)
+    >>> (facts,) = check_audio([data / "a.wav"])
+    >>> record = {"wav": "{data_root}/a.wav", **facts._asdict()}
     >>> cache = FeatureCache(data / "cache", FilterBank(frames=100))
-    >>> load = cache.fill({"a": {"wav": "{data_root}/a.wav"}}, data)
-    >>> load("{data_root}/a.wav").shape
+    >>> load = cache.fill({"a": record}, data)
+    >>> load("{data_root}/a.wav", record["digest"]).shape
     torch.Size([100, 128])
     """
 
     def __init__(self, folder, features, dtype="float32", num_workers=0):
         if dtype not in DTYPES:
-            raise ValueError(
+            raise HparamsError(
                 f"no dtype '{dtype}' for cached features; there are: "
                 f"{', '.join(DTYPES)}"
             )
@@ -90,57 +91,47 @@ class FeatureCache:
         key = hashlib.sha256(json.dumps(self.facts).encode()).hexdigest()[:16]
         name = f"{type(features).__name__}-{key}"
         self.folder = Path(folder).absolute() / name
-        self.files = KnownFiles(self.folder / "files.bin")
 
-    def fill(self, records, data_folder, skip_bad_audio=False):
-        """Computes what is missing.
+    def fill(self, records, data_folder):
+        """Compute and store what is missing.
 
-        Of several processes that train together, the first does so. Another
-        run that fills the same folder is waited for. What is done is kept,
-        however this ends.
+        Of several processes that train together, the first does so. If
+        another run fills the same folder, it waits until that run is done.
+        What is stored stays, however this ends.
 
         Arguments
         ---------
         records : dict
-            Records by id.
+            A ``petl_modules.data.prepare.Record`` by id.
         data_folder : str
             See ``petl_modules.data.load_features``.
-        skip_bad_audio : bool
-            Whether a clip that cannot be read has None for features instead
-            of ending the run.
 
         Returns
         -------
         CachedClips
-            From a record's ``wav`` to its features.
+            From a record's ``wav`` and ``digest`` to its features.
 
         Raises
         ------
         AudioError
-            If a clip cannot be read.
-        ValueError
-            If the folder cannot be written to, a file changes while it is
-            read, or values are too large for ``float16``.
+            A clip cannot be read, or has changed since it was prepared.
+        PermissionError or DataError
+            The folder cannot be written to, or values are too large for
+            ``float16``.
         """
-        wavs = list(dict.fromkeys(r["wav"] for r in records.values()))
-        keys, reader = run_on_main(
-            self._fill, [wavs, data_folder, skip_bad_audio]
-        )
-        return CachedClips(self, keys, reader, data_folder, skip_bad_audio)
+        clips = {r["digest"]: r["wav"] for r in records.values()}
+        rows = run_on_main(self._fill, [clips, data_folder])
+        return CachedClips(self, rows, data_folder)
 
-    def _fill(self, wavs, data_folder, skip_bad_audio):
-        """Sorted keys of the clips that are cached then, and their rows."""
-        root = os.path.abspath(data_folder)
-        states = (file_state(audio_path(root, wav)) for wav in wavs)
-        states = np.fromiter(states, KEY, len(wavs))
-        rows, sha256s = Rows(self.folder), self.files.sha256s(states)
-        if (rows.find(sha256s) < 0).any():
+    def _fill(self, clips, data_folder):
+        """Return all rows, once those of some clips are there."""
+        keys = np.fromiter(map(key_of, clips), KEY, len(clips))
+        rows = Rows(self.folder)
+        if (rows.find(keys) < 0).any():
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with alone_in(self.folder):
-                    sha256s = self._complete(
-                        wavs, states, data_folder, skip_bad_audio
-                    )
+                    self._complete(keys, clips, data_folder)
             except OSError as error:
                 remedy = (
                     "make room there or name another feature_cache. What "
@@ -148,55 +139,43 @@ class FeatureCache:
                 )
                 raise refusal(self.folder, error, remedy) from error
             rows = Rows(self.folder)
-        numbers = rows.find(sha256s)
-        keys = np.fromiter(map(key_of, wavs), KEY, len(wavs))
-        order = np.argsort(keys)
-        order = order[numbers[order] >= 0]
-        return keys[order], rows.reader(numbers[order])
+        return rows
 
-    def _complete(self, wavs, states, data_folder, skip_bad_audio):
-        """Adds what is missing; the SHA-256 of each file, empty if bad."""
+    def _complete(self, keys, clips, data_folder):
+        """Compute the missing rows, in a folder that is locked."""
         for stray in self.folder.glob(".*.tmp"):  # of a killed process
             stray.unlink()
-        rows = Rows(self.folder)
+        rows = Rows(self.folder)  # another run may have filled it
         for path in rows.damaged:
             logger.warning(f"{path} is cut or damaged: it is made again")
             path.unlink(missing_ok=True)
-        sha256s = self.files.sha256s(states)  # another run may have filled it
-        missing = np.flatnonzero(rows.find(sha256s) < 0)
-        if len(missing):
-            write_json(self.folder / "about.json", self.facts)
-            wavs = [wavs[i] for i in missing]
-            known = rows.index["sha256"].copy()  # in one piece: fast to search
-            clips = MissingClips(self, data_folder, wavs, known, skip_bad_audio)
-            sha256s[missing] = self._compute_all(clips)
-            self.files.add(states[missing], sha256s[missing])
-        return sha256s
-
-    def _compute_all(self, clips):
-        """Writes the rows of clips; the SHA-256 of each file."""
+        missing = rows.find(keys) < 0
+        if not missing.any():
+            return
+        write_json(self.folder / "about.json", self.facts)
+        wanted = [
+            (wav, digest)
+            for (digest, wav), absent in zip(clips.items(), missing)
+            if absent
+        ]
         loader = DataLoader(
-            clips,
+            MissingClips(self, data_folder, wanted),
             batch_size=None,
-            num_workers=min(self.num_workers, len(clips)),
+            num_workers=min(self.num_workers, len(wanted)),
             collate_fn=_unchanged,
             generator=torch.Generator(),  # leaves the global one alone
         )
-        writer, sha256s = ShardWriter(self.folder), np.zeros(len(clips), SHA256)
+        writer = ShardWriter(self.folder)
         try:
-            bar = tqdm(loader, "Caching features", unit="clip")
-            for i, found in enumerate(bar):
-                if isinstance(found, ValueError):
-                    raise found
-                sha256s[i], values = found
-                if values is not None:
-                    writer.add(found[0], values)
+            for item in tqdm(loader, "Caching features", unit="clip"):
+                if isinstance(item, UserError):
+                    raise item
+                writer.add(*item)
         finally:
             writer.finish()
-        return sha256s
 
-    def compute(self, data_folder, wav):
-        """What is stored of a clip.
+    def compute(self, data_folder, wav, digest):
+        """Compute what is stored of a clip.
 
         Arguments
         ---------
@@ -204,16 +183,19 @@ class FeatureCache:
             See ``petl_modules.data.load_features``.
         wav : str
             See there.
+        digest : str
+            See there.
 
         Returns
         -------
         numpy.ndarray
         """
-        values = load_features(self.features, data_folder, wav).numpy()
+        values = load_features(self.features, data_folder, wav, digest)
+        values = values.numpy()
         with np.errstate(over="ignore"):
             stored = np.ascontiguousarray(values, self.dtype)
         if (np.isinf(stored) & np.isfinite(values)).any():
-            raise ValueError(
+            raise DataError(
                 f"{audio_path(data_folder, wav)}: its features go up to "
                 f"{np.abs(values).max():.0f}, which float16 cannot hold. "
                 "Take feature_cache_dtype float32"
@@ -222,5 +204,5 @@ class FeatureCache:
 
 
 def _unchanged(item):
-    """Leaves an item as it is."""
+    """Return an item as it is."""
     return item

@@ -1,8 +1,4 @@
-"""All that features depend on beside the audio file.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""All that features depend on, apart from the audio file."""
 
 import functools
 import hashlib
@@ -16,12 +12,13 @@ import torch
 
 from petl_modules.data import audio, load_features
 from petl_modules.data.datasets import one_thread
+from petl_modules.utils import HparamsError
 
-FORMAT = 1  # of the cache; another number leaves old ones aside
+FORMAT = 2  # of the cache; another number leaves old ones unused
 
 
 def feature_facts(features, dtype):
-    """What must be the same for cached features to be used.
+    """Return what must be the same for cached features to be used.
 
     Arguments
     ---------
@@ -37,9 +34,9 @@ def feature_facts(features, dtype):
 
     Raises
     ------
-    ValueError
-        If an attribute of the features is no plain data, or their source
-        text is not to be had.
+    HparamsError
+        An attribute of the features is no plain data, or their source text
+        is not available.
 
     Example
     -------
@@ -54,9 +51,9 @@ def feature_facts(features, dtype):
         settings = json.loads(json.dumps(vars(features)))
         sources = [_sha256(part) for part in (*modules, audio, load_features)]
     except (TypeError, OSError) as error:
-        raise ValueError(
+        raise HparamsError(
             f"features of {kind.__qualname__} cannot be cached, since what "
-            f"they depend on cannot be told ({error}). Make them an object "
+            f"they depend on is not known ({error}). Make them an object "
             "of a class in a file, with numbers and texts for attributes"
         ) from error
     with one_thread():
@@ -80,5 +77,5 @@ def feature_facts(features, dtype):
 
 @functools.cache
 def _sha256(part):
-    """That of a source text when first asked: loaded code stays as it is."""
+    """Return the digest of a source text, read once: loaded code stays."""
     return hashlib.sha256(inspect.getsource(part).encode()).hexdigest()

@@ -1,73 +1,88 @@
-"""Rows of bytes in memory-mapped files that are whole or not there.
+"""Rows of numbers in safetensors files that are complete or not there.
 
-A shard is the rows one behind the other, their index, and a tail that seals
-the index. A row is found by a SHA-256.
-
-Authors
- * The PETL audio recipes team 2026
+A shard holds ``values``, its rows one after the other, and the index of the
+rows: ``keys`` ``[rows, 16]``, ``ends`` in ``values``, and the CRC-32 of each
+as ``checks``. The CRC-32 of the index is in the metadata.
 """
 
 import hashlib
-import mmap
-import os
-import struct
 import zlib
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.utils import flush_folder
+from petl_modules.utils import write_bytes
 
 logger = get_logger(__name__)
 
-
-FULL = 128 << 20  # bytes of a shard
-
-
-PLACE = np.dtype(
+FULL = 32 << 20  # bytes of a shard, which is in memory until it is complete
+INDEX = ("keys", "ends", "checks")
+KEY = np.dtype("S16")
+ROW = np.dtype(
     [
-        ("offset", "<u8"),
-        ("size", "<u8"),
-        ("check", "<u4"),  # CRC-32 of the row
-        ("shard", "<u4"),  # 0 in a file, numbered when read
+        ("key", KEY),
+        ("start", "<i8"),
+        ("end", "<i8"),
+        ("check", "<i8"),
+        ("shard", "<i4"),
     ]
 )
 
 
-ROW = np.dtype([("sha256", "S32"), ("place", PLACE)])
-
-
-TAIL = struct.Struct("<Q32s")  # how many rows, and the index's SHA-256
-
-
-def find(keys, wanted):
-    """Where each wanted key is among sorted ones.
+class ShardWriter:
+    """Put rows into new shards.
 
     Arguments
     ---------
-    keys : numpy.ndarray
-        Keys of one length, sorted.
-    wanted : numpy.ndarray
-        What to look for.
-
-    Returns
-    -------
-    numpy.ndarray
-        Places in ``keys``, and -1 for what is not there.
-
-    Example
-    -------
-    >>> find(np.array([b"a", b"c"]), np.array([b"c", b"b"])).tolist()
-    [1, -1]
+    folder : pathlib.Path
+        Where the shards go. No other process may write there.
     """
-    if not len(keys):
-        return np.full(len(wanted), -1)
-    places = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-    return np.where(keys[places] == wanted, places, -1)
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.rows, self.size = [], 0
+
+    def add(self, key, values):
+        """Add a row.
+
+        Arguments
+        ---------
+        key : bytes
+            16 bytes to find it by.
+        values : numpy.ndarray
+            The row. All rows have one type.
+        """
+        self.rows.append((key, values.ravel()))
+        self.size += values.nbytes
+        if self.size >= FULL:
+            self.finish()
+
+    def finish(self):
+        """Write the rows so far as a shard."""
+        rows, self.rows, self.size = self.rows, [], 0
+        if not rows:
+            return
+        tensors = {
+            "keys": np.frombuffer(b"".join(key for key, _ in rows), np.uint8),
+            "ends": np.cumsum([row.size for _, row in rows]),
+            "checks": np.array([zlib.crc32(row) for _, row in rows]),
+            "values": np.concatenate([row for _, row in rows]),
+        }
+        content = save(tensors, {"index": _index_check(tensors)})
+        # Other rows get another name: readers may have the file open
+        name = hashlib.sha256(tensors["keys"]).hexdigest()[:16]
+        write_bytes(self.folder / f"{name}.safetensors", content)
+
+
+def _index_check(tensors):
+    """Return the CRC-32 of a shard's index as text."""
+    return str(zlib.crc32(b"".join(tensors[name] for name in INDEX)))
 
 
 def read_index(path):
-    """Reads the index of a shard.
+    """Read the index of a shard.
 
     Arguments
     ---------
@@ -82,85 +97,29 @@ def read_index(path):
     Raises
     ------
     ValueError
-        If the file is not one that ``ShardWriter`` has finished.
+        The file is not one that ``ShardWriter`` has finished.
     """
-    with open(path, "rb") as stream:
-        end = stream.seek(0, os.SEEK_END) - TAIL.size
-        stream.seek(max(end, 0))
-        tail = stream.read()
-        count, digest = TAIL.unpack(tail) if end > 0 else (0, b"")
-        start = end - count * ROW.itemsize
-        if start <= 0 or not count:
-            raise ValueError(f"{path} is cut")
-        stream.seek(start)
-        content = stream.read(end - start)
-    index = np.frombuffer(content, ROW).copy()
-    if hashlib.sha256(content).digest() != digest:
-        raise ValueError(f"{path} is cut or damaged")
-    if index["place"]["size"].sum() != start:
-        raise ValueError(f"{path} lacks rows")
+    try:
+        with safe_open(path, "numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in INDEX}
+            check = (file.metadata() or {}).get("index")
+            size = file.get_slice("values").get_shape()[0]
+    except SafetensorError as error:
+        raise ValueError(f"{path} is cut or damaged ({error})") from error
+    ends = tensors["ends"]
+    if check != _index_check(tensors) or ends[-1] != size:
+        raise ValueError(f"{path} is damaged")
+    index = np.zeros(len(ends), ROW)
+    index["key"] = tensors["keys"].view(KEY)
+    index["start"][1:], index["end"] = ends[:-1], ends
+    index["check"] = tensors["checks"]
     return index
 
 
-class ShardWriter:
-    """Puts rows into new shards; each counts once it is whole on the disk.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Where the shards go. No other process may write there.
-    """
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.stream = None
-
-    def add(self, sha256, values):
-        """Adds a row.
-
-        Arguments
-        ---------
-        sha256 : bytes
-            What it is found by.
-        values : numpy.ndarray
-            Contiguous.
-        """
-        if self.stream is None:
-            self.temporary = self.folder / f".rows.{os.getpid()}.tmp"
-            self.stream = open(self.temporary, "wb")
-            self.index, self.size = [], 0
-        self.stream.write(values)
-        place = self.size, values.nbytes, zlib.crc32(values), 0
-        self.index.append((sha256, place))
-        self.size += values.nbytes
-        if self.size >= FULL:
-            self.finish()
-
-    def finish(self):
-        """Makes a shard of the rows so far, even if the last ``add`` failed."""
-        if self.stream is None:
-            return
-        stream, self.stream = self.stream, None
-        index = np.array(self.index, ROW).tobytes()
-        digest = hashlib.sha256(index).digest()
-        try:
-            with stream:
-                stream.seek(self.size)
-                stream.truncate()  # a row that was begun
-                stream.write(index + TAIL.pack(len(self.index), digest))
-                stream.flush()
-                os.fsync(stream.fileno())
-            if self.index:
-                # Another content gets another name: readers may have it open
-                name = f"{digest.hex()[:16]}.rows"
-                os.replace(self.temporary, self.folder / name)
-                flush_folder(self.folder)
-        finally:
-            self.temporary.unlink(missing_ok=True)
-
-
 class Rows:
-    """The rows of all shards of a folder, as they are now.
+    """Read the rows of all shards that a folder has now.
+
+    It pickles without the files that it has open.
 
     Arguments
     ---------
@@ -170,7 +129,7 @@ class Rows:
     Attributes
     ----------
     index : numpy.ndarray
-        A ``ROW`` each, sorted by SHA-256.
+        A ``ROW`` each, sorted by key.
     paths : list of pathlib.Path
         The shards.
     damaged : list of pathlib.Path
@@ -178,71 +137,66 @@ class Rows:
     """
 
     def __init__(self, folder):
-        self.paths, self.damaged = [], []
+        self.paths, self.damaged, self.open = [], [], {}
         parts = [np.empty(0, ROW)]
-        for path in sorted(folder.glob("*.rows")):
+        for path in sorted(folder.glob("*.safetensors")):
             try:
                 part = read_index(path)
             except (ValueError, FileNotFoundError):  # removed just now
                 self.damaged.append(path)
                 continue
-            part["place"]["shard"] = len(self.paths)
+            part["shard"] = len(self.paths)
             self.paths.append(path)
             parts.append(part)
         index = np.concatenate(parts)
-        self.index = index[np.unique(index["sha256"], return_index=True)[1]]
-
-    def find(self, sha256s):
-        """Numbers of rows, -1 for those that are not there."""
-        return find(self.index["sha256"], sha256s)
-
-    def reader(self, numbers):
-        """A ``RowReader`` of some rows in some order."""
-        return RowReader(self.paths, self.index["place"][numbers])
-
-
-class RowReader:
-    """Reads rows from maps that are opened when they are needed.
-
-    It is small and pickles without the maps.
-
-    Arguments
-    ---------
-    paths : list of pathlib.Path
-        The shards.
-    places : numpy.ndarray
-        The ``PLACE`` of each row.
-    """
-
-    def __init__(self, paths, places):
-        self.paths = paths
-        self.places = places
-        self.maps = {}
+        self.index = index[np.unique(index["key"], return_index=True)[1]]
 
     def __getstate__(self):
-        return {**self.__dict__, "maps": {}}
+        return {**self.__dict__, "open": {}}
 
-    def read(self, number):
-        """A row.
+    def find(self, keys):
+        """Find rows.
 
         Arguments
         ---------
-        number : int
-            Which of the places.
+        keys : numpy.ndarray
+            The keys of the rows, a ``KEY`` each.
 
         Returns
         -------
-        memoryview or None
-            Bytes in the map, read-only. None if they are not those that were
-            written, or their shard is gone, which a warning tells.
+        numpy.ndarray
+            Their places in the index, and -1 for a row that is not there.
         """
-        offset, size, check, shard = self.places[number].item()
+        if not len(self.index):
+            return np.full(len(keys), -1)
+        places = np.searchsorted(self.index["key"], keys)
+        places = places.clip(max=len(self.index) - 1)
+        return np.where(self.index["key"][places] == keys, places, -1)
+
+    def read(self, key):
+        """Read a row.
+
+        Arguments
+        ---------
+        key : bytes
+            Its key.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            The row, in memory of its own. None if it is not there, or is not
+            what was written (which is logged as a warning).
+        """
+        place = self.find(np.array([key], KEY))[0]
+        if place < 0:
+            return None
+        _, start, end, check, shard = self.index[place].item()
         try:
-            content = self._map(shard)[offset : offset + size]
-            if zlib.crc32(content) == check:
-                return content
+            row = self._values(shard)[start:end]
+            if zlib.crc32(row) == check:
+                return row
             reason = "is damaged: delete it"
-        except (OSError, ValueError) as error:
+        except (OSError, SafetensorError) as error:
             reason = f"cannot be read ({error})"
         logger.warning_once(
             f"{self.paths[shard]} {reason}. Its clips are computed instead, "
@@ -250,11 +204,9 @@ class RowReader:
         )
         return None
 
-    def _map(self, shard):
-        """The map of a shard, opened when this process first reads it."""
-        if shard not in self.maps:
-            with open(self.paths[shard], "rb") as stream:
-                descriptor = stream.fileno()
-                content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-            self.maps[shard] = memoryview(content)
-        return self.maps[shard]
+    def _values(self, shard):
+        """Return a shard's values, memory-mapped by each process itself."""
+        if shard not in self.open:
+            file = safe_open(self.paths[shard], "numpy")
+            self.open[shard] = file.get_slice("values")
+        return self.open[shard]

@@ -1,151 +1,45 @@
-"""What prepare scripts share: lists with all their problems, and manifests.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Check a dataset's counts and audio, and write its manifest."""
 
 import os
-import unicodedata
 from collections import Counter
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import check_audio
-from petl_modules.data.prepare.csv_lists import header_problems, read_rows
-from petl_modules.data.prepare.manifest import manifest_path, write_manifest
-from petl_modules.utils import listed, refusal
+from petl_modules.data.prepare.manifest import (
+    bad_audio_path,
+    manifest_path,
+    read_skipped,
+    write_manifest,
+)
+from petl_modules.utils import AudioError, DataError, listed
 
 logger = get_logger(__name__)
 
 
 def absolute(data_folder):
-    """The data folder as an absolute path, links in it kept."""
+    """Return a folder's absolute path, without resolving links."""
     return Path(os.path.abspath(data_folder))
 
 
-def read_list(path):
-    """Give a file's bytes, or None where there is no such file.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The file.
-
-    Returns
-    -------
-    content : bytes or None
-
-    Raises
-    ------
-    PermissionError or ValueError
-        The file is there and cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise refusal(path, error, "make it a readable file") from error
-
-
-def read_table(content, columns, known=()):
-    """Read a CSV file by its header.
-
-    Arguments
-    ---------
-    content : bytes
-        The file, in UTF-8.
-    columns : iterable
-        Names of the columns that must be there.
-    known : iterable
-        Names of columns that may be there once.
-
-    Returns
-    -------
-    rows : list
-        ``(line, {column: text})`` pairs of the rows that are whole.
-    problems : list
-        ``(line, text)`` pairs. With a wrong header there are no rows.
-
-    Example
-    -------
-    >>> read_table(b"name,fold\\na.wav,1\\nb.wav", ["name"])
-    ([(2, {'name': 'a.wav', 'fold': '1'})], [(3, '1 fields where the header has 2')])
-    """
-    lines, problems = read_rows(content)
-    first, header = lines[0] if lines else (1, [])
-    wrong = []
-    if lines or not problems:
-        wrong = header_problems(header, columns, known)
-    if not problems and not wrong and len(lines) == 1:
-        wrong = ["no clips are listed below the header"]
-    problems += [(first, text) for text in wrong]
-    rows = []
-    for line, fields in [] if wrong else lines[1:]:
-        if len(fields) == len(header):
-            rows.append((line, dict(zip(header, fields))))
-        else:
-            text = f"{len(fields)} fields where the header has {len(header)}"
-            problems.append((line, text))
-    return rows, problems
-
-
-def path_problem(name):
-    """Say why a path in a list cannot be one below the data folder, or None.
-
-    Example
-    -------
-    >>> path_problem("../a.wav")
-    "'../a.wav' leaves the data folder"
-    """
-    path = PureWindowsPath(name)  # knows both kinds of slash
-    if path.drive or path.root or ".." in path.parts:
-        return f"{name!r} leaves the data folder"
-    kinds = {unicodedata.category(character) for character in name}
-    if not path.stem or kinds & {"Cc", "Cs"}:  # control, half a character
-        return f"{name!r} is no file name"
-    return None
-
-
-def refuse(problems):
-    """Raise all problems of a dataset's lists as one error, if there are any.
-
-    Arguments
-    ---------
-    problems : list
-        ``(file, line, text)`` triples.
-
-    Raises
-    ------
-    ValueError
-        With one line for each problem, ``file:line: text``.
-    """
-    if problems:
-        texts = [f"{file}:{line}: {text}" for file, line, text in problems]
-        raise ValueError(
-            f"Problems in the list of clips ({len(texts)}):\n{listed(texts)}\n"
-            "Correct them, or fetch the dataset again."
-        )
-
-
 def check_counts(name, counts, expected, allow_partial):
-    """Compare counts with the dataset's own, or tell them for a subset.
+    """Compare counts with the dataset's own, or print those of a subset.
 
     Arguments
     ---------
     name : str
         The dataset.
     counts : dict
-        What was found, by what it is: a number, or a dict of numbers.
+        A number, or a dict of numbers, by what is counted.
     expected : dict
-        What must have been found, for some or all of ``counts``.
+        The right ones, for some or all of ``counts``.
     allow_partial : bool
-        Tell the counts and do not compare them.
+        Print the counts and do not compare them.
 
     Raises
     ------
-    ValueError
+    DataError
         If they differ.
 
     Example
@@ -154,7 +48,7 @@ def check_counts(name, counts, expected, allow_partial):
     A part of Set: 3 clips; parts a: 1, b: 2
     """
     if allow_partial:
-        print(f"A part of {name}: {_told(counts)}")
+        print(f"A part of {name}: {_as_text(counts)}")
         return
     found, wanted = {}, {}
     for what, number in expected.items():
@@ -169,15 +63,15 @@ def check_counts(name, counts, expected, allow_partial):
         elif counts[what] != number:
             found[what], wanted[what] = counts[what], number
     if any(wanted.values()):
-        raise ValueError(
-            f"{name} does not hold the whole dataset. Found: {_told(found)}. "
-            f"Expected: {_told(wanted)}. Fetch it again, or give "
+        raise DataError(
+            f"{name} does not hold the whole dataset. Found: {_as_text(found)}. "
+            f"Expected: {_as_text(wanted)}. Fetch it again, or give "
             "--allow_partial True to use a subset."
         )
 
 
-def _told(counts):
-    """Counts as text; long lists by their extremes."""
+def _as_text(counts):
+    """Put counts into words; a long list by its smallest and largest."""
     texts = []
     for what, number in counts.items():
         if not isinstance(number, dict):
@@ -192,12 +86,12 @@ def _told(counts):
 
 
 def count(records, key):
-    """How many records have each value of a key, sorted by value."""
+    """Count the records with each value of a key, sorted by value."""
     return dict(sorted(Counter(r[key] for r in records.values()).items()))
 
 
 def warn_of_leaks(records, key, part):
-    """Tell of recordings or speakers that stand in more than one part.
+    """Warn of recordings or speakers that are in more than one part.
 
     Arguments
     ---------
@@ -218,15 +112,22 @@ def warn_of_leaks(records, key, part):
     ]
     if leaks:
         logger.warning(
-            f"clips of one {key} stand in several {part}s, so test "
+            f"clips of one {key} are in several {part}s, so test "
             f"accuracies come out too high:\n{listed(leaks)}"
         )
 
 
-def finish(name, folder, manifest_folder, records, allow_partial):
-    """Check the audio and write the manifest, or find the one that fits.
+def finish(
+    name,
+    folder,
+    manifest_folder,
+    records,
+    allow_partial=False,
+    skip_bad_audio=False,
+):
+    """Check the audio and write the manifest, unless there is an up-to-date one.
 
-    The manifest's name carries a hash of the records, the folder, the option,
+    The manifest's name carries a hash of the records, the folder, the options,
     and each file's size and time, so that a change of any makes a new one.
 
     Arguments
@@ -240,34 +141,43 @@ def finish(name, folder, manifest_folder, records, allow_partial):
     records : dict
         Records by id, ``wav`` relative to the data folder.
     allow_partial : bool
-        Whether the counts were checked.
+        Whether the dataset may be a part of the whole.
+    skip_bad_audio : bool
+        Leave clips that cannot be read out of the manifest, list them in
+        ``<manifest>.bad_audio.txt`` and warn of them.
 
     Returns
     -------
     manifest : pathlib.Path
-        The JSON file: the records sorted by id, with ``{data_root}/`` in
-        front of ``wav`` and ``duration`` in seconds.
+        The JSON file: a ``Record`` by id, sorted by id.
 
     Raises
     ------
     AudioError
-        A file is missing or unreadable.
-    PermissionError or ValueError
+        A file is missing or unreadable; with ``skip_bad_audio``, all are.
+    PermissionError or DataError
         The manifest cannot be written.
     """
     records = dict(sorted(records.items()))
     paths = [folder / record["wav"] for record in records.values()]
-    facts = [str(folder), bool(allow_partial), records]
+    options = [bool(allow_partial), bool(skip_bad_audio)]
+    facts = [str(folder), options, records]
     manifest = manifest_path(manifest_folder, name.lower(), facts, paths)
     if not manifest.exists():
-        durations = check_audio(paths, f"Checking {name}")
-        whole = {
-            clip: {
-                "wav": f"{{data_root}}/{record['wav']}",
-                "duration": duration,
-                **{k: v for k, v in record.items() if k != "wav"},
-            }
-            for (clip, record), duration in zip(records.items(), durations)
-        }
-        write_manifest(manifest, whole)
+        checked = check_audio(paths, f"Checking {name}", skip_bad_audio)
+        whole, skipped = {}, {}
+        for (clip, record), facts in zip(records.items(), checked):
+            if isinstance(facts, AudioError):
+                skipped[clip] = " ".join(str(facts).split())
+                continue
+            others = {k: v for k, v in record.items() if k != "wav"}
+            wav = f"{{data_root}}/{record['wav']}"
+            whole[clip] = {"wav": wav, **facts._asdict(), **others}
+        write_manifest(manifest, whole, skipped)
+    if skipped := read_skipped(manifest):
+        logger.warning(
+            f"{len(skipped)} of {len(records)} clips of {name} cannot be read "
+            f"and are left out, see {bad_audio_path(manifest)}:\n"
+            f"{listed(skipped, limit=5)}"
+        )
     return manifest

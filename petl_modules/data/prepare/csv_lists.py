@@ -1,11 +1,116 @@
-"""Reading a dataset's CSV file, with every problem told by its line.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Read a dataset's list of clips, and name every problem by its line."""
 
 import csv
 import io
+import unicodedata
+from pathlib import PureWindowsPath
+
+from petl_modules.utils import DataError, listed, refusal
+
+
+def read_list(path):
+    """Read a file's bytes; None if there is no such file.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    content : bytes or None
+
+    Raises
+    ------
+    PermissionError or DataError
+        The file is there and cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise refusal(path, error, "make it a readable file") from error
+
+
+def read_table(content, columns, known=()):
+    """Read a CSV file by its header.
+
+    Arguments
+    ---------
+    content : bytes
+        The file, in UTF-8.
+    columns : iterable
+        Names of the columns that must be there.
+    known : iterable
+        Names of columns that may be there once.
+
+    Returns
+    -------
+    rows : list
+        ``(line, {column: text})`` pairs of the rows that are whole.
+    problems : list
+        ``(line, text)`` pairs. With a wrong header there are no rows.
+
+    Example
+    -------
+    >>> read_table(b"name,fold\\na.wav,1\\nb.wav", ["name"])
+    ([(2, {'name': 'a.wav', 'fold': '1'})], [(3, '1 fields where the header has 2')])
+    """
+    lines, problems = read_rows(content)
+    first, header = lines[0] if lines else (1, [])
+    wrong = []
+    if lines or not problems:
+        wrong = header_problems(header, columns, known)
+    if not problems and not wrong and len(lines) == 1:
+        wrong = ["no clips are listed below the header"]
+    problems += [(first, text) for text in wrong]
+    rows = []
+    for line, fields in [] if wrong else lines[1:]:
+        if len(fields) == len(header):
+            rows.append((line, dict(zip(header, fields))))
+        else:
+            text = f"{len(fields)} fields where the header has {len(header)}"
+            problems.append((line, text))
+    return rows, problems
+
+
+def path_problem(name):
+    """Say why a path in a list cannot be one below the data folder, or None.
+
+    Example
+    -------
+    >>> path_problem("../a.wav")
+    "'../a.wav' leaves the data folder"
+    """
+    path = PureWindowsPath(name)  # knows both kinds of slash
+    if path.drive or path.root or ".." in path.parts:
+        return f"{name!r} leaves the data folder"
+    kinds = {unicodedata.category(character) for character in name}
+    if not path.stem or kinds & {"Cc", "Cs"}:  # control, half a character
+        return f"{name!r} is no file name"
+    return None
+
+
+def refuse(problems):
+    """Raise all problems of a dataset's lists, if there are any, as one error.
+
+    Arguments
+    ---------
+    problems : list
+        ``(file, line, text)`` triples.
+
+    Raises
+    ------
+    DataError
+        With one line for each problem, ``file:line: text``.
+    """
+    if problems:
+        texts = [f"{file}:{line}: {text}" for file, line, text in problems]
+        raise DataError(
+            f"Problems in the list of clips ({len(texts)}):\n{listed(texts)}\n"
+            "Correct them, or fetch the dataset again."
+        )
 
 
 def read_rows(content):
@@ -49,7 +154,7 @@ def read_rows(content):
 
 
 def header_problems(header, needed, known=()):
-    """Say which columns are missing or stand there twice.
+    """Say which columns are missing or repeated.
 
     Arguments
     ---------

@@ -1,9 +1,6 @@
-"""Fetching a dataset's archive, resumed where it broke off, and unpacking it.
+"""Fetch a dataset's archive and unpack it."""
 
-Authors
- * The PETL audio recipes team 2026
-"""
-
+import contextlib
 import lzma
 import os
 import shutil
@@ -13,19 +10,13 @@ import zipfile
 import zlib
 from http.client import HTTPException
 from pathlib import Path, PureWindowsPath
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from tqdm import tqdm
 
 from petl_modules.utils import DownloadError, is_taken
 
 TIMEOUT = 60  # seconds without a byte
-
-
-CHUNK = 1 << 16
-
-
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -38,22 +29,19 @@ DAMAGED = (
 
 
 def download(url, archive):
-    """Fetch a file, going on where an earlier attempt broke off.
-
-    The bytes go to ``<archive>.part``, which is renamed once it is whole. An
-    archive that is already there is left as it is.
+    """Fetch a file, unless it is there already.
 
     Arguments
     ---------
     url : str
         The address.
     archive : str or pathlib.Path
-        The file to write. Its folder is made where it is missing.
+        The file to write. Its folder is made if it is missing.
 
     Raises
     ------
     DownloadError
-        The file did not arrive whole. What arrived is kept.
+        The file did not arrive as a whole. Nothing of it is kept.
 
     Example
     -------
@@ -70,19 +58,22 @@ def download(url, archive):
         return
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(url, part, archive.name)
+        with urlopen(url, timeout=TIMEOUT) as response:
+            size = int(response.headers.get("Content-Length") or 0)
+            bar = tqdm.wrapattr(response, "read", size, desc=archive.name)
+            with bar as body, open(part, "wb") as file:
+                shutil.copyfileobj(body, file)
+        came = part.stat().st_size
+        if size and came != size:
+            raise ConnectionError(f"it broke off after {came} of {size} bytes")
         os.replace(part, archive)
     except (OSError, HTTPException, ValueError) as error:
-        kept = part.stat().st_size if part.exists() else 0
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise DownloadError(
             f"{url} could not be fetched: {error}. Check the address and the "
-            "connection, then run the same command again"
-            + (
-                f" to resume from the {kept} bytes kept in {part} (from zero "
-                "if the server cannot)."
-                if kept
-                else ", or fetch it by other means."
-            )
+            "connection, then run the same command again, or fetch it by "
+            f"other means and name it {archive}."
         ) from error
 
 
@@ -90,8 +81,8 @@ def unpack(archive, folder):
     """Unpack a zip archive in one step.
 
     All members are checked before anything is written, and go to a temporary
-    folder beside the target that is renamed at the end. Where all of them
-    stand in a single top folder, that one becomes ``folder``.
+    folder next to the target that is renamed at the end. If all of them are
+    in a single top folder, that one becomes ``folder``.
 
     Arguments
     ---------
@@ -134,6 +125,8 @@ def unpack(archive, folder):
         os.replace(
             top[0] if len(top) == 1 and top[0].is_dir() else work, folder
         )
+    except DownloadError:
+        raise
     except DAMAGED as error:
         raise DownloadError(
             f"{archive} is not a whole zip archive ({error}). Delete it, then "
@@ -149,51 +142,8 @@ def unpack(archive, folder):
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _fetch(url, part, title):
-    """Write the address's bytes to the part file, appending if it can."""
-    start = part.stat().st_size if part.exists() else 0
-    response, start = _open(url, start)
-    if response is None:
-        return
-    with response, open(part, "ab" if start else "wb") as stream:
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length else None
-        with tqdm(
-            desc=title, initial=start, total=total, unit="B", unit_scale=True
-        ) as bar:
-            while chunk := response.read(CHUNK):
-                stream.write(chunk)
-                bar.update(len(chunk))
-        size = stream.tell()
-    if total is not None and size != total:
-        raise ConnectionError(f"it broke off after {size} of {total} bytes")
-
-
-def _open(url, start):
-    """Ask for the bytes from ``start`` on.
-
-    Returns the response, or None where there are no more bytes, and the
-    position at which it starts: 0 where the server cannot resume.
-    """
-    headers = {"Range": f"bytes={start}-"} if start else {}
-    try:
-        response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
-    except HTTPError as error:
-        if error.code != 416 or not start:
-            raise
-        error.close()
-        whole = error.headers.get("Content-Range") == f"bytes */{start}"
-        return (None, start) if whole else _open(url, 0)
-    if not start or response.status != 206:
-        return response, 0
-    if response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-        return response, start
-    response.close()
-    return _open(url, 0)
-
-
 def _checked_members(stream):
-    """Give the archive's members, refusing all if one is not harmless."""
+    """Return the archive's members; refuse all if one is not harmless."""
     members = stream.infolist()
     if not members:
         raise zipfile.BadZipFile("it holds no files")

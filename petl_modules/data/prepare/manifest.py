@@ -1,23 +1,40 @@
-"""Manifests: what a prepare script found, as one JSON file.
+"""Manifests: the clips that a prepare script found, as one JSON file.
 
-``{id: {wav, duration, label, fold, ...}}`` with ``{data_root}`` for the data
-folder in ``wav``.
-
-Authors
- * The PETL audio recipes team 2026
+``{id: Record}``, and beside it the list of clips that were left out.
 """
 
 import hashlib
 import json
 from pathlib import Path
+from typing import TypedDict
 
-from petl_modules.utils import read_json, refusal, write_json
+from petl_modules.utils import read_json, refusal, write_json, write_text
 
-FORMAT = 1  # another number makes old manifests stale
+FORMAT = 2  # another number makes old manifests stale
+
+
+class Record(TypedDict, total=False):
+    """One clip in a manifest.
+
+    A split reads ``fold``, ``split``, or what its dataset alone has, such as
+    ``session``. Scripts may add other keys.
+    """
+
+    wav: str  # the audio file, ``{data_root}/...``
+    duration: float  # in seconds
+    digest: str  # stands for the samples, see ``petl_modules.data.AudioFacts``
+    label: str  # the class name
+    fold: int  # of a cross-validation, from 1
+    split: str  # of the dataset's own lists: train, valid or test
+    speaker: str
+    recording: str  # clips cut from the same one share it
 
 
 def manifest_path(folder, name, facts, paths):
-    """The file for a manifest, by all that it depends on.
+    """Return the file for a manifest, named by all that it depends on.
+
+    This is the quick test for "the same data": path, size and time of each
+    file. The thorough one is ``Record.digest``.
 
     Arguments
     ---------
@@ -28,13 +45,12 @@ def manifest_path(folder, name, facts, paths):
     facts : list
         Plain data that the manifest depends on: options, a list's content.
     paths : list of pathlib.Path
-        The audio files. Their sizes and times count; absent ones are for
-        ``check_audio`` to tell.
+        The audio files. ``check_audio`` reports those that are missing.
 
     Returns
     -------
     path : pathlib.Path
-        ``<folder>/<name>-<hash>.json``. Where it exists, it still fits.
+        ``<folder>/<name>-<hash>.json``. If it exists, it is up to date.
     """
     states = []
     for path in paths:
@@ -48,31 +64,37 @@ def manifest_path(folder, name, facts, paths):
     return Path(folder) / f"{name}-{key}.json"
 
 
-def write_manifest(path, records):
-    """Writes a manifest in one step.
+def write_manifest(path, records, skipped=None):
+    """Write a manifest in one step.
 
     Arguments
     ---------
     path : pathlib.Path
         As ``manifest_path`` gave it.
     records : dict
-        Records by id.
+        A ``Record`` by id.
+    skipped : dict or None
+        What is wrong with the clips that are left out, by id. They are
+        listed in ``<path>.bad_audio.txt``.
 
     Raises
     ------
     PermissionError
         The folder cannot be written to.
-    ValueError
+    DataError
         The file cannot be written for another reason.
     """
     try:
+        if skipped:  # first: a manifest is complete
+            lines = [f"{clip}\t{why}\n" for clip, why in skipped.items()]
+            write_text(bad_audio_path(path), "".join(lines))
         write_json(path, records)
     except OSError as error:
         raise refusal(path, error, "choose another folder") from error
 
 
 def read_manifest(path):
-    """Reads a manifest.
+    """Read a manifest.
 
     Arguments
     ---------
@@ -82,6 +104,40 @@ def read_manifest(path):
     Returns
     -------
     records : dict
-        Records by id.
+        A ``Record`` by id.
     """
     return read_json(path)
+
+
+def bad_audio_path(path):
+    """Return the file that lists the clips left out of a manifest."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.bad_audio.txt")
+
+
+def read_skipped(path):
+    """Read which clips were left out of a manifest.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The manifest.
+
+    Returns
+    -------
+    clips : list of str
+        Their ids, sorted.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> manifest = Path(tempfile.mkdtemp()) / "manifest.json"
+    >>> write_manifest(manifest, {}, {"dog-1": "dog-1.wav: empty file"})
+    >>> read_skipped(manifest)
+    ['dog-1']
+    """
+    path = bad_audio_path(path)
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return sorted(line.split("\t")[0] for line in lines)
