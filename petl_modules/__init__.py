@@ -12,3 +12,5 @@ __version__ = "0.2.0"
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms
+
+__version__ = "0.2.0"

@@ -1,12 +1,7 @@
 """One run of a recipe: its folder, its folds and its summary."""
 
-import contextlib
-import os
-import shutil
-import sys
 from pathlib import Path
 
-from speechbrain import create_experiment_directory
 from speechbrain.utils.distributed import (
     ddp_barrier,
     if_main_process,
@@ -15,34 +10,18 @@ from speechbrain.utils.distributed import (
 
 from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.models import WEIGHTS, save_trained
-from petl_modules.runs.plan import find_results, folder_name
-from petl_modules.runs.report import means, table
-from petl_modules.runs.run_folder import claim_data, claim_folder
+from petl_modules.runs.plan import find_results
+from petl_modules.runs.report import table
+from petl_modules.runs.run_folder import claim_data, claim_folder, save_setup
+from petl_modules.runs.summary import build_summary, read_predictions
 from petl_modules.training import frozen_digests, require_unchanged
 from petl_modules.utils import (
     n_processes,
-    read_csv,
     read_json,
-    versions,
     write_csv,
     write_json,
     write_text,
 )
-
-
-@contextlib.contextmanager
-def own_pip_first():
-    """Put this interpreter's folder first in ``PATH``.
-
-    SpeechBrain writes the packages that the first ``pip`` there lists.
-    """
-    before = os.environ.get("PATH", "")
-    own = str(Path(sys.executable).parent)
-    os.environ["PATH"] = os.pathsep.join([own, before])
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before
 
 
 class Experiment:
@@ -88,20 +67,21 @@ class Experiment:
             claim_folder(self.file, recipe.text)
         ddp_barrier()
         self.log = self.folder / "log.txt"
+        self.skipped = []  # clips that preparation has left out
         self.frozen = None  # in a debug run: digests of frozen parameters
 
-    def make(self, key):
-        """Make the object of one key of the recipe file."""
-        return self.recipe.make([key])[key]
-
-    def prepare(self, prepare):
+    def prepare(self, prepare, options, make_plan):
         """Prepare the data and plan the folds.
 
         Arguments
         ---------
         prepare : callable
-            The recipe's prepare function. It takes the values of the key
-            ``prepare``, and returns the manifest's file and the labels.
+            The recipe's prepare function. It returns the manifest's file and
+            the labels.
+        options : dict
+            Its keyword arguments.
+        make_plan : callable
+            Makes the plan of the manifest's records.
 
         Returns
         -------
@@ -110,10 +90,7 @@ class Experiment:
         labels : list of str
             Class names, or what else the task learns from the data.
         """
-        make_plan = self.make("plan")  # its errors come first
-        manifest, labels = run_on_main(
-            prepare, kwargs=dict(self.settings["prepare"])
-        )
+        manifest, labels = run_on_main(prepare, kwargs=options)
         records = read_manifest(manifest)
         self.skipped = read_skipped(manifest)
         self.claim_data(records)
@@ -181,22 +158,8 @@ class Experiment:
         self.log = self.fold_folder(fold) / "log.txt"
         if self.run_opts.debug:
             self.frozen = frozen_digests(made["modules"]["model"])
-        self._save_setup(fold, overrides)
+        save_setup(self.fold_folder(fold), self.file, overrides, self.script)
         return made
-
-    def _save_setup(self, fold, overrides):
-        """Save recipe file, script and environment in the fold's folder."""
-        folder = self.fold_folder(fold)
-        with own_pip_first():
-            create_experiment_directory(
-                experiment_directory=folder,
-                hyperparams_to_save=self.file,
-                overrides=overrides,
-            )
-        if if_main_process():
-            # SpeechBrain saves the file that calls it, which is this one
-            (folder / Path(__file__).name).unlink(missing_ok=True)
-            shutil.copy(self.script, folder)
 
     def finish_fold(self, fold, result, rows, model):
         """Write the fold's outputs.
@@ -258,9 +221,9 @@ class Experiment:
         if not if_main_process():
             return
         results = plan.complete(map(read_json, find_results(self.folder)))
-        summary = self._summary(results, plan.protocol)
+        summary = build_summary(self.settings, results, plan.protocol)
         if report is not None:
-            report(self.folder, self._predictions(summary["folds"]))
+            report(self.folder, read_predictions(self.folder, summary["folds"]))
         write_json(self.folder / "summary.json", summary)
         metric = self.settings["best_metric"]["name"]
         print(table(summary, plan.n_folds, metric))
@@ -268,26 +231,3 @@ class Experiment:
             print(f"\nsummary and predictions: {self.folder}")
         else:
             print("\na debug run: nothing of it is kept")
-
-    def _predictions(self, folds):
-        """Read the rows of the predictions of all folds."""
-        names = [folder_name(f["fold"], f.get("draw", 1)) for f in folds]
-        files = [self.folder / name / "predictions.csv" for name in names]
-        return [
-            row for file in files if file.exists() for row in read_csv(file)
-        ]
-
-    def _summary(self, results, protocol):
-        """Build the content of ``summary.json``."""
-        if self.settings.get("allow_partial"):
-            protocol += "; on a part of the data (allow_partial)"
-        named = ("backbone", "method", "seed")
-        return {
-            "dataset": self.settings["dataset"],
-            "protocol": protocol,
-            **{key: self.settings[key] for key in named},
-            "folds": [result["fold"] for result in results],
-            **means(result["fold"] for result in results),
-            **{k: v for k, v in results[0].items() if k != "fold"},
-            "versions": versions(),
-        }

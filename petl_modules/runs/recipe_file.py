@@ -21,8 +21,8 @@ class RecipeFile:
     Example
     -------
     >>> recipe = RecipeFile.parse("{a: 0.5, b: !ref <a>, c: !new:no.Class {}}")
-    >>> recipe.make(["b"])
-    {'b': 0.5}
+    >>> recipe["b"]
+    0.5
     >>> recipe.update({"a": 2})
     >>> recipe.settings["b"]
     2
@@ -62,6 +62,10 @@ class RecipeFile:
         self.tree.update(values)
         for cached in ("text", "settings"):
             self.__dict__.pop(cached, None)
+
+    def __getitem__(self, key):
+        """Make the object of one key."""
+        return self.make([key])[key]
 
     def make(self, keys):
         """Make the objects of some keys, and no others.

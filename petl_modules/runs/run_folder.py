@@ -1,8 +1,17 @@
 """A run's folder: one run, one configuration, one data set."""
 
+import contextlib
 import hashlib
 import json
+import os
+import shutil
+import sys
+from pathlib import Path
 
+from speechbrain import create_experiment_directory
+from speechbrain.utils.distributed import if_main_process
+
+from petl_modules.models.old_names import is_old_recipe
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import HparamsError, lock_folder, write_json, write_text
 
@@ -54,7 +63,15 @@ def claim_folder(file, text):
     if not _is_begun(folder):
         write_text(file, text)
         return
-    theirs = one_line_values(file.read_text(encoding="utf-8"))
+    before = file.read_text(encoding="utf-8")
+    if is_old_recipe(before):
+        raise HparamsError(
+            f"{folder} holds a run of an earlier version, which this one "
+            "cannot resume: name another --output_folder, or move that one "
+            f"away. Its finished folds work: python -m petl_modules.predict "
+            f"{folder} FILE.wav"
+        )
+    theirs = one_line_values(before)
     ours = one_line_values(text)
     lines = [
         f"  {key}: {theirs.get(key, 'absent')} there, "
@@ -124,3 +141,40 @@ def _same(one, other):
         return float(one) == float(other)
     except (TypeError, ValueError):
         return one == other
+
+
+def save_setup(folder, file, overrides, script):
+    """Save recipe file, script and environment in a fold's folder.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The fold's folder. Its ``log.txt`` is logged to from now on.
+    file : pathlib.Path
+        The recipe file.
+    overrides : dict
+        Values of its keys that replace those in the file.
+    script : str
+        The recipe's ``train.py``.
+    """
+    with _own_pip_first():
+        create_experiment_directory(folder, file, overrides)
+    if if_main_process():
+        # SpeechBrain saves the file that calls it, which is this one
+        (folder / Path(__file__).name).unlink(missing_ok=True)
+        shutil.copy(script, folder)
+
+
+@contextlib.contextmanager
+def _own_pip_first():
+    """Put this interpreter's folder first in ``PATH``.
+
+    SpeechBrain writes the packages that the first ``pip`` there lists.
+    """
+    before = os.environ.get("PATH", "")
+    own = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([own, before])
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before

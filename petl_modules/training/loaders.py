@@ -5,7 +5,7 @@ from speechbrain.dataio.dataloader import make_dataloader
 from petl_modules.utils import HparamsError
 
 
-def make_train_loader(brain, dataset, hparams):
+def make_train_loader(brain, dataset, train_batches, options):
     """Make a Brain's sampler and loader; checkpoints have the loader's position.
 
     Arguments
@@ -14,9 +14,10 @@ def make_train_loader(brain, dataset, hparams):
         Its ``train_sampler`` is set.
     dataset : torch.utils.data.Dataset
         The training part.
-    hparams : dict
-        The recipe's. ``train_batches`` makes the sampler of a dataset's size,
-        ``train_loader`` has further options of the loader.
+    train_batches : callable
+        Makes the sampler, given the dataset's size.
+    options : dict
+        Further options of the loader.
 
     Returns
     -------
@@ -27,15 +28,13 @@ def make_train_loader(brain, dataset, hparams):
     HparamsError
         If an epoch has too few batches for one update.
     """
-    sampler = hparams["train_batches"](len(dataset))
+    sampler = train_batches(len(dataset))
     if not sampler.updates:
         raise HparamsError(
             f"grad_accumulation_factor {sampler.accumulation} is larger than "
             f"the {len(sampler)} batches of an epoch: nothing would be trained"
         )
-    loader = make_dataloader(
-        dataset, batch_sampler=sampler, **hparams["train_loader"]
-    )
+    loader = make_dataloader(dataset, batch_sampler=sampler, **options)
     brain.train_sampler = sampler
     brain.checkpointer.add_recoverable("train_loader", loader)
     return loader

@@ -39,19 +39,20 @@ def selection_value(best_metric, stats):
     return stats[name] if mode == "max" else -stats[name]
 
 
-def epoch_meta(brain, epoch, valid_stats=None):
+def epoch_meta(brain, epoch, valid_stats, best_metric):
     """Return what the checkpoint at the end of an epoch says of it.
 
     Arguments
     ---------
     brain : speechbrain.Brain
-        Has ``train_stats``, and ``best_metric`` and ``timer`` as
-        hyperparameters.
+        Has ``train_stats``, and ``timer`` as a hyperparameter.
     epoch : int
         The epoch.
     valid_stats : dict or None
         Loss and metrics of the validation part. None: there is none, and the
         latest epoch is the best.
+    best_metric : dict
+        See ``selection_value``.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def epoch_meta(brain, epoch, valid_stats=None):
         meta.update({f"{part}_{name}": v for name, v in values.items()})
     value = epoch
     if valid_stats:
-        value = selection_value(brain.hparams.best_metric, valid_stats)
+        value = selection_value(best_metric, valid_stats)
     score = [value, -epoch]
     earlier = brain.checkpointer.list_checkpoints()
     scores = [c.meta.get("best_score", score) for c in earlier]

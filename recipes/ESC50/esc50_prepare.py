@@ -51,7 +51,7 @@ ABSENT = """{csv} was not found. ESC-50 is expected as
 It is at https://github.com/karolpiczak/ESC-50 (licence CC BY-NC). Either give
     --data_folder DIR    the folder that holds audio and meta, or
     --download True      to fetch it there (about 600 MB),
-or, in the repository's folder, write a small generated dataset:
+or write a small generated dataset:
     python -m petl_modules.miniatures ESC50 DIR"""
 
 

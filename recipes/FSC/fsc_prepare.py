@@ -53,7 +53,7 @@ Fluent.ai gives it for research, under CC BY-NC-ND 4.0, on request at
 https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/
 so it is not downloaded here. Give
     --data_folder DIR    the folder that holds data and wavs,
-or, in the repository's folder, write a small generated dataset:
+or write a small generated dataset:
     python -m petl_modules.miniatures FSC DIR"""
 
 

@@ -47,7 +47,7 @@ It is at {url}
     tar xf speech_commands_v0.02.tar.gz -C speech_commands_v0.02
 Then give
     --data_folder DIR    that folder,
-or, in the repository's folder, write a small generated dataset:
+or write a small generated dataset:
     python -m petl_modules.miniatures GSC DIR"""
 
 

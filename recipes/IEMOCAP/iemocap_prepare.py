@@ -54,7 +54,7 @@ https://sail.usc.edu/iemocap/, so it is not downloaded here. Give
     --data_folder DIR    the folder that holds Session1 to Session5
                          (IEMOCAP_full_release),
     --allow_partial True to use the sessions that are there,
-or, in the repository's folder, write a small generated dataset:
+or write a small generated dataset:
     python -m petl_modules.miniatures IEMOCAP DIR"""
 
 

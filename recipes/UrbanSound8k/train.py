@@ -87,8 +87,8 @@ class UrbanSound8kBrain(ReproducibleSteps, sb.Brain):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log what a stage gave; after an epoch's last stage, save."""
         train = stage == sb.Stage.TRAIN
+        self.require_finite(stage, stage_loss)
         stats = self.hparams.metrics.summarize(gather=train)
-        self.require_finite(stage, stats)
         if stage == sb.Stage.TEST:
             self.test_stats = stats
             return
@@ -103,7 +103,7 @@ class UrbanSound8kBrain(ReproducibleSteps, sb.Brain):
         )
         self.step = 0  # a resumed run begins the next epoch
         self.checkpointer.save_and_keep_only(
-            meta=epoch_meta(self, epoch, stats),
+            meta=epoch_meta(self, epoch, stats, self.hparams.best_metric),
             max_keys=["score"],
             num_to_keep=2,  # the best and the latest, each with one in reserve
         )
@@ -133,7 +133,12 @@ def run_fold(experiment, fold, labels, pooled):
     )
     brain.fit(
         hparams["epoch_counter"],
-        make_train_loader(brain, datasets["train"], hparams),
+        make_train_loader(
+            brain,
+            datasets["train"],
+            hparams["train_batches"],
+            hparams["train_loader"],
+        ),
         datasets.get("valid"),
         valid_loader_kwargs=hparams["test_loader"],
     )
@@ -145,7 +150,10 @@ def run_fold(experiment, fold, labels, pooled):
 def main(arguments):
     """Run all folds that are not finished, then sum up."""
     with start(arguments, __file__) as experiment:
-        plan, labels = experiment.prepare(prepare_urbansound8k)
+        recipe = experiment.recipe
+        plan, labels = experiment.prepare(
+            prepare_urbansound8k, recipe["prepare"], recipe["plan"]
+        )
         pooled = {}  # the features of a linear probe, for all folds
         for fold in experiment.unfinished(plan):
             run_fold(experiment, fold, labels, pooled)

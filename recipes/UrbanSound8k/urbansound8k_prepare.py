@@ -42,7 +42,7 @@ ABSENT = """{csv} was not found. UrbanSound8K is expected as
 It is at https://urbansounddataset.weebly.com/urbansound8k.html (licence
 CC BY-NC 3.0) and is not fetched by this recipe. Unpack it and give
     --data_folder DIR    the folder that holds audio and metadata,
-or, in the repository's folder, write a small generated dataset:
+or write a small generated dataset:
     python -m petl_modules.miniatures UrbanSound8k DIR"""
 
 

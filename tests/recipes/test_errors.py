@@ -54,7 +54,7 @@ def test_any_error_is_in_the_log(
     target = {
         "prepare": f"{esc50.__name__}.prepare_esc50",
         "plan": "petl_modules.runs.experiment.Experiment.unfinished",
-        "summary": "petl_modules.runs.experiment.means",
+        "summary": "petl_modules.runs.experiment.build_summary",
     }[stage]
     monkeypatch.setitem(sys.modules, esc50.__name__, esc50)
     monkeypatch.setattr(target, fail)
@@ -71,6 +71,17 @@ def test_a_run_leaves_the_process_as_it_was(esc50, words, tmp_path):
     esc50.main(words("linear", output_folder=tmp_path))
     assert (sys.excepthook, os.environ["PATH"]) == before
     assert not (tmp_path / "log.txt").exists()
+
+
+def test_run_of_an_earlier_version_is_not_resumed(esc50, words, tmp_path):
+    (tmp_path / "fold1").mkdir()
+    (tmp_path / "fold1" / "result.json").write_text("{}")
+    old = "lr: 0.1\ntuned_model: !new:petl_modules.tuned_model.TunedModel\n"
+    (tmp_path / "hyperparams.yaml").write_text(old)
+    with pytest.raises(SystemExit, match="earlier version.*predict") as end:
+        esc50.main(words("linear", output_folder=tmp_path))
+    assert "lr: 0.1" not in str(end.value)
+    assert (tmp_path / "hyperparams.yaml").read_text() == old
 
 
 @pytest.mark.parametrize(

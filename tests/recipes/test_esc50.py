@@ -1,8 +1,4 @@
-"""The ESC50 recipe from its command line to what it leaves.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The ESC50 recipe from its command line to what it leaves."""
 
 import json
 import re
@@ -246,6 +242,15 @@ def test_classifier_with_its_backbone_moved(runs, corpus, tiny_ast, tmp_path):
     assert here == Classifier(fold)(clip)
 
 
+def test_fold_has_its_script(runs):
+    saved = (runs.folder / "fold1" / "train.py").read_text(encoding="utf-8")
+    script = ROOT / "recipes" / "ESC50" / "train.py"
+    assert saved == script.read_text(encoding="utf-8")
+    assert {path.name for path in (runs.folder / "fold1").glob("*.py")} == {
+        "train.py"
+    }
+
+
 def test_environment_is_that_of_the_interpreter(runs):
     assert "torch==" in (runs.folder / "fold1" / "env.log").read_text()
 
@@ -307,11 +312,11 @@ def test_fresh_process_gives_the_same_bits(
     """BatchNorm's statistics included."""
     brains = []
 
-    def keep(brain, loader, test=esc50.ESC50Brain.test):
+    def keep(brain, clips, evaluate=esc50.evaluate_last_and_best):
         brains.append(brain)
-        return test(brain, loader)
+        return evaluate(brain, clips)
 
-    monkeypatch.setattr(esc50.ESC50Brain, "test", keep)
+    monkeypatch.setattr(esc50, "evaluate_last_and_best", keep)
     esc50.main(words("conformer", output_folder=tmp_path / "out"))
     process = start(
         "-c",

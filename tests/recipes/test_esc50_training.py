@@ -61,7 +61,7 @@ def updated(esc50, words, tmp_path, monkeypatch):
             }
             for target in (0, 1)
         ]
-        make_train_loader(brain, clips, hparams)
+        make_train_loader(brain, clips, hparams["train_batches"], {})
         batch = PaddedBatch(clips)
         brain.on_fit_start()
         brain.modules.train()
@@ -181,9 +181,9 @@ def selected(request, esc50, words, tmp_path_factory):
     accuracies, epoch = request.param
     folder = tmp_path_factory.mktemp("selected")
 
-    def made_up(brain, epoch, valid_stats):
+    def made_up(brain, epoch, valid_stats, best_metric):
         stats = {**valid_stats, "accuracy": accuracies[epoch - 1]}
-        return epoch_meta(brain, epoch, stats)
+        return epoch_meta(brain, epoch, stats, best_metric)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(esc50, "epoch_meta", made_up)

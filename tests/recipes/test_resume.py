@@ -157,9 +157,9 @@ def test_a_lost_best_epoch_is_no_other_epoch(
     usual = esc50.epoch_meta
     accuracies = iter([0.9, 0.1, 0.1, 0.1])
 
-    def made_up(brain, epoch, valid_stats):
+    def made_up(brain, epoch, valid_stats, best_metric):
         stats = {**valid_stats, "accuracy": next(accuracies)}
-        return usual(brain, epoch, stats)
+        return usual(brain, epoch, stats, best_metric)
 
     def die(brain, test_set):
         raise Killed

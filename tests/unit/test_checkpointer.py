@@ -29,11 +29,11 @@ def save_epochs(checkpointer, values, mode="max", num_to_keep=1):
     brain = SimpleNamespace(
         checkpointer=checkpointer,
         train_stats={"loss": 1.0},
-        hparams=SimpleNamespace(timer=Timer(), best_metric=best),
+        hparams=SimpleNamespace(timer=Timer()),
     )
     for epoch, value in enumerate(values, start=1):
         checkpointer.save_and_keep_only(
-            meta=epoch_meta(brain, epoch, {"value": value}),
+            meta=epoch_meta(brain, epoch, {"value": value}, best),
             max_keys=["score"],
             num_to_keep=num_to_keep,
         )

@@ -92,4 +92,4 @@ def test_updates_of_an_epoch(accumulation, updates):
 def test_an_epoch_without_an_update_is_refused():
     batches = partial(EpochBatches, batch_size=4, seed=10, accumulation=5)
     with pytest.raises(HparamsError, match="5 is larger than the 4 batches"):
-        make_train_loader(None, range(13), {"train_batches": batches})
+        make_train_loader(None, range(13), batches, {})

@@ -1,0 +1,55 @@
+"""What ``summary.json`` holds, and the predictions of all folds."""
+
+from petl_modules.runs.plan import folder_name
+from petl_modules.runs.report import means
+from petl_modules.utils import read_csv, versions
+
+
+def build_summary(settings, results, protocol):
+    """Build the content of ``summary.json``.
+
+    Arguments
+    ---------
+    settings : dict
+        The recipe file's values.
+    results : list of dict
+        Contents of ``result.json``, one for each fold.
+    protocol : str
+        What is done, in a line.
+
+    Returns
+    -------
+    dict
+    """
+    if settings.get("allow_partial"):
+        protocol += "; on a part of the data (allow_partial)"
+    named = ("backbone", "method", "seed")
+    return {
+        "dataset": settings["dataset"],
+        "protocol": protocol,
+        **{key: settings[key] for key in named},
+        "folds": [result["fold"] for result in results],
+        **means(result["fold"] for result in results),
+        **{k: v for k, v in results[0].items() if k != "fold"},
+        "versions": versions(),
+    }
+
+
+def read_predictions(folder, folds):
+    """Read the rows of the predictions of all folds.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The run's folder.
+    folds : list of dict
+        Entries of ``summary.json``.
+
+    Returns
+    -------
+    list of dict
+        None of a fold without ``predictions.csv``.
+    """
+    names = [folder_name(fold["fold"], fold.get("draw", 1)) for fold in folds]
+    files = [folder / name / "predictions.csv" for name in names]
+    return [row for file in files if file.exists() for row in read_csv(file)]
