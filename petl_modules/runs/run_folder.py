@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+from petl_modules.models import is_old_recipe
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import HparamsError, lock_folder, write_json, write_text
 
@@ -54,7 +55,15 @@ def claim_folder(file, text):
     if not _is_begun(folder):
         write_text(file, text)
         return
-    theirs = one_line_values(file.read_text(encoding="utf-8"))
+    saved = file.read_text(encoding="utf-8")
+    if is_old_recipe(saved):
+        raise HparamsError(
+            f"{folder} holds a run that an earlier version of this project "
+            "began, and its checkpoints do not fit the training of this one. "
+            "Finish it with that version, or name another --output_folder. "
+            "petl_modules.predict reads its finished folds"
+        )
+    theirs = one_line_values(saved)
     ours = one_line_values(text)
     lines = [
         f"  {key}: {theirs.get(key, 'absent')} there, "
