@@ -1,20 +1,15 @@
-"""What all tests share: a small backbone and a small corpus.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""What all tests share: a small backbone and a small corpus."""
 
 import os
 
 # Before torch is imported
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-# As in the recipes
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import petl_modules  # noqa: F401  before torch: how idle CPU threads wait
+
+# isort: split
 import pytest
 from speechbrain.utils.importutils import LazyModule
 

@@ -17,13 +17,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-# As in the recipes
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms
 # The profiler would report an error where there is no GPU
 os.environ.setdefault("KINETO_LOG_LEVEL", "5")
 
+import petl_modules  # noqa: F401  before torch: how idle CPU threads wait
+
+# isort: split
 import torch
 from torch import nn
 from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model

@@ -41,8 +41,9 @@ TAGS = {
 METHODS = ("Insert", "LoRA", "PrefixTuning", "PromptTuning")
 SINCE = {"layers": "all"}
 
-# One object did what encoder, pooling and head do now
+# One object did what encoder, pooling and head do now; accuracy selected
 PARTS = """
+best_metric: {name: accuracy, mode: max}
 encoder: !new:petl_modules.models.TunedEncoder
     tokens: all
 pool: !new:petl_modules.models.MeanPooling

@@ -1,8 +1,4 @@
-"""How the ESC50 recipe optimises, and how it goes on where it stopped.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""How the ESC50 recipe optimises, and how it goes on where it stopped."""
 
 import copy
 import gc
@@ -18,12 +14,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from speechbrain import Stage
+from speechbrain.dataio.batch import PaddedBatch
 
-from petl_modules.data import collate
 from petl_modules.models import read_trained
 from petl_modules.runs import open_run
 from petl_modules.runs.plan import Fold
-from petl_modules.training import Stopwatch
+from petl_modules.training import epoch_meta, make_train_loader
 
 SCALE = 1e6  # of the loss, so that any clipping would show
 SGD = """\
@@ -48,7 +44,7 @@ def updated(esc50, words, tmp_path, monkeypatch):
     def step(file, **changes):
         labels = ["cat", "dog"]
         experiment = open_run(words(file, **changes), esc50.__file__)
-        hparams, _ = experiment.load(Fold(1, 1, {}), labels=labels)
+        hparams = experiment.load(Fold(1, 1, {}), labels=labels)
         brain = HugeLoss(
             modules=hparams["modules"],
             opt_class=hparams["opt_class"],
@@ -56,9 +52,6 @@ def updated(esc50, words, tmp_path, monkeypatch):
             run_opts=experiment.run_opts,
             checkpointer=hparams["checkpointer"],
         )
-        brain.steps_per_epoch = 1
-        brain.stopwatch = Stopwatch()
-        brain.train_sampler = hparams["train_batches"](2)
         torch.manual_seed(0)
         clips = [
             {
@@ -68,11 +61,12 @@ def updated(esc50, words, tmp_path, monkeypatch):
             }
             for target in (0, 1)
         ]
-        batch = collate(clips)
+        make_train_loader(brain, clips, hparams)
+        batch = PaddedBatch(clips)
         brain.on_fit_start()
         brain.modules.train()
         brain.on_stage_start(Stage.TRAIN, 1)
-        brain.step = 1
+        brain.step, brain.nonfinite_count = 1, 0  # as fit does
         before = copy.deepcopy(brain.modules.model)
         brain.fit_batch(batch)
         return SimpleNamespace(
@@ -147,12 +141,15 @@ def learning_rates(esc50, words, monkeypatch, **changes):
             rates.append(self.optimizer.param_groups[0]["lr"])
             super().optimizers_step()
 
-        def test(self, loader):
-            rates.append(self.optimizer.param_groups[0]["lr"])
-            return super().test(loader)
+    evaluate = esc50.evaluate_last_and_best
+
+    def behind_the_last(brain, test_set):
+        rates.append(brain.optimizer.param_groups[0]["lr"])
+        return evaluate(brain, test_set)
 
     with monkeypatch.context() as patch:
         patch.setattr(esc50, "ESC50Brain", Watched)
+        patch.setattr(esc50, "evaluate_last_and_best", behind_the_last)
         esc50.main(words("linear", number_of_epochs=2, lr=0.5, **changes))
     return rates
 
@@ -184,13 +181,12 @@ def selected(request, esc50, words, tmp_path_factory):
     accuracies, epoch = request.param
     folder = tmp_path_factory.mktemp("selected")
 
-    class MadeUp(esc50.ESC50Brain):
-        def end_epoch(self, epoch, valid_stats=None):
-            stats = {**valid_stats, "accuracy": accuracies[epoch - 1]}
-            super().end_epoch(epoch, stats)
+    def made_up(brain, epoch, valid_stats):
+        stats = {**valid_stats, "accuracy": accuracies[epoch - 1]}
+        return epoch_meta(brain, epoch, stats)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(esc50, "ESC50Brain", MadeUp)
+        patch.setattr(esc50, "epoch_meta", made_up)
         esc50.main(words("linear", output_folder=folder, number_of_epochs=3))
     fold = folder / "fold1"
     result = json.loads((fold / "result.json").read_text())["fold"]
@@ -355,15 +351,28 @@ def test_a_loss_that_is_not_finite_ends_the_run(esc50, words, tmp_path):
         esc50.main(line)
     assert not any(tmp_path.rglob("result.json"))
     log = (tmp_path / "fold1" / "log.txt").read_text()
-    assert "Traceback" in log and "loss_watch" in log
+    assert "Traceback" in log and "check_losses" in log
 
 
-def test_interruption_by_hand_is_told_in_a_line(
+def test_interruption_by_hand_is_shown_in_a_line(
     esc50, words, tmp_path, monkeypatch
 ):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(esc50.ESC50Brain, "fit_batch", interrupt)
-    with pytest.raises(SystemExit, match="the same command goes on"):
+    with pytest.raises(SystemExit, match="the same command resumes"):
         esc50.main(words("linear", output_folder=tmp_path))
+
+
+def test_a_first_step_that_is_skipped_is_no_missing_gradient(
+    updated, monkeypatch
+):
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "cross_entropy",
+        lambda logits, *_, reduction: logits.sum(1) * float("nan"),
+    )
+    made = updated("sgd", nonfinite_patience=1)
+    pairs = zip(trained(made.brain.modules.model), trained(made.before))
+    assert all(torch.equal(a, b) for a, b in pairs)

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from petl_modules.backbones import Wav2Vec2
-from petl_modules.training import Tally
+from petl_modules.training import ClassificationMetrics
 from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,13 +109,13 @@ def test_test_is_that_of_clip_by_clip(
     workers, script, mixed, line, evaluated, tmp_path, monkeypatch
 ):
     gsc = script("recipes/GSC/train.py")
-    seen, add = {}, Tally.add
+    seen, append = {}, ClassificationMetrics.append
 
     def spied(self, clips, logits, *others):
         seen.update(zip(clips, logits.detach()))
-        add(self, clips, logits, *others)
+        append(self, clips, logits, *others)
 
-    monkeypatch.setattr(Tally, "add", spied)
+    monkeypatch.setattr(ClassificationMetrics, "append", spied)
     logits = []
     for size in (1, 3):
         evaluated.clear()
@@ -141,9 +141,10 @@ def test_pooled_features_are_those_of_clip_by_clip(
         evaluated.clear()
         gsc.main(line("linear", tmp_path / str(size), test_batch_size=size))
         assert predicted(tmp_path / str(size)) == clips_of(mixed)
-    for part, clips in pooled[0].items():
-        assert clips.clips == pooled[1][part].clips
-        for one, other in zip(clips, pooled[1][part], strict=True):
+    for part, clips in pooled[0][0].items():
+        others = pooled[1][0][part]
+        assert clips.clips == others.clips
+        for one, other in zip(clips, others, strict=True):
             torch.testing.assert_close(
                 one["features"], other["features"], rtol=1e-5, atol=1e-5
             )

@@ -1,8 +1,4 @@
-"""An interrupted run ends as one that was not.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""An interrupted run ends as one that was not."""
 
 import errno
 import json
@@ -158,20 +154,20 @@ def test_a_lost_best_epoch_is_no_other_epoch(
     esc50, words, tmp_path, monkeypatch
 ):
     """Epoch 1 is the best, and its checkpoint is cut before the test."""
-    usual = esc50.ESC50Brain.end_epoch
+    usual = esc50.epoch_meta
     accuracies = iter([0.9, 0.1, 0.1, 0.1])
 
-    def end_epoch(brain, epoch, valid_stats=None):
+    def made_up(brain, epoch, valid_stats):
         stats = {**valid_stats, "accuracy": next(accuracies)}
-        usual(brain, epoch, stats)
+        return usual(brain, epoch, stats)
 
-    def die(brain, loader):
+    def die(brain, test_set):
         raise Killed
 
     line = words("linear", output_folder=tmp_path, number_of_epochs=4)
     with monkeypatch.context() as patch:
-        patch.setattr(esc50.ESC50Brain, "end_epoch", end_epoch)
-        patch.setattr(esc50.ESC50Brain, "test", die)
+        patch.setattr(esc50, "epoch_meta", made_up)
+        patch.setattr(esc50, "evaluate_last_and_best", die)
         with pytest.raises(Killed):
             esc50.main(line)
     for file in tmp_path.glob("fold1/save/CKPT*/model.ckpt"):
