@@ -44,19 +44,22 @@ def find_fold(run):
             "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
         )
 
-    file = results[0].with_name("hyperparams.yaml")
-    recipe = RecipeFile.parse(file.read_text(encoding="utf-8"), file)
-    # Runs of earlier versions are classifiers without this key
-    best = {"name": "accuracy", "mode": "max"}
-    best = recipe.tree.get("best_metric", best)
+    best = _read_recipe(results[0].parent).tree["best_metric"]
+    name = f"valid_{best['name']}"
 
     def importance(file):  # with fixed epochs nothing was validated
         fold = read_json(file)["fold"]
-        valid = {best["name"]: fold[f"valid_{best['name']}"] or 0}
-        number = -fold["fold"], -fold.get("draw", 1)
-        return selection_value(best, valid), *number
+        value = selection_value(best, {best["name"]: fold[name] or 0})
+        return value, -fold["fold"], -fold.get("draw", 1)
 
     return max(results, key=importance).parent
+
+
+def _read_recipe(folder):
+    """Read the recipe file of a fold, in today's names."""
+    file = folder / "hyperparams.yaml"
+    text = upgrade_recipe(file.read_text(encoding="utf-8"))
+    return RecipeFile.parse(text, file)
 
 
 class Classifier:
@@ -84,9 +87,7 @@ class Classifier:
     def __init__(self, run, device="cpu", backbone=None):
         check_device(device)
         self.folder = find_fold(run)
-        file = self.folder / "hyperparams.yaml"
-        text = upgrade_recipe(file.read_text(encoding="utf-8"))
-        recipe = RecipeFile.parse(text, file)
+        recipe = _read_recipe(self.folder)
         if backbone is not None:
             recipe.tree["encoder"]["backbone"]["source"] = str(backbone)
         made = recipe.make(["features", "labels", "model"])

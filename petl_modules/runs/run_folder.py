@@ -11,7 +11,7 @@ from pathlib import Path
 from speechbrain import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 
-from petl_modules.models.old_names import is_old_recipe
+from petl_modules.models import is_old_recipe
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import HparamsError, lock_folder, write_json, write_text
 
@@ -63,15 +63,15 @@ def claim_folder(file, text):
     if not _is_begun(folder):
         write_text(file, text)
         return
-    before = file.read_text(encoding="utf-8")
-    if is_old_recipe(before):
+    saved = file.read_text(encoding="utf-8")
+    if is_old_recipe(saved):
         raise HparamsError(
-            f"{folder} holds a run of an earlier version, which this one "
-            "cannot resume: name another --output_folder, or move that one "
-            f"away. Its finished folds work: python -m petl_modules.predict "
-            f"{folder} FILE.wav"
+            f"{folder} holds a run that an earlier version of this project "
+            "began, and its checkpoints do not fit the training of this one. "
+            "Finish it with that version, or name another --output_folder. "
+            "petl_modules.predict reads its finished folds"
         )
-    theirs = one_line_values(before)
+    theirs = one_line_values(saved)
     ours = one_line_values(text)
     lines = [
         f"  {key}: {theirs.get(key, 'absent')} there, "
