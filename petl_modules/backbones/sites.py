@@ -155,10 +155,11 @@ class Sites:
         tuple of int
             ``(d_in, d_out)``.
         """
-        ends = [self.model.get_submodule(path) for path in site[1:3]]
+        first = self.model.get_submodule(site.entry)
+        last = self.model.get_submodule(site.exit)
         return (
-            getattr(ends[0], "in_features", self.d_model),
-            getattr(ends[1], "out_features", self.d_model),
+            getattr(first, "in_features", self.d_model),
+            getattr(last, "out_features", self.d_model),
         )
 
     def linear(self):
@@ -224,7 +225,7 @@ class Sites:
 
 
 def _numbers(layers, n_layers):
-    """Return the chosen layers in order, or none if the choice is wrong."""
+    """Return the chosen layers in order; none if there is no such choice."""
     everything = list(range(n_layers))
     if layers == "all":
         return everything

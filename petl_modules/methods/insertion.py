@@ -60,12 +60,12 @@ class Insertion(NamedTuple):
         context : petl_modules.blocks.ForwardContext
             The encoder's.
         """
-        _, entry, exit, *_ = self.site
-        wrapped = self.wrap(model.get_submodule(exit), self.block, context)
-        model.set_submodule(exit, wrapped)
-        if self.site.is_split:
-            first = Entry(model.get_submodule(entry), wrapped)
-            model.set_submodule(entry, first)
+        site = self.site
+        last = self.wrap(model.get_submodule(site.exit), self.block, context)
+        model.set_submodule(site.exit, last)
+        if site.is_split:
+            first = Entry(model.get_submodule(site.entry), last)
+            model.set_submodule(site.entry, first)
 
 
 class Adapted(nn.Module):
@@ -224,6 +224,11 @@ class Exit(Adapted):
 
 class Entry(nn.Module):
     """The first module of a site whose last one is another.
+
+    What it hands to the last one goes through the context: the layer between
+    them does not know of it. (A compiler refuses that within activation
+    checkpointing, unless ``torch._dynamo.config`` has
+    ``skip_fwd_side_effects_in_bwd_under_checkpoint`` set.)
 
     Arguments
     ---------

@@ -45,8 +45,16 @@ COMPOSED = {
     ],
     "all at once": [
         Insert(at=["attention", "ffn"], block=BOTTLENECK),
-        Insert(at=["attention"], block=partial(ConvPass, reduction=16)),
-        LoRA(at=["query", "key", "value", "output"], rank=3, alpha=1.0),
+        Insert(
+            at=["attention"],
+            block=partial(ConvPass, reduction=16),
+            layers="last_1",
+        ),
+        LoRA(
+            at=["query", "key", "value", "output", "ffn_in", "ffn_out"],
+            rank=3,
+            alpha=1.0,
+        ),
         PrefixTuning(tokens=4),
         PromptTuning(tokens=3, deep=False),
     ],

@@ -351,8 +351,10 @@ def test_copies_of_a_split_site_are_independent(clone, recompute):
 @pytest.mark.parametrize("recompute", ["none", "layer"])
 def test_a_split_site_compiles_without_a_graph_break(recompute, monkeypatch):
     if recompute == "layer":
-        config = "torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_"
-        monkeypatch.setattr(config + "checkpoint", True)
+        allowed = "skip_fwd_side_effects_in_bwd_under_checkpoint"
+        if not hasattr(torch._dynamo.config, allowed):
+            pytest.skip("this torch has no such option")
+        monkeypatch.setattr(torch._dynamo.config, allowed, True)
     backbone = build("split", METHODS["parallel"], recompute=recompute)
     expected = step(backbone)
     torch._dynamo.reset()
