@@ -15,12 +15,16 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # some 0.05 ms
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import hypothesis
 import pytest
 from speechbrain.utils.importutils import LazyModule
 
 # hypothesis asks every module for its file, which would import optional
 # dependencies that SpeechBrain loads on first use
 LazyModule.__file__ = None
+# A busy machine is no failure
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")
