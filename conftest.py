@@ -7,15 +7,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+<<<<<<< HEAD
 import petl_modules  # noqa: F401  before torch: how idle CPU threads wait
 
 # isort: split
+=======
+import hypothesis
+>>>>>>> setup
 import pytest
 from speechbrain.utils.importutils import LazyModule
 
 # hypothesis asks every module for its file, which would import optional
 # dependencies that SpeechBrain loads on first use
 LazyModule.__file__ = None
+# A busy machine is no failure
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")

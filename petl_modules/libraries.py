@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 # fails is the one to blame
 PARTNERS = {
     "numpy": None,
-    "torch": "numpy",
+    "torch": None,
     "torchaudio": "torch",
     "ruamel.yaml": None,
     "hyperpyyaml": "ruamel.yaml",

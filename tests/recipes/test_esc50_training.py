@@ -244,7 +244,7 @@ def interrupted(esc50, words, start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("interrupted") / "out"
     line = words("soft_moa", output_folder=folder, number_of_epochs=5)
     process = start("recipes/ESC50/train.py", *line)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not any(folder.glob("fold1/save/CKPT+*")):
         assert time.monotonic() < deadline, "no checkpoint appeared"
         try:
