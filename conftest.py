@@ -7,13 +7,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-<<<<<<< HEAD
 import petl_modules  # noqa: F401  before torch: how idle CPU threads wait
 
 # isort: split
-=======
 import hypothesis
->>>>>>> setup
 import pytest
 from speechbrain.utils.importutils import LazyModule
 
