@@ -105,7 +105,8 @@ def read_value(key, given, default):
     text = " ".join(given)
     if isinstance(default, list) and not text.startswith("["):
         text = f"[{', '.join(text.replace(',', ' ').split())}]"
-    if isinstance(default, str) and not text.startswith("!"):
+    # A text stays one, but for a tag, and for a list such as layers [0, 5]
+    if isinstance(default, str) and text[:1] not in ("!", "["):
         if len(given) > 1:
             raise HparamsError(
                 f"--{key} takes one value; '{given[1]}' is one too many "

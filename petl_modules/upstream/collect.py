@@ -103,7 +103,8 @@ def _compose(recipe, method, base):
 
 def _adapt_script(script, method):
     """Return train.py without its search for petl_modules in a checkout."""
-    script = re.sub(r"(#.*\n)*sys\.path\.insert\(.*\n", "", script)
+    checkout = r"(#.*\n)*sys\.path\.insert\(.*\n(.*require_libraries.*\n+)*"
+    script = re.sub(checkout, "", script)
     if len(re.findall(r"\bPath\b", script)) == 1:
         script = script.replace("from pathlib import Path\n", "")
     return script.replace("hparams/soft_moa.yaml", f"hparams/{method}.yaml")

@@ -17,7 +17,10 @@ from pathlib import Path
 
 # The recipe runs from a checkout, with or without petl_modules installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-import petl_modules  # noqa: F401  before torch: how idle CPU threads wait
+from petl_modules.libraries import require_libraries  # before torch
+
+require_libraries("torch", "torchaudio")
+
 from gsc_prepare import prepare_gsc
 from petl_modules.data import make_datasets
 from petl_modules.runs import start
