@@ -123,7 +123,7 @@ class RecognitionBrain(ReproducibleSteps, sb.Brain):
             {"epoch": epoch}, self.train_stats, stats
         )
         self.checkpointer.save_and_keep_only(
-            meta=epoch_meta(self, epoch, stats),
+            meta=epoch_meta(self, epoch, stats, self.hparams.best_metric),
             max_keys=["score"],
             num_to_keep=2,
         )
@@ -166,7 +166,12 @@ def run_fold(experiment, fold, labels):
     )
     brain.fit(
         hparams["epoch_counter"],
-        make_train_loader(brain, datasets["train"], hparams),
+        make_train_loader(
+            brain,
+            datasets["train"],
+            hparams["train_batches"],
+            hparams["train_loader"],
+        ),
         datasets["valid"],
         valid_loader_kwargs=hparams["test_loader"],
     )
@@ -178,7 +183,10 @@ def run_fold(experiment, fold, labels):
 def main(arguments):
     """Run all folds that are not finished, then sum up."""
     with start(arguments, __file__) as experiment:
-        plan, labels = experiment.prepare(prepare_sequences)
+        recipe = experiment.recipe
+        plan, labels = experiment.prepare(
+            prepare_sequences, recipe["prepare"], recipe["plan"]
+        )
         for fold in experiment.unfinished(plan):
             run_fold(experiment, fold, labels)
         experiment.summarise(plan)

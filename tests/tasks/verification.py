@@ -116,7 +116,7 @@ class VerificationBrain(ReproducibleSteps, sb.Brain):
             {"epoch": epoch}, self.train_stats, stats
         )
         self.checkpointer.save_and_keep_only(
-            meta=epoch_meta(self, epoch, stats),
+            meta=epoch_meta(self, epoch, stats, self.hparams.best_metric),
             max_keys=["score"],
             num_to_keep=2,
         )
@@ -164,7 +164,9 @@ def run_fold(experiment, fold, speakers):
     clips = clips_dataset(fold.parts["train"], load, speakers)
     brain.fit(
         hparams["epoch_counter"],
-        make_train_loader(brain, clips, hparams),
+        make_train_loader(
+            brain, clips, hparams["train_batches"], hparams["train_loader"]
+        ),
         trials_dataset(fold.parts["valid"], load),
         valid_loader_kwargs=hparams["test_loader"],
     )
@@ -177,7 +179,10 @@ def run_fold(experiment, fold, speakers):
 def main(arguments):
     """Run all folds that are not finished, then sum up."""
     with start(arguments, __file__) as experiment:
-        plan, speakers = experiment.prepare(prepare_trials)
+        recipe = experiment.recipe
+        plan, speakers = experiment.prepare(
+            prepare_trials, recipe["prepare"], recipe["plan"]
+        )
         for fold in experiment.unfinished(plan):
             run_fold(experiment, fold, speakers)
         experiment.summarise(plan)
