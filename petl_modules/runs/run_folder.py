@@ -11,7 +11,7 @@ from pathlib import Path
 from speechbrain import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 
-from petl_modules.models.old_names import is_old_recipe
+from petl_modules.models import is_old_recipe
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import HparamsError, lock_folder, write_json, write_text
 
