@@ -74,8 +74,13 @@ class ReproducibleSteps:
             return self.compute_objectives(outputs, batch, stage)
 
     def update_average(self, loss, avg_loss):
-        """Return the average as it is: ``check_losses`` updates it."""
-        return avg_loss
+        """Return the mean loss, in an evaluation as a tensor.
+
+        In training it is that of the losses that ``check_losses`` has read.
+        """
+        if self.modules.training:
+            return avg_loss
+        return avg_loss + (loss - avg_loss) / self.step
 
     def check_losses(self):
         """Read the losses of the steps since the last call.
@@ -116,25 +121,25 @@ class ReproducibleSteps:
         if not torch.nn.utils.get_total_norm(gradients).isfinite():
             self.zero_grad(set_to_none=True)
 
-    def require_finite(self, stage, stats):
-        """Stop if a pass has a loss that is not finite.
+    def require_finite(self, stage, loss):
+        """Stop at the end of a stage if a loss was not finite.
 
         Arguments
         ---------
         stage : speechbrain.Stage
             The stage that ends.
-        stats : dict
-            Its statistics; only ``loss`` is looked at, if it is there.
+        loss : float or torch.Tensor
+            Its mean loss.
 
         Raises
         ------
         TrainingError
-            If one is not finite.
+            See ``check_losses``; or if the mean is not finite.
         """
         self.check_losses()
-        if not math.isfinite(stats.get("loss", 0.0)):
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"the {stage.name.lower()} loss is {stats['loss']}: training "
+                f"the {stage.name.lower()} loss is {float(loss)}: training "
                 "stops. Try a smaller lr, or fp32 where it computes in fewer "
                 "bits"
             )

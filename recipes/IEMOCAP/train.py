@@ -87,8 +87,8 @@ class IEMOCAPBrain(ReproducibleSteps, sb.Brain):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log what a stage gave; after an epoch's last stage, save."""
         train = stage == sb.Stage.TRAIN
+        self.require_finite(stage, stage_loss)
         stats = self.hparams.metrics.summarize(gather=train)
-        self.require_finite(stage, stats)
         if stage == sb.Stage.TEST:
             self.test_stats = stats
             return

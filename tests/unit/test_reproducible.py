@@ -91,15 +91,15 @@ def test_unread_losses_are_read_where_a_stage_ends():
     steps = Steps(steps_between_reads=20)
     steps.add(1, ["a"], "inf")
     with pytest.raises(TrainingError, match="is inf in step 1"):
-        steps.require_finite(Stage.TRAIN, {"loss": 0.0})
+        steps.require_finite(Stage.TRAIN, 0.0)
 
 
 @pytest.mark.parametrize("stage", [Stage.VALID, Stage.TEST])
 def test_a_pass_whose_loss_is_not_finite_ends_the_run(stage):
     with pytest.raises(TrainingError, match=f"the {stage.name.lower()} loss"):
-        Steps().require_finite(stage, {"loss": float("nan")})
-    Steps().require_finite(stage, {"loss": 1.0})
-    Steps().require_finite(stage, {"eer": 0.5})
+        Steps().require_finite(stage, torch.tensor(float("nan")))
+    Steps().require_finite(stage, torch.tensor(1.0))
+    Steps().require_finite(stage, 0.0)
 
 
 @pytest.mark.parametrize("bad", [False, True])
@@ -111,3 +111,10 @@ def test_gradients_go_together_or_not_at_all(bad):
     steps = Steps(modules=model, zero_grad=model.zero_grad)
     steps.check_gradients()
     assert [p.grad is None for p in model.parameters()] == [bad, bad]
+
+
+def test_mean_loss_of_an_evaluation_stays_on_the_device():
+    steps, mean = Steps(modules=torch.nn.Linear(1, 1).eval()), 0.0
+    for steps.step, loss in enumerate((1.0, 2.0, 6.0), 1):
+        mean = steps.update_average(torch.tensor(loss), mean)
+    assert torch.is_tensor(mean) and mean == 3.0
