@@ -4,9 +4,9 @@ from pathlib import Path
 
 from speechbrain.utils.run_opts import HELP_TEXTS, RunOptions
 
+from petl_modules.runs.arguments import USAGE, read_value, split_arguments
 from petl_modules.runs.layering import find_file, nearest
 from petl_modules.runs.recipe_file import RecipeFile
-from petl_modules.runs.yaml_text import parse_yaml
 from petl_modules.utils import HparamsError
 
 RUN_OPTIONS = [*HELP_TEXTS, "jit_module_keys", "compile_module_keys"]
@@ -20,11 +20,6 @@ REFUSED = {
     "remove_vector_weight_decay": "weight decay is on everything trained",
 }
 
-USAGE = (
-    "usage: train.py HPARAMS.yaml [--base BASE.yaml] [--print_hparams] "
-    "[--any_key value ...] [SpeechBrain's run options]"
-)
-
 HELP = f"""{USAGE}
 
 HPARAMS.yaml     a file of hparams/; looked up here, then in the recipe's folder
@@ -32,102 +27,6 @@ HPARAMS.yaml     a file of hparams/; looked up here, then in the recipe's folder
 --any_key value  change a key of it, such as --data_folder DIR --folds [1,3]
 --base           put another backbone's file at the bottom
 run options      --device, --precision, --compile, --debug, ..."""
-
-
-def split_arguments(arguments):
-    """Split a command line at its options.
-
-    The forms are ``--key value``, ``--key=value`` (the value may contain
-    further ``=``) and ``--flag``.
-
-    Arguments
-    ---------
-    arguments : list of str
-        The command line without the script.
-
-    Returns
-    -------
-    tuple
-        The recipe file, and from option to its list of values.
-
-    Raises
-    ------
-    HparamsError
-        If there is no recipe file or an option is given twice.
-
-    Example
-    -------
-    >>> split_arguments(["a.yaml", "--x=1=2", "--folds", "[1,", "3]", "--debug"])
-    ('a.yaml', {'x': ['1=2'], 'folds': ['[1,', '3]'], 'debug': []})
-    """
-    if not arguments or arguments[0].startswith("-"):
-        raise HparamsError(f"no recipe file was named\n{USAGE}")
-    file, *rest = arguments
-    options = {}
-    for argument in rest:
-        if argument.startswith("--"):
-            key, equals, value = argument[2:].partition("=")
-            if key in options:
-                raise HparamsError(f"--{key} is given twice")
-            options[key] = values = [value] if equals else []
-        elif options:
-            values.append(argument)
-        else:
-            raise HparamsError(
-                f"'{argument}' is no option: write --key value\n{USAGE}"
-            )
-    return file, options
-
-
-def read_value(key, given, default):
-    """Read a value of the command line, of the type that it replaces.
-
-    Arguments
-    ---------
-    key : str
-        Its key.
-    given : list of str
-        The words after ``--key``.
-    default : object
-        The value in the recipe file.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    HparamsError
-        If there is no value, or one of another type than the default.
-    """
-    if not given:
-        raise HparamsError(f"--{key} lacks its value")
-    text = " ".join(given)
-    if isinstance(default, list) and not text.startswith("["):
-        text = f"[{', '.join(text.replace(',', ' ').split())}]"
-    # A text stays one, but for a tag, and for a list such as layers [0, 5]
-    if isinstance(default, str) and text[:1] not in ("!", "["):
-        if len(given) > 1:
-            raise HparamsError(
-                f"--{key} takes one value; '{given[1]}' is one too many "
-                "(quote values with spaces)"
-            )
-        return text
-    value = parse_yaml(text, f"the value of --{key}")
-    kinds = {
-        bool: (bool, "True or False"),
-        int: (int, "a whole number"),
-        float: ((int, float), "a number"),
-        list: (list, "a list, such as [1,3]"),
-    }
-    for kind, (accepted, words) in kinds.items():
-        if isinstance(default, kind):
-            right = isinstance(value, accepted)
-            right &= isinstance(value, bool) == (kind is bool)
-            if not right:
-                raise HparamsError(f"--{key} takes {words}, not '{text}'")
-            break
-    return value
 
 
 def run_options(file, options):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petl_modules.runs import compose
+from petl_modules.runs.arguments import read_value, split_arguments
 from petl_modules.runs.checks import check_values
-from petl_modules.runs.command_line import read_value, split_arguments
 from petl_modules.runs.yaml_text import dump_yaml
 from petl_modules.utils import HparamsError
 
