@@ -20,7 +20,7 @@ help:
 	@echo "make demo    train five methods on generated sounds (5 minutes)"
 	@echo "make test    run all tests and doctests; ARGS=\"-k demo\" for some"
 	@echo "make bench-demo   train all methods on five generated data sets (90 minutes)"
-	@echo "make style   check lint and format with ruff"
+	@echo "make style   check lint, format, imports between rooms and copies"
 	@echo "make lock    re-make requirements-lock.txt and run all tests with it"
 	@echo "make clean   remove environments and caches; data and results stay"
 	@echo
@@ -42,6 +42,8 @@ test: $(STAMP)
 style: $(STAMP)
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python tools/copy_methods.py --check
 
 lock:
 	rm -rf .venv-lock

@@ -24,7 +24,6 @@ PARTNERS = {
     "safetensors": "torch",
     "sentencepiece": None,
     "transformers": "torch",
-    "filelock": None,
     "soundfile": "numpy",
     "soxr": "numpy",
     "matplotlib": "numpy",
