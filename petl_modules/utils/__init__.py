@@ -2,7 +2,6 @@
 
 from petl_modules.utils.distributed import (
     counted_seed,
-    gathered,
     leave_group,
     n_processes,
 )
@@ -45,7 +44,6 @@ __all__ = [
     "build_folder",
     "counted_seed",
     "flush_folder",
-    "gathered",
     "is_taken",
     "leave_group",
     "listed",

@@ -25,15 +25,6 @@ def n_processes():
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def gathered(items):
-    """Return the union of a set over all processes; all must call this."""
-    sets = [items]
-    if n_processes() > 1:
-        sets = [None] * n_processes()
-        distributed.all_gather_object(sets, items)
-    return set().union(*sets)
-
-
 def leave_group():
     """Destroy the process group before the interpreter shuts down.
 
