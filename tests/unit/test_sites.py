@@ -32,7 +32,6 @@ from petl_modules.methods import (
     merge_lora,
 )
 from petl_modules.models import (
-    TunedModel,
     freeze,
     load_trained,
     save_trained,
@@ -40,6 +39,7 @@ from petl_modules.models import (
 from petl_modules.models.activation_checkpointing import Recomputed
 from petl_modules.models.assembly import insert_methods
 from petl_modules.utils import CheckpointError
+from tests.models import classifier
 
 D, INNER, LAYERS = 16, 24, 3
 
@@ -637,7 +637,7 @@ def test_counts_on_a_subset_of_layers(layers, tiny_ast):
     n = 2 if layers == "all" else 1
 
     def trained(method):
-        model = TunedModel(AST(tiny_ast, 100), LABELS, [method])
+        model = classifier(AST(tiny_ast, 100), LABELS, [method])
         return model.count_parameters()["petl_parameters"] - 256
 
     lora = LoRA(
@@ -656,18 +656,18 @@ def test_counts_on_a_subset_of_layers(layers, tiny_ast):
 
 
 def test_prompts_enter_at_the_first_of_their_layers(tiny_ast):
-    model = TunedModel(
+    model = classifier(
         AST(tiny_ast, 100),
         LABELS,
         [PromptTuning(tokens=4, deep=False, layers="last_1")],
     )
     shapes = []
-    for layer in model.backbone.model.layers:
+    for layer in model.encoder.backbone.model.layers:
         layer.register_forward_hook(
             lambda _, __, out: shapes.append(out.shape[1])
         )
     model(torch.randn(2, 100, 128))
-    assert list(model.inserted) == ["0.layers.1"]
+    assert list(model.encoder.inserted) == ["0.layers.1"]
     assert shapes == [2 + 48, 1 + 4 + 48]
 
 
@@ -684,7 +684,7 @@ def test_prompts_enter_at_the_first_of_their_layers(tiny_ast):
 def test_checkpoints_refuse_another_subset(method, tiny_ast, tmp_path):
     def model(layers):
         methods = [method(layers=layers)]
-        return TunedModel(AST(tiny_ast, 100), LABELS, methods)
+        return classifier(AST(tiny_ast, 100), LABELS, methods)
 
     save_trained(model([0]), tmp_path / "model")
     load_trained(model([0]), tmp_path / "model")
