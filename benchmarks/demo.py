@@ -6,9 +6,6 @@
 Each row is a run of a recipe: a method on a miniature with a seed. Runs take
 turns over processes of one thread each. Run again, finished ones are kept; a
 folder holds the runs of one commit.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

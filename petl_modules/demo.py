@@ -4,9 +4,6 @@
 each method with the ESC50 recipe on the small pretrained AST of the
 repository, prints and draws a comparison, and applies a trained classifier to
 a new sound. Run again, it goes on where it stopped.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

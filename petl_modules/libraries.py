@@ -3,9 +3,6 @@
 A pair of versions may satisfy all declared ranges and still not import:
 torchaudio is compiled for one torch. ``python -m petl_modules.libraries``, the
 end of the set-up, imports all of them.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import sys

@@ -1,8 +1,4 @@
-"""Write a miniature: ``python -m petl_modules.miniatures GSC DIR``.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Write a miniature: ``python -m petl_modules.miniatures GSC DIR``."""
 
 import argparse
 import sys

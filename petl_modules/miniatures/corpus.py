@@ -1,8 +1,4 @@
-"""Write a miniature of a dataset.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Write a miniature of a dataset."""
 
 import json
 from pathlib import Path

@@ -3,9 +3,6 @@
 Classes of ESC-50 and of UrbanSound8K, each drawn with random pitch, timing
 and level. They differ as the real ones do (pulses, glides, noises), and
 overlap enough that telling them apart has to be learnt.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import numpy as np

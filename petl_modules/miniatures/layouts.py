@@ -3,9 +3,6 @@
 Each function here plans a miniature: its sounds, each a function of a random
 generator, and its tables. Nothing is computed or written before a sound is
 asked for. Speakers and recordings never span two parts of a split.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import csv

@@ -4,9 +4,6 @@ A source (pulses of the glottis, noise) goes through a filter whose
 resonances, the formants, move from phone to phone
 (G. Fant, Acoustic Theory of Speech Production, 1960; vowels after G. Peterson
 and H. Barney, 1952).
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 from dataclasses import dataclass

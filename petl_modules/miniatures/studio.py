@@ -1,8 +1,4 @@
-"""What generated sounds are made of: noises, rings, pulses and voices.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""What generated sounds are made of: noises, rings, pulses and voices."""
 
 import numpy as np
 from scipy.fft import next_fast_len

@@ -1,8 +1,4 @@
-"""Command lines that try a method on a miniature with a small backbone.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Command lines that try a method on a miniature with a small backbone."""
 
 import os
 import shlex

@@ -1,8 +1,4 @@
-"""How the miniatures' words are spoken, in the phones of ``speech.PHONES``.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""How the miniatures' words are spoken, in the phones of ``speech.PHONES``."""
 
 # Several are others backwards (no and on, four and off), or nearly so (two and
 # eight, tree and right): a model that does not know the order of what it hears
