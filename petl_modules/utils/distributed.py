@@ -26,7 +26,7 @@ def n_processes():
 
 
 def gathered(items):
-    """Return the union of a set over all processes; all must call this."""
+    """Return the union of a set over all processes; all must call it."""
     sets = [items]
     if n_processes() > 1:
         sets = [None] * n_processes()
@@ -44,7 +44,7 @@ def leave_group():
     imported above because its functions would keep the group if the import
     came after the group was made.
     """
-    # The frames of an error reference the model
+    # The stack frames of an uncaught error hold references to the model
     sys.last_exc = sys.last_value = sys.last_traceback = None
     gc.collect()
     if distributed.is_initialized():
