@@ -9,7 +9,7 @@ from test_methods import CASES, LABELS, Kind
 from petl_modules.backbones import MaskedChannelNorm, in_samples
 from petl_modules.blocks import ForwardContext
 from petl_modules.data import Waveform, longest_first, make_datasets
-from petl_modules.training import Probe
+from petl_modules.models import Probe
 
 # In samples: one sample apart, twice and three times the same
 LENGTHS = (3_300, 5_000, 3_301, 3_300, 4_000, 5_000, 3_300)
