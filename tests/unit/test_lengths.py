@@ -30,7 +30,7 @@ def built(kind, case):
     """A model in eval mode with blocks that are not silent."""
     model = kind.build(case).eval()
     for block in model.encoder.inserted.values():
-        for parameter in model.get_submodule(block).parameters():
+        for parameter in model.encoder.get_submodule(block).parameters():
             torch.nn.init.normal_(parameter, std=0.05)
     return model
 
