@@ -85,7 +85,9 @@ def merge_lora(model):
     """
     originals = []
     for module in model.modules():
-        if isinstance(module, Adapted) and module.mergeable:
+        if not isinstance(module, Adapted) or module.merged:
+            continue
+        if module.mergeable:
             weight = module.base.weight
             # The weight of another wrapper is computed, not stored
             stored = isinstance(weight, nn.Parameter)
