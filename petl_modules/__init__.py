@@ -5,8 +5,6 @@ Import it before torch: it decides how idle CPU threads wait.
 
 import os
 
-__version__ = "0.2.0"
-
 # OpenMP's threads read this once, when torch loads them. Threads that wait for
 # work would spin, on cores that the data loader's workers need.
 if "OMP_WAIT_POLICY" not in os.environ:

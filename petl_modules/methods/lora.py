@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from petl_modules.blocks import LowRank
-from petl_modules.methods.insertion import Adapted, Insert
+from petl_modules.methods.adapted import Adapted
+from petl_modules.methods.insertion import Insert
 from petl_modules.utils import HparamsError
 
 
@@ -85,7 +86,9 @@ def merge_lora(model):
     """
     originals = []
     for module in model.modules():
-        if isinstance(module, Adapted) and module.mergeable:
+        if not isinstance(module, Adapted) or module.merged:
+            continue
+        if module.mergeable:
             weight = module.base.weight
             # The weight of another wrapper is computed, not stored
             stored = isinstance(weight, nn.Parameter)

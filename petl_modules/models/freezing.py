@@ -18,7 +18,7 @@ def freeze(backbone, train_backbone):
     backbone : torch.nn.Module
         See ``petl_modules.backbones``.
     train_backbone : str
-        ``none``, ``biases``, ``all`` or ``last_<n>``, see ``TunedModel``.
+        ``none``, ``biases``, ``all`` or ``last_<n>``, see ``TunedEncoder``.
 
     Returns
     -------

@@ -33,8 +33,8 @@ class ReproducibleSteps:
 
     It overrides how SpeechBrain takes a step (``fit_batch``,
     ``evaluate_batch``, ``update_average``), what it does about values that
-    are not finite (``check_loss_isfinite``, ``check_gradients``), and when it
-    saves within an epoch. Forward, loss, optimiser and logging are the
+    are not finite (``check_losses``, ``check_gradients``), and when it saves
+    within an epoch. Forward, loss, optimiser and logging are the
     Brain's. Name it before ``speechbrain.Brain``, and set ``train_sampler``.
 
     SpeechBrain reads the loss in each step, which makes the host wait for the
@@ -120,6 +120,10 @@ class ReproducibleSteps:
         ]
         if not torch.nn.utils.get_total_norm(gradients).isfinite():
             self.zero_grad(set_to_none=True)
+            logger.warning(
+                f"a gradient is not finite in step {self.step} of epoch "
+                f"{self.train_sampler.epoch}: this update is skipped"
+            )
 
     def require_finite(self, stage, loss):
         """Stop at the end of a stage if a loss was not finite.

@@ -11,7 +11,7 @@ from torch import nn
 
 from petl_modules.backbones import Wav2Vec2
 from petl_modules.data import ClipDataset, SpecAugment
-from petl_modules.models import Probe
+from petl_modules.models import MeanPooling, Probe
 from petl_modules.training import pool_once
 from petl_modules.training.linear_probe import obstacle
 from tests.models import classifier
@@ -67,6 +67,12 @@ def test_what_is_trained_before_the_head_forbids_it(tiny_ast):
     linear = kind.from_yaml("linear")
     linear.pooling = None
     assert "no MeanPooling, but NoneType" in obstacle(linear, same)
+
+    class OfSquares(MeanPooling):
+        """It does not commute with the norm's scale and shift."""
+
+    linear.pooling = OfSquares()
+    assert "no MeanPooling, but OfSquares" in obstacle(linear, same)
 
 
 def noise(number):

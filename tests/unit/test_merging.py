@@ -46,6 +46,18 @@ def test_the_weight_is_the_sum(tiny_ast):
     torch.testing.assert_close(query.base.weight.data, expected)
 
 
+def test_a_second_merge_adds_nothing(tiny_ast):
+    model = drawn(Kind("ast", tiny_ast).from_yaml("lora"))
+    inputs = torch.randn(1, FRAMES, 128)
+    with torch.no_grad():
+        undo = merge_lora(model)
+        expected = model(inputs)
+        merge_lora(model)()
+        assert torch.equal(model(inputs), expected)
+        undo()
+    assert not any(m.merged for m in model.modules() if isinstance(m, Adapted))
+
+
 def test_every_weight_is_restored_bit_for_bit(tiny_ast):
     model = drawn(Kind("ast", tiny_ast).from_yaml("lora"))
     before = {n: p.clone() for n, p in model.named_parameters()}

@@ -103,13 +103,14 @@ def test_a_pass_whose_loss_is_not_finite_ends_the_run(stage):
 
 
 @pytest.mark.parametrize("bad", [False, True])
-def test_gradients_go_together_or_not_at_all(bad):
+def test_gradients_go_together_or_not_at_all(bad, caplog):
     model = torch.nn.Linear(2, 1)
     model(torch.ones(1, 2)).sum().backward()
     if bad:
         model.bias.grad.fill_(float("nan"))
-    steps = Steps(modules=model, zero_grad=model.zero_grad)
+    steps = Steps(modules=model, zero_grad=model.zero_grad, step=3)
     steps.check_gradients()
+    assert ("not finite in step 3 of epoch 2" in caplog.text) == bad
     assert [p.grad is None for p in model.parameters()] == [bad, bad]
 
 
