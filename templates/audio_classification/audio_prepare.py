@@ -201,7 +201,7 @@ def find_clips(folder):
     if others:
         kinds = Counter(os.path.splitext(p)[1] or "none" for p in others)
         told = _told(dict(kinds.most_common()), "suffixes")
-        print(f"{len(others)} files passed over as no sounds; {told}")
+        print(f"{len(others)} files skipped, not audio; {told}")
     return records
 
 
@@ -209,7 +209,7 @@ def _name_problems(folder, outer, records):
     """Yield the problems with names of folders and files."""
     if {"train", "test"} <= outer:
         for name in sorted(outer.difference(SPLITS)):
-            yield f"{folder / name}: beside train, valid and test"
+            yield f"{folder / name}: next to train, valid and test"
     elif outer and all(map(PARTS.fullmatch, outer)):
         yield (
             f"{', '.join(sorted(outer))}: these seem to be parts, not classes. "
