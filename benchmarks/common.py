@@ -1,4 +1,4 @@
-"""What the benchmarks share: backbones, clocks, tables, files.
+"""Shared code of the benchmarks: backbones, clocks, tables, files.
 
 Importing it puts the repository on the path and lets waiting CPU threads
 sleep, as the recipes do: import it before torch.
@@ -35,7 +35,7 @@ HPARAMS = {
 
 
 def write_backbone(kind, folder):
-    """Writes an encoder of the published sizes with random weights.
+    """Write an encoder of the published sizes with random weights.
 
     Arguments
     ---------
@@ -54,12 +54,12 @@ def write_backbone(kind, folder):
 
 
 def stems(kind):
-    """Names of the recipe files for a kind of backbone."""
+    """Return the names of the recipe files for a kind of backbone."""
     return sorted(path.stem for path in HPARAMS[kind].glob("*.yaml"))
 
 
 def make_model(kind, method, backbone, frames, **changes):
-    """The tuned model of a recipe file, with 50 classes.
+    """Build the tuned model of a recipe file, with 50 classes.
 
     Arguments
     ---------
@@ -80,7 +80,7 @@ def make_model(kind, method, backbone, frames, **changes):
     """
     base = None if kind == "ast" else "wav2vec2.yaml"
     if method.endswith("wav2vec2"):
-        base = None  # stands on it already
+        base = None  # the file names its base
     recipe = RecipeFile.read(HPARAMS[kind] / f"{method}.yaml", base)
     for key in changes:
         if key not in recipe.tree:
@@ -96,7 +96,7 @@ def make_model(kind, method, backbone, frames, **changes):
 
 
 def draw_blocks(model):
-    """Draws all inserted weights, as if they had been trained."""
+    """Initialise all inserted weights at random, as if they were trained."""
     torch.manual_seed(1)
     for path in model.encoder.inserted.values():
         for parameter in model.encoder.get_submodule(path).parameters():
@@ -104,7 +104,7 @@ def draw_blocks(model):
 
 
 def make_floor(backbone):
-    """Makes of a backbone one whose backward ends at its first layer."""
+    """Make the backward of a backbone end at its first layer."""
     backbone.requires_grad_(False).eval()
     layer = backbone.sites.module("layers.0")
     layer.register_forward_pre_hook(_enter)
@@ -116,13 +116,13 @@ def _enter(layer, args):
 
 
 def wait_for(device):
-    """Waits until a device has done what it was given."""
+    """Wait until a device has finished its work."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
 
 
 def interleaved(runs, repeats, device="cpu"):
-    """Times some functions in turn.
+    """Time several functions in turn.
 
     Arguments
     ---------
@@ -152,12 +152,12 @@ def interleaved(runs, repeats, device="cpu"):
 
 
 def ratio(times, one, other):
-    """Median over the rounds of the ratio of two entries of ``times``."""
+    """Return the median over the rounds of the ratio of two functions' times."""
     return statistics.median(a / b for a, b in zip(times[one], times[other]))
 
 
 def machine(device="cpu"):
-    """A line that says what was measured on."""
+    """Return the name of the machine."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     model = platform.machine()
@@ -171,7 +171,7 @@ def machine(device="cpu"):
 
 
 def table(rows, columns):
-    """The rows as a Markdown table.
+    """Return the rows as a Markdown table.
 
     Arguments
     ---------
@@ -198,7 +198,7 @@ def table(rows, columns):
 
 
 def write_report(path, rows, device="cpu", **facts):
-    """Writes the rows with machine and versions as JSON.
+    """Write the rows, machine and versions as JSON.
 
     Arguments
     ---------

@@ -1,13 +1,13 @@
-"""Speed and memory of the way from audio files to batches.
+"""Speed and memory of data loading, from audio files to batches.
 
     python benchmarks/data.py --clips 1000 --seconds 5 --rate 44100
     python benchmarks/data.py --gsc       # memory with as many clips as GSC's
 
-Noise and tones are written to a temporary folder and read from the memory
-that the system keeps of them: disks are left out. Plain and cached epochs
-take turns; medians count. "First" is the epoch of a run that fills the cache,
-"later" that of one that finds it filled; both with all that comes before the
-first batch.
+Noise and tones are written to a temporary folder and read from the system's
+page cache: the disk is not measured. Plain and cached epochs take turns; the
+tables give medians. "First" is the epoch of a run that fills the cache,
+"later" the epoch of a run that finds it filled; both include the time before
+the first batch.
 """
 
 import argparse
@@ -58,7 +58,7 @@ MEMORY = {
 
 
 def write_clips(folder, clips, seconds, rate):
-    """Writes different clips, and a manifest as GSC's."""
+    """Write different clips, and a manifest like that of GSC."""
     time = np.arange(int(seconds * rate)) / rate
     records, paths = {}, []
     for i in range(clips):
@@ -83,7 +83,7 @@ def write_clips(folder, clips, seconds, rate):
 
 
 def epoch(data, chosen, cache=None):
-    """Seconds of one epoch, from the manifest to the last batch."""
+    """Return the seconds of an epoch, from the manifest to the last batch."""
     start = time.perf_counter()
     records = read_manifest(data / "manifest.json")
     features = cache.features if cache else FilterBank(chosen.frames)
@@ -101,13 +101,13 @@ def epoch(data, chosen, cache=None):
 
 
 def open_cache(chosen, folder):
-    """The cache of the features."""
+    """Return the feature cache."""
     bank = FilterBank(chosen.frames)
     return FeatureCache(folder, bank, chosen.dtype, chosen.workers)
 
 
 def speed(data, chosen):
-    """Rows of seconds: steps of one clip, and epochs."""
+    """Measure the steps of one clip, and epochs; return rows."""
     records = read_manifest(data / "manifest.json").values()
     wavs = [record["wav"] for record in records]
     paths = [data / wav.removeprefix("{data_root}/") for wav in wavs]
@@ -147,10 +147,10 @@ def speed(data, chosen):
 
 
 def anonymous(process="self"):
-    """Private memory of a process in bytes: all of it, and its share of it.
+    """Return the private memory of a process in bytes, and its share of it.
 
-    A worker's includes pages that it still shares with the main process; of
-    the share, those of all processes add up to what there is.
+    A worker's private memory includes pages that it still shares with the main
+    process. The shares of all processes add up to the total.
     """
     found = {}
     for name in ("status", "smaps_rollup"):
@@ -162,7 +162,7 @@ def anonymous(process="self"):
 
 
 def most_memory(work):
-    """The most that main process, a worker and all hold while working."""
+    """Return the peak memory of main process, worker and all processes."""
     before, done = anonymous()[0], threading.Event()
     most = {"main": before, "worker": before, "together": before}
 
@@ -188,21 +188,21 @@ def most_memory(work):
 
 
 def memory(what, data, chosen):
-    """One row, in this process."""
+    """Measure one row, in this process."""
     cache = None if what == "plain" else open_cache(chosen, data / "memory")
     found = most_memory(lambda: epoch(data, chosen, cache))
     return {"what": what, "clips": chosen.clips, **found}
 
 
 def memory_apart(what, data, words):
-    """One row, in a process of its own."""
+    """Measure one row, in a new process."""
     words = [sys.executable, __file__, *words, f"--row={what}", f"--at={data}"]
     out = subprocess.run(words, stdout=subprocess.PIPE, check=True)
     return json.loads(out.stdout.splitlines()[-1])
 
 
 def parse(words):
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=5.0)
@@ -226,7 +226,7 @@ def parse(words):
 
 
 def main(words):
-    """Measures, prints and writes."""
+    """Measure, print and write the rows."""
     chosen = parse(words)
     if chosen.row:
         print(json.dumps(memory(chosen.row, chosen.at, chosen)))

@@ -3,9 +3,9 @@
     python benchmarks/demo.py                   # writes results/demo.csv
     python benchmarks/demo.py --methods linear,lora --datasets GSC --seeds 10
 
-Each row is a run of a recipe: a method on a miniature with a seed. Runs take
-turns over processes of one thread each. Run again, finished ones are kept; a
-folder holds the runs of one commit.
+Each row is a run of a recipe: a method on a miniature with a seed. Runs are
+spread over processes of one thread each. Started again, the benchmark keeps
+finished runs; a folder holds the runs of one commit.
 """
 
 import argparse
@@ -34,7 +34,7 @@ UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
 
 
 def trials(datasets, methods, seeds):
-    """What is to be run: dataset, backbone, method, positions, seed."""
+    """Return the trials: dataset, backbone, method, positions, seed."""
     found = []
     for seed in seeds:
         for dataset in datasets:
@@ -48,7 +48,7 @@ def trials(datasets, methods, seeds):
 
 
 def run(folder, trial):
-    """One row: the result of a trial, which is run unless it was."""
+    """Return the row of a trial; run the trial if it has no result."""
     dataset, backbone, method, positions, seed = trial
     output = folder.joinpath(*(str(part) or "-" for part in trial))
     summary = output / "summary.json"
@@ -84,7 +84,7 @@ def run(folder, trial):
 
 
 def gathered(rows):
-    """Rows with mean and standard deviation over the seeds."""
+    """Return rows with mean and standard deviation over the seeds."""
     groups = {}
     for row in rows:
         key = (row["backbone"], row["method"], row["positions"])
@@ -103,7 +103,7 @@ def gathered(rows):
 
 
 def report(rows):
-    """For each backbone a table as Markdown with a row for each method."""
+    """Return a Markdown table for each backbone, with a row for each method."""
     tables = {}
     for key, found in sorted(gathered(rows).items()):
         backbone, method, positions = key
@@ -121,7 +121,7 @@ def report(rows):
 
 
 def commit():
-    """The commit that is checked out, and whether files differ from it."""
+    """Return the checked-out commit, and whether files differ from it."""
     words = ("rev-parse --short=12 HEAD", "status --porcelain -uno . :!results")
     try:
         head, changed = (
@@ -139,7 +139,7 @@ def commit():
 
 
 def claim(folder):
-    """Makes a folder that of the runs of this commit; returns the commit."""
+    """Reserve a folder for the runs of this commit; return the commit."""
     own, note = commit(), folder / "commit.txt"
     found = note.read_text("utf-8").strip() if note.is_file() else own
     if found != own:
@@ -153,7 +153,7 @@ def claim(folder):
 
 
 def parse(words):
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--datasets", default=",".join(MINIATURES))
     parser.add_argument("--methods", default=",".join(METHODS))
@@ -175,7 +175,7 @@ def parse(words):
 
 
 def main(words):
-    """Runs what has no result, then writes table and picture."""
+    """Run the trials without a result, then write table and figure."""
     chosen = parse(words)
     folder = Path(chosen.folder).resolve()
     own = claim(folder)
@@ -211,4 +211,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on")
+        sys.exit("interrupted; the same command resumes")

@@ -31,7 +31,7 @@ COLUMNS = {
 
 
 def measure(model, frozen, inputs, repeats):
-    """Milliseconds of a batch in the three ways, and of the frozen model."""
+    """Return the milliseconds of a batch in the three modes and frozen."""
     merged = copy.deepcopy(model)
     merge_lora(merged)
     inference = torch.inference_mode()(model)
@@ -51,7 +51,7 @@ def measure(model, frozen, inputs, repeats):
 
 
 def main():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", default="lora,bitfit,bottleneck,soft_moa")
     parser.add_argument("--batches", default="1,8,32")

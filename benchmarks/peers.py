@@ -1,11 +1,11 @@
-"""The same work by others, in the same process, step by step in turn.
+"""The same work by other libraries, in one process, step by step in turn.
 
     python benchmarks/peers.py --batch 8 --frames 100
 
 LoRA of the same rank on the same AST by peft and by SpeechBrain's
-``AdaptedModel``, without the norm that our recipe trains along; and the filter
-bank against ``ASTFeatureExtractor``. What is not installed is left out with a
-note (``pip install peft``).
+``AdaptedModel``, without the norm that our recipe trains as well; and the
+filter bank against ``ASTFeatureExtractor``. A library that is not installed is
+left out with a note (``pip install peft``).
 """
 
 import argparse
@@ -52,12 +52,12 @@ class Classifier(nn.Module):
         self.head = nn.Linear(768, 50)
 
     def forward(self, inputs):
-        """Returns the logits."""
+        """Return the logits."""
         return self.head(self.backbone(inputs).mean(1))
 
 
 def ours(source, frames):
-    """LoRA as in ``lora.yaml``, norms frozen."""
+    """Build LoRA as in ``lora.yaml``, with frozen norms."""
     method = LoRA(at=["query", "value"], rank=RANK, alpha=RANK)
     encoder = TunedEncoder(AST(source, frames), [method], train_norms=False)
     head = partial(nn.Linear, out_features=50)
@@ -65,7 +65,7 @@ def ours(source, frames):
 
 
 def by_speechbrain(source, frames):
-    """LoRA by SpeechBrain."""
+    """Build LoRA with SpeechBrain."""
     backbone = AST(source, frames)
     backbone.model = AdaptedModel(
         backbone.model,
@@ -77,7 +77,7 @@ def by_speechbrain(source, frames):
 
 
 def by_peft(source, frames):
-    """LoRA by peft."""
+    """Build LoRA with peft."""
     from peft import LoraConfig, get_peft_model
 
     backbone = AST(source, frames)
@@ -89,7 +89,7 @@ def by_peft(source, frames):
 
 
 def lora_rows(chosen, source):
-    """Steps of LoRA by us and by others, and of the floor."""
+    """Measure steps of LoRA by each library, and of the floor."""
     inputs = torch.randn(chosen.batch, chosen.frames, 128)
     targets = torch.arange(chosen.batch) % 50
     runs, rows = {}, []
@@ -132,7 +132,7 @@ def lora_rows(chosen, source):
 
 
 def feature_rows(chosen):
-    """The filter bank of one clip by us and by Hugging Face."""
+    """Measure the filter bank of this project and of Hugging Face."""
     clips = 0.1 * torch.randn(20, chosen.frames * 160)
     mine = FilterBank(chosen.frames)
     theirs = ASTFeatureExtractor(max_length=chosen.frames)
@@ -162,7 +162,7 @@ def feature_rows(chosen):
 
 
 def main():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--frames", type=int, default=100, help="of 10 ms")

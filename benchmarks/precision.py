@@ -1,10 +1,10 @@
-"""What fewer bits do to the logits.
+"""Effect of bf16 and float16 on the logits.
 
     python benchmarks/precision.py --frames 500
 
 Against float32 throughout: the frozen backbone in bfloat16, and features that
 were cached in float16. Generated sounds, an AST of the published size with
-random weights, inserted blocks and head drawn.
+random weights, also in the inserted blocks and the head.
 """
 
 import argparse
@@ -26,7 +26,7 @@ COLUMNS = {
 
 
 def make_model(method, backbone, frames, **changes):
-    """A model, the same for each call but for the changes."""
+    """Build a model with the same weights in each call, but for the changes."""
     torch.manual_seed(0)
     model = common.make_model("ast", method, backbone, frames, **changes)
     common.draw_blocks(model)
@@ -34,7 +34,7 @@ def make_model(method, backbone, frames, **changes):
 
 
 def compare(method, what, found, expected):
-    """One row of the table."""
+    """Return one row of the table."""
     difference = (found - expected).abs() / expected.std()
     same = found.argmax(-1) == expected.argmax(-1)
     return {
@@ -47,7 +47,7 @@ def compare(method, what, found, expected):
 
 
 def main():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", default="linear,lora,soft_moa")
     parser.add_argument("--frames", type=int, default=500, help="of 10 ms")

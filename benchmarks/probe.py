@@ -31,7 +31,7 @@ COLUMNS = {
 
 
 def run(folder, pool_once, chosen):
-    """A row, from one run of the recipe."""
+    """Run the recipe and return a row."""
     out = folder / f"out-{pool_once}"
     words = [sys.executable, common.ROOT / "recipes" / "ESC50" / "train.py"]
     words += ["hparams/linear.yaml", f"--data_folder={folder / 'data'}"]
@@ -63,7 +63,7 @@ def run(folder, pool_once, chosen):
 
 
 def main():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=200, help="of 10 ms")
     parser.add_argument("--clips", type=int, default=100)

@@ -21,7 +21,7 @@ from petl_modules.miniatures.corpus import write_miniature
 
 
 def first_step(folder, method):
-    """Starts a recipe; the seconds until it goes into its first epoch."""
+    """Start a recipe and return the seconds until its first epoch."""
     words = [sys.executable, common.ROOT / "recipes" / "ESC50" / "train.py"]
     words += [f"hparams/{method}.yaml", "--allow_partial=True"]
     words += [f"--data_folder={folder / 'ESC-50-master'}", "--device=cpu"]
@@ -43,7 +43,7 @@ def first_step(folder, method):
 
 
 def main():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--method", default="soft_moa")
     parser.add_argument("--repeats", type=int, default=5)

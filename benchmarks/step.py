@@ -4,12 +4,12 @@
     python benchmarks/step.py --methods lora:rank=64,lora:recompute=layer
     python benchmarks/step.py --methods lora --memory 4GiB
 
-The floor is what no method that adapts the first layer can go below: the
-frozen forward in float32 and the backward to the first layer's input (what
-stands in front of it excluded), measured in the same process, step by step in
-turn. Weights are random, of the published sizes. Each method runs in a process
-of its own, for its peak memory; ``name:key=value`` changes keys of its YAML
-file.
+The floor is a lower bound for methods that adapt the first layer: the frozen
+forward in float32 and the backward to the first layer's input (without the
+backward through patch embedding or convolutions), measured in the same process,
+step by step in turn. Weights are random, of the published sizes. Each method
+runs in a process of its own, for its peak memory; ``name:key=value`` changes
+keys of its YAML file.
 """
 
 import argparse
@@ -53,7 +53,7 @@ NO_ROOM = 3  # the exit code of a process that ran out of memory
 
 
 def saved_bytes(step, device):
-    """Bytes that a step's forward keeps for its backward.
+    """Return the bytes that a step's forward saves for its backward.
 
     Arguments
     ---------
@@ -83,7 +83,7 @@ def saved_bytes(step, device):
 
 
 def parse_method(text):
-    """Splits ``name:key=value:key=value``.
+    """Split ``name:key=value:key=value``.
 
     Example
     -------
@@ -96,7 +96,7 @@ def parse_method(text):
 
 
 def make_inputs(chosen):
-    """Random spectrograms or waveforms."""
+    """Return random spectrograms or waveforms."""
     shape = (chosen.frames, 128)
     if chosen.kind == "wav2vec2":
         shape = (chosen.frames * 160,)
@@ -104,7 +104,7 @@ def make_inputs(chosen):
 
 
 def make_floor(chosen):
-    """The frozen backbone, and the forward of its step."""
+    """Return the frozen backbone, and the forward of its step."""
     if chosen.kind == "ast":
         backbone = AST(chosen.backbone, chosen.frames)
     else:
@@ -116,7 +116,7 @@ def make_floor(chosen):
 
 
 def make_step(model, inputs, chosen):
-    """The forward of a training step with its loss, and the whole update."""
+    """Return a training step's forward with its loss, and the full update."""
     targets = torch.arange(len(inputs), device=chosen.device) % 50
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
@@ -135,14 +135,14 @@ def make_step(model, inputs, chosen):
 
 
 def precision(chosen):
-    """bf16 autocast where it is chosen."""
+    """Return the autocast context of the chosen precision."""
     if chosen.precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(torch.device(chosen.device).type, torch.bfloat16)
 
 
 def forget_peak():
-    """Starts anew to look for the most memory."""
+    """Reset the peak memory."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     if os.path.exists("/proc/self/clear_refs"):
@@ -151,7 +151,7 @@ def forget_peak():
 
 
 def peak_bytes(chosen):
-    """The most memory since then: of the device, or of this process."""
+    """Return the peak memory since the reset, of the device or this process."""
     if torch.device(chosen.device).type == "cuda":
         return torch.cuda.max_memory_allocated()
     if os.path.exists("/proc/self/status"):
@@ -162,7 +162,7 @@ def peak_bytes(chosen):
 
 
 def measure(chosen):
-    """One row of the table, in this process."""
+    """Measure one row of the table, in this process."""
     name, changes = parse_method(chosen.methods)
     model = common.make_model(
         chosen.kind, name, chosen.backbone, chosen.frames, **changes
@@ -203,7 +203,7 @@ def measure(chosen):
 
 
 def in_a_process(chosen, backbone, method, batch):
-    """A row, measured in a fresh process."""
+    """Measure a row in a new process."""
     names = ("kind", "frames", "repeats", "threads", "device", "precision")
     words = [f"--{name}={getattr(chosen, name)}" for name in names]
     words += [f"--methods={method}", f"--backbone={backbone}"]
@@ -231,7 +231,7 @@ def in_a_process(chosen, backbone, method, batch):
 
 
 def largest_batch(chosen, backbone, method):
-    """The largest batch whose steps stay within the memory, by trying."""
+    """Find the largest batch whose steps stay within the memory, by trials."""
     limit = read_size(chosen.memory)
     peaks = {}
 
@@ -261,7 +261,7 @@ def largest_batch(chosen, backbone, method):
 
 
 def read_size(text):
-    """Bytes from ``4GiB`` or ``500MiB``."""
+    """Return the bytes of ``4GiB`` or ``500MiB``."""
     found = re.fullmatch(r"([\d.]+)\s*(G|M)iB", text)
     if not found:
         raise SystemExit(f"error: --memory {text}: write 4GiB or 500MiB")
@@ -269,7 +269,7 @@ def read_size(text):
 
 
 def read_arguments():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", help="default: all of the kind")
     parser.add_argument("--kind", choices=common.HPARAMS, default="ast")
@@ -296,7 +296,7 @@ def read_arguments():
 
 
 def main():
-    """Measures each method in a process of its own."""
+    """Measure each method in a process of its own."""
     chosen = read_arguments()
     if chosen.row:
         try:

@@ -3,8 +3,8 @@
     python tools/pretrain_tiny.py ast pretrained/tiny-ast
     python tools/pretrain_tiny.py wav2vec2 pretrained/tiny-wav2vec2
 
-Both are taught what is heard when: AST tells from the tokens of each step in
-time the phones, or the source of a sound; wav2vec 2.0 tells the phone of
+Both are trained to recognise sounds over time: AST classifies, from the tokens
+of each time step, the phones or the source of a sound; wav2vec 2.0 the phone of
 each frame and, from their mean, the manner of speaking. The seed fixes
 everything but the order in which a machine adds up numbers.
 """
@@ -57,7 +57,7 @@ WIDTH = dict(
 
 
 def draw_clip(job):
-    """One clip: features, source, manner of speaking, phone of each frame."""
+    """Return one clip: features, source, manner of speaking, phones."""
     kind, seed, number, frames = job
     rng = np.random.default_rng((seed, number))
     if kind == "ast" and number % 4 == 0:
@@ -75,7 +75,7 @@ def draw_clip(job):
 
 
 def draw_clips(kind, clips, seed, processes):
-    """All clips, by their length.
+    """Return all clips by length.
 
     Arguments
     ---------
@@ -110,7 +110,7 @@ def draw_clips(kind, clips, seed, processes):
 
 
 class AstTask(nn.Module):
-    """A small AST, and what is asked of the tokens of each step in time."""
+    """A small AST with classifiers on the tokens of each time step."""
 
     def __init__(self):
         super().__init__()
@@ -128,7 +128,7 @@ class AstTask(nn.Module):
         self.phones = nn.Linear(config.hidden_size, 2 * (1 + len(NUMBERS)))
 
     def forward(self, features, labels):
-        """Loss, and numbers of right answers (see ``answer``)."""
+        """Return the loss and the numbers of right answers (see ``answer``)."""
         if self.training:
             features = self.augment(features)
         steps = self.steps(features)
@@ -144,7 +144,7 @@ class AstTask(nn.Module):
         )
 
     def steps(self, features):
-        """Mean of the tokens of each step, ``[batch, steps, d_model]``."""
+        """Return the mean token of each step, ``[batch, steps, d_model]``."""
         embeddings, config = self.model.embeddings, self.model.config
         grid = embeddings.get_shape(config)
         patches = embeddings.patch_embeddings(features)
@@ -161,7 +161,7 @@ class AstTask(nn.Module):
 
 
 class Wav2Vec2Task(nn.Module):
-    """A small wav2vec 2.0, and what is asked of frames and of their mean."""
+    """A small wav2vec 2.0 with classifiers on the frames and on their mean."""
 
     def __init__(self):
         super().__init__()
@@ -189,7 +189,7 @@ class Wav2Vec2Task(nn.Module):
         )
 
     def forward(self, features, labels):
-        """Loss, and numbers of right answers (see ``answer``)."""
+        """Return the loss and the numbers of right answers (see ``answer``)."""
         hidden = self.model(features).last_hidden_state
         phones = self.phones(hidden).transpose(1, 2)
         heard = labels[:, 1 + len(MANNER) :][:, : hidden.shape[1]]
@@ -202,7 +202,7 @@ class Wav2Vec2Task(nn.Module):
 
 
 def answer(**questions):
-    """Loss and numbers of right answers.
+    """Return the loss and the numbers of right answers.
 
     Arguments
     ---------
@@ -227,7 +227,7 @@ def answer(**questions):
 
 
 def train(task, groups, steps, batch, seed):
-    """Trains for a number of steps, and says how it goes."""
+    """Train for a number of steps, and print the progress."""
     optimizer = torch.optim.AdamW(
         task.parameters(), lr=1e-3, weight_decay=0.05, fused=True
     )
@@ -256,7 +256,7 @@ def train(task, groups, steps, batch, seed):
 
 @torch.inference_mode()
 def test(task, groups):
-    """Shares of right answers on the clips held out, over all lengths."""
+    """Return the accuracies on the held-out clips, over all lengths."""
     task.eval()
     found = {}
     for features, labels in groups.values():
@@ -269,7 +269,7 @@ def test(task, groups):
 
 
 def main(arguments=None):
-    """The command line (see the head of this file)."""
+    """Run the command line (see the head of this file)."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=[*LENGTHS])
     parser.add_argument("folder", type=Path, help="a new folder")

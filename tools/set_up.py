@@ -31,11 +31,11 @@ as torchaudio's build in the package registry links CUDA. For example
 
 
 class SetUpError(Exception):
-    """What stands in the way of an environment, and the remedy."""
+    """An obstacle to making the environment, with its remedy."""
 
 
 def requirements(*files):
-    """Lines of requirement files, without comments.
+    """Return the lines of requirement files, without comments.
 
     Arguments
     ---------
@@ -54,7 +54,7 @@ def requirements(*files):
 
 
 def oldest(lines):
-    """The lower bounds of ranges, as exact versions.
+    """Return the lower bounds of ranges, as exact versions.
 
     Arguments
     ---------
@@ -83,7 +83,7 @@ def oldest(lines):
 
 
 def split_cpu(lines):
-    """Divides a lock for a CPU-only torch.
+    """Split a lock for a CPU-only torch.
 
     Arguments
     ---------
@@ -105,7 +105,7 @@ def split_cpu(lines):
 
 
 def steps(versions, torch_index=None):
-    """What pip is to do, in order.
+    """Return the pip commands, in order.
 
     Arguments
     ---------
@@ -138,7 +138,7 @@ def steps(versions, torch_index=None):
 
 
 def set_up(folder, versions, torch_index=None):
-    """Makes an environment afresh, unless the same is there already.
+    """Make a new environment, unless the same one exists already.
 
     Its stamp is written last, so that an interrupted installation is done
     again.
@@ -177,7 +177,7 @@ def set_up(folder, versions, torch_index=None):
 
 
 def lock():
-    """Re-makes requirements-lock.txt from the newest versions allowed."""
+    """Make requirements-lock.txt again, from the newest versions allowed."""
     scratch = Path(tempfile.mkdtemp())
     try:
         run([sys.executable, "-m", "venv", scratch])
@@ -191,14 +191,14 @@ def lock():
 
 
 def run(words):
-    """Runs a command in the project's root; ends this program if it fails."""
+    """Run a command in the project's root; exit if it fails."""
     code = subprocess.run([str(x) for x in words], cwd=ROOT).returncode
     if code:
         sys.exit(code)
 
 
 def main(arguments=None):
-    """The command line: ``VENV [--versions V] [--cpu] [--torch-index URL]``."""
+    """Run: ``VENV [--versions V] [--cpu] [--torch-index URL]``."""
     parser = argparse.ArgumentParser(prog="python tools/set_up.py")
     parser.add_argument("folder", metavar="VENV", nargs="?", type=Path)
     parser.add_argument(

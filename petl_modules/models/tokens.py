@@ -6,7 +6,7 @@ TOKENS = ("all", "cls", "prompts", "speech", "prompts+speech")
 
 
 def select_tokens(tokens, sites, prompts):
-    """Return the part of the time axis that a choice of tokens stands for.
+    """Return the slice of the time axis for a choice of tokens.
 
     Arguments
     ---------

@@ -1,7 +1,7 @@
 """Collect the files of one method of a recipe, right for their new folder.
 
-Beside SpeechBrain's conventional files there is one line for pip: reviewers
-read a recipe, not this package.
+In addition to SpeechBrain's conventional files there is one line for pip:
+reviewers read a recipe, not this package.
 """
 
 import re
@@ -26,7 +26,7 @@ PATHS = ("Script_file", "Data_prep_file", "Readme_file")
 
 
 def export(recipe, method, folder, base=None):
-    """Write one method of a recipe for SpeechBrain, whole or not at all.
+    """Write one method of a recipe for SpeechBrain, atomically.
 
     Arguments
     ---------

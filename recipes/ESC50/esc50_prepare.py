@@ -63,7 +63,7 @@ def prepare_esc50(
     url=ESC50_URL,
     skip_bad_audio=False,
 ):
-    """Check ESC-50 and write its manifest, or find the one that still fits.
+    """Check ESC-50 and write its manifest, if it is not up to date.
 
     The manifest is ``{id: {wav, duration, digest, label, fold, recording}}``
     with ``{data_root}`` for the data folder in ``wav``. Its name carries a
@@ -75,15 +75,15 @@ def prepare_esc50(
     data_folder : str or pathlib.Path
         The folder that holds ``audio`` and ``meta``.
     manifest_folder : str or pathlib.Path
-        Where the manifest goes.
+        Folder of the manifest.
     allow_partial : bool
-        Take a subset of the clips: print the counts, do not check them.
+        Accept a subset of the clips: print the counts, do not check them.
     download : bool
         Fetch the dataset where the folder is absent or empty.
     url : str
         The zip archive to fetch.
     skip_bad_audio : bool
-        Leave out clips that cannot be read, see
+        Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
 
     Returns
@@ -146,14 +146,14 @@ def prepare_esc50(
 
 
 def parse_clips(content, table):
-    """Read the list of clips, reporting all that is wrong with it.
+    """Read the list of clips and report all of its problems.
 
     Arguments
     ---------
     content : bytes
         The CSV file.
     table : str or pathlib.Path
-        Its name, for the errors.
+        The file's name, for error messages.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def parse_clips(content, table):
     Raises
     ------
     DataError
-        With one line for each problem, as ``file:line: problem``.
+        One line for each problem, as ``file:line: problem``.
 
     Example
     -------
@@ -191,7 +191,7 @@ def parse_clips(content, table):
 
 
 def _row_problems(row):
-    """Say what is wrong with a row by itself."""
+    """Yield the problems of one row."""
     if problem := path_problem(row["filename"]):
         yield f"filename {problem}"
     if row["fold"] not in FOLDS:

@@ -3,7 +3,7 @@
 Fluent Speech Commands, 30,043 spoken commands with 31 intents, is by
 L. Lugosch et al., "Speech Model Pre-training for End-to-End Spoken Language
 Understanding", Interspeech 2019, https://arxiv.org/abs/1904.03670
-(CC BY-NC-ND 4.0, Fluent.ai; never downloaded or packaged anew here).
+(CC BY-NC-ND 4.0, Fluent.ai; never downloaded or repackaged here).
 
 Authors
  * The PETL audio recipes team 2026
@@ -24,7 +24,7 @@ from petl_modules.data.prepare import (
     warn_of_leaks,
 )
 
-INTENTS = (  # what goes together: actions, objects, locations
+INTENTS = (  # valid combinations of actions, objects and locations
     ("activate,deactivate", "lamp,music", "none"),
     ("activate,deactivate", "lights", "none,bedroom,kitchen,washroom"),
     ("increase,decrease", "heat", "none,bedroom,kitchen,washroom"),
@@ -60,7 +60,7 @@ or write a small generated dataset:
 def prepare_fsc(
     data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
 ):
-    """Check FSC and write its manifest, or find the one that still fits.
+    """Check FSC and write its manifest, if it is not up to date.
 
     The manifest is ``{id: {wav, duration, digest, label, split, speaker,
     transcription}}`` with ``{data_root}`` for the data folder in ``wav`` and
@@ -73,11 +73,11 @@ def prepare_fsc(
     data_folder : str or pathlib.Path
         The folder that holds ``data`` and ``wavs``.
     manifest_folder : str or pathlib.Path
-        Where the manifest goes.
+        Folder of the manifest.
     allow_partial : bool
-        Take a subset of the clips: print the counts, do not check them.
+        Accept a subset of the clips: print the counts, do not check them.
     skip_bad_audio : bool
-        Leave out clips that cannot be read, see
+        Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
 
     Returns
@@ -139,13 +139,13 @@ def prepare_fsc(
 
 
 def parse_clips(lists):
-    """Read the lists of clips, reporting all that is wrong with them.
+    """Read the lists of clips and report all of their problems.
 
     Arguments
     ---------
     lists : dict
-        ``(file, content)`` by split: the CSV file's name for the errors, and
-        its bytes, or None where it is missing.
+        ``(file, content)`` by split: name and bytes of each CSV file. The
+        bytes of a missing file are None.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def parse_clips(lists):
     Raises
     ------
     DataError
-        With one line for each problem, as ``file:line: problem``.
+        One line for each problem, as ``file:line: problem``.
 
     Example
     -------
@@ -194,12 +194,12 @@ def parse_clips(lists):
 
 
 def _intent(row):
-    """A row's label."""
+    """Return a row's label."""
     return "|".join(row[slot] for slot in SLOTS)
 
 
 def _row_problems(row):
-    """Say what is wrong with a row by itself."""
+    """Yield the problems of one row."""
     parts = PureWindowsPath(row["path"]).parts
     if problem := path_problem(row["path"]):
         yield f"path {problem}"

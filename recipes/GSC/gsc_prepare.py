@@ -54,7 +54,7 @@ or write a small generated dataset:
 def prepare_gsc(
     data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
 ):
-    """Check Speech Commands and write its manifest, or find one that fits.
+    """Check Speech Commands and write its manifest, if it is not up to date.
 
     The manifest is ``{id: {wav, duration, digest, label, split, speaker}}``
     with ids as ``word/speaker_nohash_n``, splits ``train``, ``valid`` and
@@ -67,12 +67,12 @@ def prepare_gsc(
     data_folder : str or pathlib.Path
         The folder that holds the words' folders and the two lists.
     manifest_folder : str or pathlib.Path
-        Where the manifest goes.
+        Folder of the manifest.
     allow_partial : bool
-        Take a subset of the clips: print the counts, do not check them. The
+        Accept a subset of the clips: print the counts, do not check them. The
         lists then name clips of the subset only.
     skip_bad_audio : bool
-        Leave out clips that cannot be read, see
+        Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
 
     Returns
@@ -137,10 +137,10 @@ def prepare_gsc(
 
 
 def find_clips(folder):
-    """Find the clips of all words, and what does not belong there.
+    """Find the clips of all words, and report files that belong to no word.
 
-    Hidden files, the folder of background noise, and whatever holds no wav
-    files are passed over.
+    Hidden files, the folder of background noise, and folders without wav files
+    are skipped.
 
     Arguments
     ---------
@@ -150,7 +150,7 @@ def find_clips(folder):
     Returns
     -------
     clips : dict
-        ``{id: {wav, label, speaker}}``, the same in every file system.
+        ``{id: {wav, label, speaker}}``, in the same order on every file system.
     problems : list
         One text each, as ``folder: problem``.
 
@@ -192,19 +192,19 @@ def find_clips(folder):
 
 
 def parse_lists(lists, clips):
-    """Read which clips are in which split, reporting all that is wrong.
+    """Read the split of each clip from the lists, and report all problems.
 
     Arguments
     ---------
     lists : dict
         ``{split: (path, content)}`` with the content as bytes.
     clips : container
-        Ids of the clips that there are.
+        Ids of the existing clips.
 
     Returns
     -------
     splits : dict
-        ``{id: split}`` of the clips listed.
+        ``{id: split}`` of the listed clips.
     problems : list
         One text each, as ``file:line: problem``.
 
@@ -239,7 +239,7 @@ def parse_lists(lists, clips):
 
 
 def _line_problem(wav, clips):
-    """Say what is wrong with a line by itself, or None."""
+    """Return the problem of one line, or None."""
     word, _, name = wav.partition("/")
     if not CLIP.fullmatch(name):
         return f"{wav!r} is not <word>/{PATTERN}"
@@ -251,7 +251,7 @@ def _line_problem(wav, clips):
 
 
 def _visible(folder):
-    """A folder's entries but hidden ones, sorted by name."""
+    """Return a folder's visible entries, sorted by name."""
     try:
         with os.scandir(folder) as entries:
             seen = [entry for entry in entries if entry.name[0] != "."]
@@ -261,12 +261,12 @@ def _visible(folder):
 
 
 def _is_wav(name):
-    """Whether a file's name is that of a wav file, in any case."""
+    """Return whether a file name ends with .wav, in any case."""
     return name.lower().endswith(".wav")
 
 
 def _refuse(problems):
-    """Raise all problems of the files and lists together, if any."""
+    """Raise one error with all problems of files and lists, if any."""
     if problems:
         raise DataError(
             f"Problems in Speech Commands ({len(problems)}):\n"

@@ -4,7 +4,7 @@ The dataset, about 12 hours of acted dialogues in 5 sessions of a woman and a
 man each, is by C. Busso et al., "IEMOCAP: Interactive emotional dyadic motion
 capture database", Language Resources and Evaluation 42, 2008,
 https://sail.usc.edu/iemocap/ (on request, never downloaded here). Of its
-10,039 utterances the 5,531 of four classes are taken, excited as happy.
+10,039 utterances, 5,531 in four classes are used; excited counts as happy.
 
 Authors
  * The PETL audio recipes team 2026
@@ -37,7 +37,7 @@ EXPECTED = {
 }
 # [start - end] <tab> utterance <tab> label <tab> [valence, ...]
 LINE = re.compile(r"\[[^\t]*\]\t([^\t]*)\t([^\t]*)\t\[[^\t]*\]")
-# <dialog>_<speaker><number>; the dialog's own F or M is who wore the markers
+# <dialog>_<speaker><number>; the dialog's own F or M wore the motion markers
 NAME = re.compile(r"((Ses0[1-5])[FM]_\w+)_([FM])[^\W_]+", re.ASCII)
 ABSENT = """IEMOCAP is not complete: no label files in
 
@@ -61,7 +61,7 @@ or write a small generated dataset:
 def prepare_iemocap(
     data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
 ):
-    """Check IEMOCAP and write its manifest, or find the one that still fits.
+    """Check IEMOCAP and write its manifest, if it is not up to date.
 
     The manifest is ``{id: {wav, duration, digest, label, session, speaker}}``
     with ``{data_root}`` for the data folder in ``wav`` and speakers from
@@ -74,12 +74,12 @@ def prepare_iemocap(
     data_folder : str or pathlib.Path
         The folder that holds ``Session1`` to ``Session5``.
     manifest_folder : str or pathlib.Path
-        Where the manifest goes.
+        Folder of the manifest.
     allow_partial : bool
-        Take a subset of the utterances: print the counts, do not check them,
-        and only warn of missing sessions and of files without a label.
+        Accept a subset of the utterances: print the counts, do not check them,
+        and only warn about missing sessions and files without a label.
     skip_bad_audio : bool
-        Leave out clips that cannot be read, see
+        Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
 
     Returns
@@ -138,7 +138,7 @@ def prepare_iemocap(
 
 
 def parse_labels(content, dialog, session):
-    """Read the label lines of one dialog; other lines are the raters' own.
+    """Read the label lines of one dialog; skip the lines of single raters.
 
     Arguments
     ---------
@@ -152,8 +152,8 @@ def parse_labels(content, dialog, session):
     Returns
     -------
     utterances : list
-        ``(line, name, speaker, label)`` of the lines that are right, with the
-        label as it stands there.
+        ``(line, name, speaker, label)`` of the valid lines, with the label as
+        in the file.
     problems : list
         ``(line, text)`` pairs.
 
@@ -191,7 +191,7 @@ def parse_labels(content, dialog, session):
 
 
 def _name_problems(name, dialog, session):
-    """Say what is wrong with an utterance's name in its file."""
+    """Yield the problems of an utterance's name."""
     form = NAME.fullmatch(name)
     if not form:
         yield f"utterance {name!r} is not named like Ses01F_impro01_M003"
@@ -203,10 +203,9 @@ def _name_problems(name, dialog, session):
 
 
 def _label_files(folder, allow_partial):
-    """The label files by session; an error or a warning where there are none.
+    """Return the label files by session; warn or raise if a session has none.
 
-    Files of the Macintosh (``._*``) and the single raters' subfolders are no
-    label files.
+    Files of macOS (``._*``) and the single raters' subfolders are skipped.
     """
     files, missing = {}, []
     for session in range(1, 6):
@@ -229,14 +228,14 @@ def _label_files(folder, allow_partial):
 
 
 def _read_labels(folder, files):
-    """Read all label files, reporting all that is wrong with them.
+    """Read all label files and report all of their problems.
 
     Returns
     -------
     records : dict
         ``{id: {wav, label, session, speaker}}`` of the four classes.
     labelled : set
-        Where the wav files of all utterances are, those left out as well.
+        Paths of the wav files of all utterances, including those left out.
     """
     records, places, labelled, problems = {}, {}, set(), []
     for session, paths in files.items():
@@ -265,7 +264,7 @@ def _read_labels(folder, files):
 
 
 def _check_unlabelled(folder, files, labelled, allow_partial):
-    """Name the wav files that no label line is about."""
+    """Report wav files without a label line."""
     wavs = [
         path.relative_to(folder)
         for session in files

@@ -49,7 +49,7 @@ or write a small generated dataset:
 def prepare_urbansound8k(
     data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
 ):
-    """Check UrbanSound8K and write its manifest, or find one that still fits.
+    """Check UrbanSound8K and write its manifest, if it is not up to date.
 
     The manifest is ``{id: {wav, duration, digest, label, fold, recording}}``
     with ``{data_root}`` for the data folder in ``wav``. Its name carries a
@@ -61,11 +61,11 @@ def prepare_urbansound8k(
     data_folder : str or pathlib.Path
         The folder that holds ``audio`` and ``metadata``.
     manifest_folder : str or pathlib.Path
-        Where the manifest goes.
+        Folder of the manifest.
     allow_partial : bool
-        Take a subset of the clips: print the counts, do not check them.
+        Accept a subset of the clips: print the counts, do not check them.
     skip_bad_audio : bool
-        Leave out clips that cannot be read, see
+        Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
 
     Returns
@@ -117,14 +117,14 @@ def prepare_urbansound8k(
 
 
 def parse_clips(content, table):
-    """Read the list of clips, reporting all that is wrong with it.
+    """Read the list of clips and report all of its problems.
 
     Arguments
     ---------
     content : bytes
         The CSV file.
     table : str or pathlib.Path
-        Its name, for the errors.
+        The file's name, for error messages.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def parse_clips(content, table):
     Raises
     ------
     DataError
-        With one line for each problem, as ``file:line: problem``.
+        One line for each problem, as ``file:line: problem``.
 
     Example
     -------
@@ -163,7 +163,7 @@ def parse_clips(content, table):
 
 
 def _row_problems(row):
-    """Say what is wrong with a row by itself."""
+    """Yield the problems of one row."""
     name, number = row["slice_file_name"], row["classID"]
     if not (parts := CLIP.fullmatch(name)):
         yield (

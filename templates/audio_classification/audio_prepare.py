@@ -26,7 +26,7 @@ SUFFIXES = set(
     ".aif .aifc .aiff .au .caf .flac .mp3 .nist .oga .ogg .opus .rf64 .snd "
     ".sph .voc .w64 .wav .wave".split()
 )
-# Folders that are all named so are no classes
+# If all folders have such names, they are parts, not classes
 PARTS = re.compile(
     r"train(ing)?|val(id(ation)?)?|dev|test(ing)?|eval(uation)?|fold[^a-z\d]?\d+",
     re.IGNORECASE,
@@ -52,25 +52,25 @@ def prepare_audio(
     n_folds=5,
     skip_bad_audio=False,
 ):
-    """Check the sounds and write their manifest, or find the one that fits.
+    """Check the sounds and write their manifest, if it is not up to date.
 
-    Where neither folders nor list say what trains and what tests, every
-    class is spread over folds, evenly and by chance. The choice depends on
-    the files' names alone. Where clips belong together (one recording, one
-    speaker), give a list with a ``fold`` column that keeps them together.
+    If neither folders nor list define a split, every class is spread evenly and
+    at random over folds. The draw depends on the file names alone. If clips
+    belong together (one recording, one speaker), give a list with a ``fold``
+    column that keeps them together.
 
     Arguments
     ---------
     data_folder : str or pathlib.Path
         The folder.
     manifest_folder : str or pathlib.Path
-        Where the manifest goes.
+        Folder of the manifest.
     table : str or pathlib.Path or None
         A CSV file. None: each folder of the data folder is a class.
     n_folds : int
-        How many folds are made where there are none.
+        Number of folds to make if the data define none.
     skip_bad_audio : bool
-        Leave out clips that cannot be read, see
+        Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
 
     Returns
@@ -129,7 +129,7 @@ def prepare_audio(
 
 
 def _told(counts, what):
-    """Counts as text; long lists by their extremes."""
+    """Return counts as text; of a long list, the smallest and the largest."""
     each = ", ".join(f"{key}: {number}" for key, number in counts.items())
     if len(counts) > 20:
         each = f"{min(counts.values())} to {max(counts.values())} each"
@@ -139,8 +139,8 @@ def _told(counts, what):
 def find_clips(folder):
     """Take each folder as a class, or as a split with a folder for each class.
 
-    Folders in a class's folder belong to it, links are followed, hidden files
-    are left out, and files that are no sounds are counted.
+    Subfolders of a class's folder belong to the class, links are followed,
+    hidden files are skipped, and files that are not audio are counted.
 
     Arguments
     ---------
@@ -201,15 +201,15 @@ def find_clips(folder):
     if others:
         kinds = Counter(os.path.splitext(p)[1] or "none" for p in others)
         told = _told(dict(kinds.most_common()), "suffixes")
-        print(f"{len(others)} files passed over as no sounds; {told}")
+        print(f"{len(others)} files skipped, not audio; {told}")
     return records
 
 
 def _name_problems(folder, outer, records):
-    """Say which folders and files cannot have the names that they have."""
+    """Yield the problems with names of folders and files."""
     if {"train", "test"} <= outer:
         for name in sorted(outer.difference(SPLITS)):
-            yield f"{folder / name}: beside train, valid and test"
+            yield f"{folder / name}: next to train, valid and test"
     elif outer and all(map(PARTS.fullmatch, outer)):
         yield (
             f"{', '.join(sorted(outer))}: these seem to be parts, not classes. "
@@ -220,7 +220,7 @@ def _name_problems(folder, outer, records):
 
 
 def _walk(folder, path="", above=()):
-    """Yield what is visible in a folder; folders end with a slash."""
+    """Yield all visible paths in a folder; folders end with a slash."""
     place = folder / path
     try:
         state = os.stat(place)
@@ -240,14 +240,14 @@ def _walk(folder, path="", above=()):
 
 
 def parse_clips(content, table, folder):
-    """Read a list of clips, reporting all that is wrong with it.
+    """Read a list of clips and report all of its problems.
 
     Arguments
     ---------
     content : bytes
         The CSV file.
     table : str or pathlib.Path
-        Its name, for the errors.
+        The file's name, for error messages.
     folder : pathlib.Path
         The data folder. Paths may be absolute ones in it.
 
@@ -259,7 +259,7 @@ def parse_clips(content, table, folder):
     Raises
     ------
     DataError
-        With one line for each problem, as ``file:line: problem``.
+        One line for each problem, as ``file:line: problem``.
 
     Example
     -------
@@ -299,7 +299,7 @@ def parse_clips(content, table, folder):
 
 
 def _row_problems(path, row):
-    """Say what is wrong with a row by itself."""
+    """Yield the problems of one row."""
     if problem := path_problem(path):
         yield f"path {problem}"
     if not row["label"] or UNWRITABLE.search(row["label"]):
@@ -311,7 +311,7 @@ def _row_problems(path, row):
 
 
 def check_parts(records, part):
-    """Refuse a list's splits or folds where they cannot train and test.
+    """Check that a list's splits or folds can train and test every class.
 
     Arguments
     ---------
@@ -323,7 +323,7 @@ def check_parts(records, part):
     Raises
     ------
     DataError
-        If a fold is empty, or nothing could train on a class that is tested.
+        If a fold is empty, or a class is tested and never trained.
     """
     found = {}
     for record in records.values():
@@ -350,14 +350,14 @@ def check_parts(records, part):
 
 
 def make_folds(records, n_folds):
-    """Spread every class over folds, in place.
+    """Assign the clips of every class to folds, in place.
 
     Arguments
     ---------
     records : dict
         Records by path; each gets its ``fold``.
     n_folds : int
-        How many.
+        Number of folds.
 
     Raises
     ------

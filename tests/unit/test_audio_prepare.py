@@ -117,8 +117,7 @@ def test_what_belongs_to_a_class(audio, data, capsys):
     found = labels_of(audio.find_clips(data))
     assert found == {n: n.split("/")[0] for n in CLASSES + more}
     assert capsys.readouterr().out == (
-        "4 files passed over as no sounds; "
-        "3 suffixes (.txt: 2, none: 1, .m4a: 1)\n"
+        "4 files skipped, not audio; 3 suffixes (.txt: 2, none: 1, .m4a: 1)\n"
     )
 
 
@@ -192,11 +191,11 @@ BAD_FOLDERS = {
     ),
     "other name of a split": (
         [*SPLITS, "val/dog/0.wav"],
-        "{data}/val: beside train, valid and test",
+        "{data}/val: next to train, valid and test",
     ),
-    "class beside splits": (
+    "class next to splits": (
         [*SPLITS, "dog/0.wav"],
-        "{data}/dog: beside train, valid and test",
+        "{data}/dog: next to train, valid and test",
     ),
     "line end": (
         [*CLASSES, "dog/a\nb.wav"],
