@@ -1,5 +1,7 @@
 """The words of a command line, and the values that they give."""
 
+import re
+
 from petl_modules.runs.yaml_text import parse_yaml
 from petl_modules.utils import HparamsError
 
@@ -81,7 +83,8 @@ def read_value(key, given, default):
     if isinstance(default, list) and not text.startswith("["):
         text = f"[{', '.join(text.replace(',', ' ').split())}]"
     # A text stays one, but for a tag, and for a list such as layers [0, 5]
-    if isinstance(default, str) and text[:1] not in ("!", "["):
+    numbers = re.fullmatch(r"\[\s*\d+(\s*,\s*\d+)*\s*\]", text)
+    if isinstance(default, str) and text[:1] != "!" and not numbers:
         if len(given) > 1:
             raise HparamsError(
                 f"--{key} takes one value; '{given[1]}' is one too many "
@@ -89,6 +92,9 @@ def read_value(key, given, default):
             )
         return text
     value = parse_yaml(text, f"the value of --{key}")
+    if isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        # In a list in brackets, {rank: 2} would be written without its braces
+        value.fa.set_block_style()
     kinds = {
         bool: (bool, "True or False"),
         int: (int, "a whole number"),
