@@ -2,9 +2,6 @@
 
 Importing it puts the repository on the path and lets waiting CPU threads
 sleep, as the recipes do: import it before torch.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import json

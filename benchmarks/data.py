@@ -8,9 +8,6 @@ that the system keeps of them: disks are left out. Plain and cached epochs
 take turns; medians count. "First" is the epoch of a run that fills the cache,
 "later" that of one that finds it filled; both with all that comes before the
 first batch.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

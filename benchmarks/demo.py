@@ -6,9 +6,6 @@
 Each row is a run of a recipe: a method on a miniature with a seed. Runs take
 turns over processes of one thread each. Run again, finished ones are kept; a
 folder holds the runs of one commit.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse
@@ -30,9 +27,8 @@ from petl_modules.miniatures.trials import (
     MINIATURES,
     command,
 )
-from petl_modules.models import versions
 from petl_modules.runs.plots import draw_tradeoff
-from petl_modules.utils import write_csv, write_text
+from petl_modules.utils import versions, write_csv, write_text
 
 UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
 

@@ -5,9 +5,6 @@
 ``graph`` builds the graph for a backward pass, ``inference`` does not
 (``torch.inference_mode``, as the recipes evaluate), ``merged`` also has LoRA
 in the weights; all in turn in one process.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

@@ -6,9 +6,6 @@ LoRA of the same rank on the same AST by peft and by SpeechBrain's
 ``AdaptedModel``, without the norm that our recipe trains along; and the filter
 bank against ``ASTFeatureExtractor``. What is not installed is left out with a
 note (``pip install peft``).
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

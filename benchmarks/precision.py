@@ -5,9 +5,6 @@
 Against float32 throughout: the frozen backbone in bfloat16, and features that
 were cached in float16. Generated sounds, an AST of the published size with
 random weights, inserted blocks and head drawn.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

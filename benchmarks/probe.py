@@ -5,9 +5,6 @@
 The ESC50 recipe itself on generated clips and an AST of the published size
 with random weights; without SpecAugment. Times are those between the epochs'
 lines in the run's log, training and validation together.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

@@ -5,9 +5,6 @@
 Generated clips in ESC-50's layout, their manifest written by a first run, and
 an AST of the published size with random weights. The recipe runs as a process
 of its own, which is ended where its first epoch begins.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

@@ -10,9 +10,6 @@ stands in front of it excluded), measured in the same process, step by step in
 turn. Weights are random, of the published sizes. Each method runs in a process
 of its own, for its peak memory; ``name:key=value`` changes keys of its YAML
 file.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

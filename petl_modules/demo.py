@@ -3,10 +3,7 @@
 ``python -m petl_modules.demo`` writes a miniature of ESC-50, cross-validates
 each method with the ESC50 recipe on the small pretrained AST of the
 repository, prints and draws a comparison, and applies a trained classifier to
-a new sound. Run again, it goes on where it stopped.
-
-Authors
- * The PETL audio recipes team 2026
+a new sound. Started again, the demo keeps finished folds and resumes the rest.
 """
 
 import argparse
@@ -35,20 +32,20 @@ shows how methods differ, not how well they do on real audio."""
 
 
 def run(words):
-    """Shows a command line and runs it; returns its exit code."""
+    """Show a command line, run it and return its exit code."""
     print(f"\n$ {shown(words)}", flush=True)
-    # So small a model is slower on several threads
+    # A model this small is slower on several threads
     env = {"OMP_NUM_THREADS": "1", **os.environ}
     return subprocess.run(words, cwd=ROOT, env=env).returncode
 
 
 def all_folds(folder, method):
-    """The command line that cross-validates a method over all folds."""
+    """Return the command line that cross-validates a method over all folds."""
     return command("ESC50", method, folder, folder / method, folds="[]")
 
 
 def train(folder, method):
-    """Run the recipe on one method and read what it leaves.
+    """Run the recipe with one method and return its summary.
 
     Arguments
     ---------
@@ -75,17 +72,17 @@ def train(folder, method):
 
 
 def comparison(summaries):
-    """A Markdown table of several runs.
+    """Return a Markdown table of several runs.
 
     Arguments
     ---------
     summaries : dict of dict
-        The content of ``summary.json`` under the name of each method.
+        The content of ``summary.json``, by method.
 
     Returns
     -------
     table : str
-        One row a method, without a line feed at the end.
+        One row a method, without a final line feed.
 
     Example
     -------
@@ -113,7 +110,7 @@ def comparison(summaries):
 
 
 def classify(folder):
-    """Applies the trained Soft-MoA to a sound that was in no fold.
+    """Classify a sound that is in no fold, with the trained Soft-MoA.
 
     Arguments
     ---------
@@ -129,7 +126,7 @@ def classify(folder):
 
 
 def next_commands(folder):
-    """What to try after the demo, as command lines."""
+    """Return command lines to try after the demo."""
     train = str(ROOT / "recipes" / "ESC50" / "train.py")
     moa = [sys.executable, train, "hparams/soft_moa.yaml"]
     write = [sys.executable, "-m", "petl_modules.miniatures", "GSC"]
@@ -174,12 +171,12 @@ def main(arguments=None):
         help="where data and results go (default: %(default)s)",
     )
     folder = Path(parser.parse_args(arguments).folder).resolve()
-    # What it runs ends with it, if it is killed, too
+    # SIGTERM raises SystemExit, so that the running subprocess ends as well
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not (ROOT / "recipes").is_dir():
         parser.error(
             f"no recipes in {ROOT}; run the demo from a clone of the "
-            "repository, where recipes/ stands beside petl_modules/"
+            "repository, which has recipes/ and petl_modules/"
         )
     print(f"Generated sounds and results go to {folder}", flush=True)
     try:

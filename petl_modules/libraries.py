@@ -1,19 +1,16 @@
-"""Import the libraries that this project stands on, or say what does not fit.
+"""Import the libraries that this project needs, and name versions that clash.
 
-A pair of versions may satisfy all declared ranges and still not import:
-torchaudio is compiled for one torch. ``python -m petl_modules.libraries``, the
-end of the set-up, imports all of them.
-
-Authors
- * The PETL audio recipes team 2026
+Two versions may satisfy all declared ranges and still not import together:
+torchaudio is compiled for one version of torch. The set-up ends with
+``python -m petl_modules.libraries``, which imports all of them.
 """
 
 import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-# Each with the one that it has to fit, in an order in which the first that
-# fails is the one to blame
+# Each library with the library that it has to fit. Order: the first import
+# that fails names the cause
 PARTNERS = {
     "numpy": None,
     "torch": None,
@@ -42,7 +39,7 @@ class LibraryError(ImportError):
 
 
 def require_libraries(*names):
-    """Imports libraries.
+    """Import libraries.
 
     Arguments
     ---------
@@ -57,8 +54,8 @@ def require_libraries(*names):
     Raises
     ------
     LibraryError
-        If one does not import; it names the two that do not fit. Not caught,
-        it ends the program with its message alone.
+        If a library does not import; names the two versions that do not fit.
+        Uncaught, the error ends the program with its message, no traceback.
 
     Example
     -------
@@ -78,7 +75,7 @@ def require_libraries(*names):
 
 
 def _explain(name, error):
-    """What does not fit, and the remedy."""
+    """Return the problem and the remedy as text."""
     partner = PARTNERS[name]
     missing = isinstance(error, ModuleNotFoundError) and error.name
     if missing == name:
@@ -107,7 +104,7 @@ def _short(error):
 
 
 def _show_without_traceback():
-    """Lets an uncaught LibraryError end the program with its message."""
+    """Make an uncaught LibraryError print its message without a traceback."""
     usual = sys.excepthook
 
     def show(kind, error, traceback):

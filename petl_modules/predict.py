@@ -23,7 +23,7 @@ def main(arguments=None):
     parser.add_argument("files", nargs="+", help="audio files")
     parser.add_argument("--top", type=int, default=5, help="classes to print")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--backbone", help="where it is now, if it was moved")
+    parser.add_argument("--backbone", help="its new path, if it was moved")
     chosen = parser.parse_args(arguments)
     if chosen.top < 1:
         parser.error(f"--top is {chosen.top}: at least 1 is needed")

@@ -4,9 +4,6 @@ Each function writes a corpus that a small model can learn in seconds: the
 pitch of a tone tells the class. Draws have fixed seeds, so a corpus is the
 same every time. Files that a prepare script must cope with or leave alone
 (macOS's ``._`` files, odd formats) are among them.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import csv

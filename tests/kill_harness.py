@@ -5,9 +5,6 @@ once in peace; then, in each run, starts the same training in a folder of its
 own, kills it (SIGKILL) after a random time or at a random file operation,
 starts it again at once, up to the last kill, and lets it end. Weights, losses
 and accuracies must be equal to the last bit.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

@@ -7,9 +7,6 @@ Both are taught what is heard when: AST tells from the tokens of each step in
 time the phones, or the source of a sound; wav2vec 2.0 tells the phone of
 each frame and, from their mean, the manner of speaking. The seed fixes
 everything but the order in which a machine adds up numbers.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

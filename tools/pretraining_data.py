@@ -3,9 +3,6 @@
 Sounds are of six kinds of source, with random numbers for how high, how long
 and how often. Speech is pseudo-words: random syllables by random speakers, in
 a random melody. None of them is a word of the miniatures.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import numpy as np

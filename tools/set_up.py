@@ -4,9 +4,6 @@
 requirements-lock.txt, then this project, editable. ``--versions newest`` and
 ``oldest`` install what requirements.txt and requirements-test.txt allow
 instead. ``--lock`` re-makes requirements-lock.txt. Needs nothing but Python.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import argparse

@@ -21,8 +21,8 @@ from petl_modules.backbones.wav2vec2 import MaskedChannelNorm, Wav2Vec2
 __all__ = [
     "AST",
     "LAYOUTS",
-    "Layout",
     "LayerSite",
+    "Layout",
     "MaskedChannelNorm",
     "NORMS",
     "Site",

@@ -21,7 +21,7 @@ class ForwardContext:
         # Samples of each clip, [batch]; None: nothing is padded
         self.lengths = None
         # From the first to the last module of a site that has two, in the
-        # way of a stack (see petl_modules.methods.insertion)
+        # way of a stack (see petl_modules.methods.adapted)
         self.carried = []
 
     def mask_of(self, hidden):

@@ -20,7 +20,7 @@ UNKNOWN = 0x7FFFF000  # programs that write to a pipe give this size or more
 
 
 class AudioFacts(NamedTuple):
-    """What ``check_audio`` finds out about a file."""
+    """Duration and digest of an audio file, as ``check_audio`` returns them."""
 
     duration: float  # in seconds
     digest: str  # of rate and samples, before any resampling; 32 hex digits
@@ -78,7 +78,7 @@ def read_audio(path, sample_rate=16000, digest=None):
 
 
 def check_audio(paths, title="Checking audio", skip_bad_audio=False):
-    """Read every file completely and report all bad ones together.
+    """Read every file completely and report all bad files in one error.
 
     Arguments
     ---------
@@ -87,7 +87,7 @@ def check_audio(paths, title="Checking audio", skip_bad_audio=False):
     title : str
         The label of the progress bar.
     skip_bad_audio : bool
-        Return the error of a bad file in its place instead of raising it.
+        Return the error of a bad file in the list instead of raising it.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def check_audio(paths, title="Checking audio", skip_bad_audio=False):
 
 
 def _facts_or_error(path):
-    """Return a file's ``AudioFacts``, or the AudioError of reading it."""
+    """Return a file's ``AudioFacts``, or the ``AudioError`` it raises."""
     try:
         with _naming(path):
             samples, hasher = 0, None
@@ -142,20 +142,20 @@ def _facts_or_error(path):
 
 
 def _hasher(rate, samples=b""):
-    """Start the digest of an audio file by its rate and first samples."""
+    """Start the digest of an audio file with its rate and first samples."""
     hasher = hashlib.sha256(b"%d Hz:" % rate)
     hasher.update(samples)
     return hasher
 
 
 def _hex(hasher):
-    """Return the 32 hex digits that stand for a file's samples."""
+    """Return the first 32 hex digits of a digest."""
     return hasher.hexdigest()[:32]
 
 
 @contextlib.contextmanager
 def _naming(path):
-    """Turn any error of reading a file into an AudioError that names it."""
+    """Turn any error in reading a file into an AudioError with its path."""
     try:
         yield
     except AudioError as error:
@@ -163,7 +163,7 @@ def _naming(path):
     except OSError as error:
         raise AudioError(f"{path}: {error.strerror or error}") from error
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
-        # TypeError: soundfile takes a name in .raw for headerless audio.
+        # TypeError: soundfile reads a file named *.raw as headerless audio
         reason = getattr(error, "error_string", error)
         raise AudioError(f"{path}: not audio, or damaged ({reason})") from error
 
@@ -194,7 +194,7 @@ def _mono_blocks(path):
 def _missing_bytes(stream):
     """Count the bytes that a WAV header promises beyond the file's end.
 
-    libsndfile reads such a file without an error, and shortens it.
+    libsndfile reads a truncated file without an error, as a shorter one.
     """
     size = os.fstat(stream.fileno()).st_size
     head = stream.read(12)

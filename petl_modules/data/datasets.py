@@ -24,8 +24,8 @@ def load_features(features, data_folder, wav, digest=None):
     Arguments
     ---------
     features : callable
-        From samples ``[time]`` to what the backbone takes, ``[time, ...]``;
-        its ``sample_rate`` is the rate of the samples.
+        Maps samples ``[time]`` to the backbone's input, ``[time, ...]``. Its
+        ``sample_rate`` is the rate of the samples.
     data_folder : str
         The folder of the data.
     wav : str
@@ -47,7 +47,7 @@ def load_features(features, data_folder, wav, digest=None):
 def one_thread():
     """Run on one CPU thread, as DataLoader workers do.
 
-    Features are then bit-identical, wherever they are computed.
+    Features are then bit-identical in the main process and in workers.
     """
     threads = torch.get_num_threads()
     if threads == 1:
@@ -71,7 +71,7 @@ def encode_label(labels, label):
 
 
 def longest_first(records):
-    """Sort clips by duration, so that batches need little padding.
+    """Sort clips by duration, the longest first, to save padding.
 
     Arguments
     ---------
@@ -93,10 +93,10 @@ def longest_first(records):
 
 
 class ClipDataset(DynamicItemDataset):
-    """A dataset that keeps its records as one text, not as Python objects.
+    """A dataset that stores its records as JSON in one byte string.
 
-    Reading a Python object changes its reference count. With a record as an
-    object each, every worker of a loader would copy the pages of all records.
+    Reading a Python object writes its reference count. If each record were an
+    object, every forked loader worker would copy the memory of all records.
 
     Arguments
     ---------
@@ -105,7 +105,7 @@ class ClipDataset(DynamicItemDataset):
     pipeline : list of dict
         See SpeechBrain's ``DynamicItemDataset``.
     output_keys : list of str
-        See there.
+        See SpeechBrain's ``DynamicItemDataset``.
 
     Example
     -------
@@ -122,7 +122,7 @@ class ClipDataset(DynamicItemDataset):
         self.ends = np.array(ends)
 
     def __getitem__(self, index):
-        index = range(len(self))[index]  # IndexError ends a plain loop
+        index = range(len(self))[index]  # IndexError ends a for loop
         start, end = self.ends[index : index + 2]
         return self.pipeline.compute_outputs(json.loads(self.texts[start:end]))
 
@@ -130,8 +130,8 @@ class ClipDataset(DynamicItemDataset):
 def make_datasets(parts, data_folder, features, labels, cache=None):
     """Make SpeechBrain datasets of features and targets.
 
-    Features are computed in the loader's workers when a clip is fetched, or
-    read from a cache, which is filled first.
+    Features are computed in the loader's workers when a clip is fetched. With
+    a cache, the cache is filled first and features are read from it.
 
     Arguments
     ---------
@@ -144,30 +144,30 @@ def make_datasets(parts, data_folder, features, labels, cache=None):
     labels : list of str
         Class names in the order of the logits.
     cache : petl_modules.data.cache.FeatureCache or None
-        A cache of these features.
+        A cache of the same features.
 
     Returns
     -------
     dict
         A ``DynamicItemDataset`` for each part, with ``id``, ``features`` and
-        ``target`` (``[1]``, the class index). Parts that do not train come
-        longest first.
+        ``target`` (``[1]``, the class index). Clips of the validation and
+        test parts are sorted by duration, the longest first.
 
     Raises
     ------
     UserError
         The cache cannot be filled.
     ValueError
-        The cache is one of other features.
+        The cache belongs to other features.
     """
     load, takes = partial(load_features, features, data_folder), ["wav"]
     if cache is not None:
         if cache.features is not features:
-            raise ValueError("the feature cache is one of other features")
+            raise ValueError("the feature cache belongs to other features")
         records = {k: r for part in parts.values() for k, r in part.items()}
         load = cache.fill(records, data_folder)
         takes = ["wav", "digest"]
-    # No closures: workers that are started afresh must be able to pickle it
+    # No closures: spawned workers must be able to pickle the pipeline
     pipeline = [
         {"func": load, "takes": takes, "provides": "features"},
         {
@@ -178,7 +178,7 @@ def make_datasets(parts, data_folder, features, labels, cache=None):
     ]
     datasets = {}
     for part, records in parts.items():
-        if part != "train":  # which has a new order in each epoch
+        if part != "train":  # the sampler orders the training part
             records = {clip: records[clip] for clip in longest_first(records)}
         keys = ["id", "features", "target"]
         datasets[part] = ClipDataset(records, pipeline, keys)

@@ -10,7 +10,7 @@ from petl_modules.utils import HparamsError
 
 
 class FilterBank:
-    """Compute the normalised log-mel filter bank of a clip, as AST needs it.
+    """Compute the normalised log-mel filter bank of a clip, the input of AST.
 
     Kaldi's filter bank (25 ms windows every 10 ms, hanning, no dither, no
     energy) of the mean-free waveform, padded with zeros or cut to a number
@@ -28,7 +28,7 @@ class FilterBank:
     mean : float
         Mean of the log-mel values.
     std : float
-        Their standard deviation.
+        Standard deviation of the log-mel values.
 
     Example
     -------
@@ -73,22 +73,22 @@ class FilterBank:
 
 
 class Waveform:
-    """Normalise the samples of a clip, as wav2vec 2.0 needs them.
+    """Normalise the samples of a clip, the input of wav2vec 2.0.
 
-    ``(x - mean) / sqrt(variance + 1e-7)`` over the clip, before anything is
-    padded to it (https://arxiv.org/abs/2006.11477, section 4.2).
+    ``(x - mean) / sqrt(variance + 1e-7)`` over the clip, before padding
+    (https://arxiv.org/abs/2006.11477, section 4.2).
 
     Arguments
     ---------
     seconds : float
         Longer clips are cut.
     normalize : bool
-        Whether mean and variance are made 0 and 1, as for the checkpoints
-        whose ``preprocessor_config.json`` says ``do_normalize``.
+        Whether to normalise to mean 0 and variance 1. Checkpoints need it if
+        their ``preprocessor_config.json`` has ``do_normalize``.
     sample_rate : int
         Sampling rate in Hz.
     shortest : int
-        Clips of fewer samples, which give no frame, are padded with silence.
+        Shorter clips, too short for one frame, are padded with silence.
 
     Example
     -------
@@ -119,7 +119,7 @@ class Waveform:
 
 
 class SpecAugment(nn.Module):
-    """Mask one band of frequencies and one of times, drawn for each clip.
+    """Mask one random frequency band and one random time span of each clip.
 
     https://arxiv.org/abs/1904.08779. Masked values are 0, the mean of
     normalised features.

@@ -1,6 +1,6 @@
-"""The batch sampler: batches are a function of seed and epoch.
+"""Batch sampler: batch order is a function of seed, epoch and rank.
 
-There is no random state to restore when a run is resumed.
+There is no RNG state to restore on resume.
 """
 
 import torch
@@ -10,11 +10,11 @@ from petl_modules.utils import counted_seed, n_processes
 
 
 class EpochBatches(torch.utils.data.Sampler):
-    """Draw batches in a new order each epoch, for one or more processes.
+    """Shuffle the clips in each epoch and split them into batches.
 
-    The order depends on seed and epoch alone. The clips of a step are dealt
-    to the processes in turn, each clip once. A process that would get no clip
-    of the last step gets one that does not count, so that all take the step.
+    The order depends on seed and epoch alone. The clips of a step are split
+    among the processes, each clip once. In the last step, a process without a
+    clip gets one that does not count, so that all processes take the step.
 
     Arguments
     ---------
@@ -63,7 +63,7 @@ class EpochBatches(torch.utils.data.Sampler):
         return len(self) // self.accumulation
 
     def loss_weight(self, step):
-        """Return how this process's losses of a step count.
+        """Return the weight of this process's losses in a step.
 
         Arguments
         ---------
@@ -73,11 +73,11 @@ class EpochBatches(torch.utils.data.Sampler):
         Returns
         -------
         count : int
-            How many clips of the batch count.
+            Number of clips of the batch that count.
         weight : float
-            Factor of the sum of their losses. SpeechBrain divides
-            it by ``accumulation``, and DDP takes the mean over the processes:
-            the gradient is that of the mean over all clips of the update.
+            Factor of the sum of these clips' losses. SpeechBrain divides the
+            loss by ``accumulation``, and DDP averages over the processes. The
+            gradient is then that of the mean over all clips of the update.
         """
         start = (step - 1) * self.together
         total = min(self.together, self.size - start)

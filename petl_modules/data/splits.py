@@ -1,4 +1,4 @@
-"""Which clips train, validate and test: folds, lists, few-shot draws.
+"""Splits into training, validation and test part; few-shot draws.
 
 A split is called with the manifest's records (see
 ``petl_modules.data.prepare.Record``) and returns the parts of each fold, and
@@ -26,10 +26,9 @@ class Folds:
     Arguments
     ---------
     n_folds : int
-        How many folds there are; a record's ``fold`` goes from 1 to this.
+        Number of folds; a record's ``fold`` goes from 1 to this number.
     valid_offset : int
-        How many folds the validation fold is after the test fold,
-        cyclically.
+        The validation fold is the test fold plus this offset, cyclically.
 
     Example
     -------
@@ -84,13 +83,13 @@ class Sessions:
     Arguments
     ---------
     protocol : str
-        ``speakers``: one speaker tests, the other of the session validates
-        and the other sessions train. Fold 2k - 1 tests the woman of session
-        k, fold 2k the man. ``sessions``: session k tests, session k + 1
-        (cyclic) validates, the others train.
+        ``speakers``: one speaker tests, the other speaker of the session
+        validates, the other sessions train. Fold 2k - 1 tests the woman of
+        session k, fold 2k the man. ``sessions``: session k tests, session
+        k + 1 (cyclic) validates, the other sessions train.
     sessions : int
-        How many there are. A record has ``session``, from 1 to this, and
-        ``speaker``, which ends with F or M.
+        Number of sessions. A record has ``session``, from 1 to this number,
+        and ``speaker``, which ends with F or M.
 
     Raises
     ------
@@ -141,7 +140,7 @@ class Sessions:
 
 
 class AsListed:
-    """Split by what the records have: ``split``, as ``Lists``, or ``fold``.
+    """Split by the records' key ``split`` (see ``Lists``), or by ``fold``.
 
     The highest fold is the number of folds; fold k + 1 (cyclic) validates.
     """
@@ -157,17 +156,17 @@ class AsListed:
 def draw_few(records, count, *chance):
     """Draw a few clips of each class at random.
 
-    The clips with the lowest hashes of id and given numbers are drawn. The
-    draw depends on nothing else, and a smaller one is part of a larger one.
+    The clips with the lowest hashes of id and ``chance`` are drawn. The draw
+    depends on nothing else, and a smaller draw is part of a larger one.
 
     Arguments
     ---------
     records : dict
         A ``Record`` by id.
     count : int
-        Clips of each class.
+        Number of clips of each class.
     *chance : int
-        Other numbers give another draw: the run's seed, draw and fold.
+        Numbers that select the draw: the run's seed, draw and fold.
 
     Returns
     -------

@@ -4,7 +4,8 @@
 is the setting ``train_backbone: biases`` of the model.
 """
 
-from petl_modules.methods.insertion import Adapted, Insert, Insertion
+from petl_modules.methods.adapted import Adapted
+from petl_modules.methods.insertion import Insert, Insertion
 from petl_modules.methods.lora import LoRA, merge_lora
 from petl_modules.methods.method import Method
 from petl_modules.methods.prefix_tuning import PrefixTuning

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from petl_modules.blocks import LowRank
-from petl_modules.methods.insertion import Adapted, Insert
+from petl_modules.methods.adapted import Adapted
+from petl_modules.methods.insertion import Insert
 from petl_modules.utils import HparamsError
 
 

@@ -6,7 +6,8 @@ https://arxiv.org/abs/2101.00190
 import torch
 from torch import nn
 
-from petl_modules.methods.insertion import Adapted, Insertion
+from petl_modules.methods.adapted import Adapted
+from petl_modules.methods.insertion import Insertion
 from petl_modules.methods.prompt_tuning import draw_tokens, init_bound
 from petl_modules.utils import HparamsError
 

@@ -1,5 +1,1 @@
-"""Generated sounds and speech in the layouts of the five datasets.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Generated sounds and speech in the layouts of the five datasets."""

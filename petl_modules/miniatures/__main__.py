@@ -1,8 +1,4 @@
-"""Write a miniature: ``python -m petl_modules.miniatures GSC DIR``.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Write a miniature: ``python -m petl_modules.miniatures GSC DIR``."""
 
 import argparse
 import sys
@@ -13,7 +9,7 @@ from petl_modules.miniatures.trials import ROOT, shown, trial
 
 
 def main(arguments=None):
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m petl_modules.miniatures",
         description="Write generated sounds in the layout of a dataset.",

@@ -1,8 +1,4 @@
-"""Write a miniature of a dataset.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Write a miniature of a dataset."""
 
 import json
 from pathlib import Path
@@ -14,15 +10,15 @@ from tqdm import tqdm
 from petl_modules.miniatures.layouts import LAYOUTS
 from petl_modules.utils import build_folder, is_taken, write_json, write_text
 
-VERSION = 2  # another number where the same draws give other sounds
+VERSION = 2  # raise it when the same seed gives other sounds
 MARKER = "generated.json"
 
 
 def write_miniature(dataset, folder, seed=0, **sizes):
     """Write generated sounds in the layout of a dataset.
 
-    The folder appears whole or not at all. If it is there already and
-    holds this very miniature, it is left as it is.
+    The folder is written atomically: complete or not at all. A folder that
+    holds the same miniature already is kept.
 
     Arguments
     ---------
@@ -31,9 +27,9 @@ def write_miniature(dataset, folder, seed=0, **sizes):
     folder : str or pathlib.Path
         Where the dataset's files go.
     seed : int
-        Another seed gives other sounds and speakers.
+        Seed of sounds and speakers.
     **sizes : int
-        See the function of the layout.
+        Arguments of the layout's function.
 
     Returns
     -------
@@ -61,7 +57,7 @@ def write_miniature(dataset, folder, seed=0, **sizes):
 
 
 def draw(plan, path, seed):
-    """The samples of one of a miniature's files.
+    """Synthesise one file of a miniature.
 
     Arguments
     ---------
@@ -83,7 +79,7 @@ def draw(plan, path, seed):
 
 
 def _write(folder, plan, made):
-    """Write sounds, tables and the note of how they were ``made``."""
+    """Write sounds and tables, and ``made`` with the file sizes as JSON."""
     sizes = {}
     bar = tqdm(plan.sounds.items(), made["dataset"], unit="clip", leave=False)
     for path, (rate, _) in bar:
@@ -98,7 +94,7 @@ def _write(folder, plan, made):
 
 
 def _check(folder, plan, made):
-    """Raise unless ``folder`` is the complete corpus described by ``made``."""
+    """Check that ``folder`` holds the miniature that ``made`` describes."""
     remedy = "remove the folder or choose another one"
     try:
         found = json.loads((folder / MARKER).read_text("utf-8"))
@@ -126,4 +122,5 @@ def _check(folder, plan, made):
 
 
 def _size(path):
+    """Return a file's size in bytes; None if it is missing."""
     return path.stat().st_size if path.is_file() else None

@@ -1,22 +1,19 @@
 """Environmental sounds by simple physical models.
 
-Classes of ESC-50 and of UrbanSound8K, each drawn with random pitch, timing
-and level. They differ as the real ones do (pulses, glides, noises), and
-overlap enough that telling them apart has to be learnt.
-
-Authors
- * The PETL audio recipes team 2026
+Classes of ESC-50 and of UrbanSound8K, with random pitch, timing and level.
+The classes differ as the real ones do (pulses, glides, noises), and overlap
+enough that a classifier has to be trained to separate them.
 """
 
 import numpy as np
 
 from petl_modules.miniatures.studio import Studio
 
-NOISE = (2, 20)  # decibels of the sound over the noise of its recording
+NOISE = (2, 20)  # signal-to-noise ratio in dB, least and largest
 
 
 def synthesize(sound, rng, seconds, rate):
-    """One clip.
+    """Synthesise one clip.
 
     Arguments
     ---------
@@ -25,7 +22,7 @@ def synthesize(sound, rng, seconds, rate):
     rng : numpy.random.Generator
         Source of all draws: the same state gives the same clip.
     seconds : float
-        Its length.
+        Length of the clip.
     rate : int
         Samples per second.
 

@@ -1,11 +1,8 @@
-"""What the miniatures consist of: files in the layouts of the five datasets.
+"""Plan the files of the miniatures, in the layouts of the five datasets.
 
 Each function here plans a miniature: its sounds, each a function of a random
-generator, and its tables. Nothing is computed or written before a sound is
-asked for. Speakers and recordings never span two parts of a split.
-
-Authors
- * The PETL audio recipes team 2026
+generator, and its tables. Sounds are synthesised only when they are written.
+Speakers and recordings never span two parts of a split.
 """
 
 import csv
@@ -51,10 +48,10 @@ URBANSOUND8K = {
     "siren": "siren",
     "street_music": "street_music",
 }
-RATES = (16000, 22050, 44100, 48000)  # of UrbanSound8K, in turns
+RATES = (16000, 22050, 44100, 48000)  # of UrbanSound8K, one after the other
 GSC = ("eight", "four", "no", "off", "on", "right", "tree", "two")
 SPEAKERS = {"train": 8, "valid": 4, "test": 8}
-NOISE = (5, 25)  # decibels of speech over the noise of its recording
+NOISE = (5, 25)  # signal-to-noise ratio in dB, least and largest
 TAKES = {"train": 12, "valid": 4, "test": 12}  # of each word or command
 
 
@@ -76,7 +73,7 @@ class Plan:
 
 
 def esc50(seed, takes=3):
-    """Ten classes in five folds: clips of 5 s, some takes of a recording."""
+    """Plan clips of 5 s: ten classes, five folds, some takes a recording."""
     if not 1 <= takes <= len(ascii_uppercase):
         raise ValueError(f"takes is {takes}; choose a number from 1 to 26")
     plan, rows = Plan(), []
@@ -94,7 +91,10 @@ def esc50(seed, takes=3):
 
 
 def urbansound8k(seed):
-    """200 clips of 1 to 3 s: ten classes, ten folds, two slices a recording."""
+    """Plan 200 clips of 1 to 3 s in ten classes and ten folds.
+
+    Each recording gives two clips.
+    """
     rng = np.random.default_rng((seed, 8))
     plan, rows = Plan(), []
     for number, (label, sound) in enumerate(URBANSOUND8K.items()):
@@ -116,7 +116,7 @@ def urbansound8k(seed):
 
 
 def gsc(seed):
-    """224 clips of 1 s: eight words by 20 speakers, some words backwards."""
+    """Plan 224 clips of 1 s: 8 words by 20 speakers, some words reversed."""
     plan, lists = Plan(), {"valid": [], "test": []}
     for split, speaker, voice in _speakers(seed):
         voice = replace(voice, tempo=0.65 * voice.tempo)
@@ -133,7 +133,7 @@ def gsc(seed):
 
 
 def fsc(seed):
-    """168 clips of 2 s: six commands by 20 speakers."""
+    """Plan 168 clips of 2 s: six commands by 20 speakers."""
     plan, rows = Plan(), {split: [] for split in SPEAKERS}
     for split, speaker, voice in _speakers(seed):
         voice = replace(voice, tempo=0.8 * voice.tempo)
@@ -154,7 +154,7 @@ def fsc(seed):
 
 
 def iemocap(seed):
-    """240 utterances of 0.8 to 3.2 s: four emotions by ten speakers."""
+    """Plan 240 utterances of 0.8 to 3.2 s: four emotions by ten speakers."""
     plan = Plan()
     for session in range(1, 6):
         for sex in "FM":
@@ -178,20 +178,20 @@ def iemocap(seed):
 
 
 def say(phones, voice, rng, seconds=None, melody=None, loudness=(1.0, 1.0)):
-    """A recording of someone who says something.
+    """Synthesise the recording of an utterance.
 
     Arguments
     ---------
     phones : str
-        What is said.
+        The phones of the utterance.
     voice : petl_modules.miniatures.speech.Voice
-        Who says it.
+        The speaker's voice.
     rng : numpy.random.Generator
-        Source of all else.
+        Source of all other draws.
     seconds : float, optional
-        Length of the recording; by default a little longer than the speech.
+        Length of the recording. Default: a little longer than the speech.
     melody, loudness : sequence of float, optional
-        See ``speak``; by default a melody that falls a little.
+        See ``speak``. Default: a melody that falls a little.
 
     Returns
     -------
@@ -213,7 +213,7 @@ def say(phones, voice, rng, seconds=None, melody=None, loudness=(1.0, 1.0)):
 
 
 def act(phones, voice, emotion, rng):
-    """A recording of someone who says something with an emotion."""
+    """Synthesise the recording of an utterance with an emotion."""
     level, slope, bow, tempo, tension, breath = EMOTIONS[emotion]
     wander = np.exp(0.08 * rng.standard_normal(6))
     slope, bow = slope + 0.12 * rng.standard_normal(2)
@@ -230,7 +230,7 @@ def act(phones, voice, emotion, rng):
 
 
 def _speakers(seed):
-    """Split, number and voice of each speaker."""
+    """Yield split, number and voice of each speaker."""
     number = 0
     for split, count in SPEAKERS.items():
         for place in range(count):
@@ -240,17 +240,18 @@ def _speakers(seed):
 
 
 def _takes(split):
-    """How often each speaker of a split says each word."""
+    """Return how often each speaker of a split says each word."""
     each, rest = divmod(TAKES[split], SPEAKERS[split])
     return [each + (i < rest) for i in range(SPEAKERS[split])]
 
 
 def _name_of(split, speaker):
-    """A speaker's name."""
+    """Return a speaker's name."""
     return f"{[*SPEAKERS].index(split):x}{speaker:x}c0ffee"
 
 
 def _csv(columns, rows):
+    """Return a CSV table as text."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)

@@ -1,12 +1,9 @@
-"""Speech by formants: phones, voices and the melody of a sentence.
+"""Formant synthesis of speech: phones, voices and the melody of a sentence.
 
-A source (pulses of the glottis, noise) goes through a filter whose
-resonances, the formants, move from phone to phone
+A source (pulses of the glottis, noise) passes a filter whose resonances, the
+formants, move from phone to phone
 (G. Fant, Acoustic Theory of Speech Production, 1960; vowels after G. Peterson
 and H. Barney, 1952).
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ HOP = 80  # samples: the filter changes every 5 ms
 WINDOW = 320
 SIZE = 512
 BANDWIDTHS = np.array([70.0, 100.0, 160.0, 220.0, 280.0])
-UPPER = [3500.0, 4500.0]  # the fourth and fifth formant, of every phone
+UPPER = [3500.0, 4500.0]  # fourth and fifth formant, the same in every phone
 
 # A part of a phone: seconds, level of voice and of noise, three formants (Hz),
 # centre of the noise (Hz) and its width (octaves)
@@ -77,7 +74,7 @@ CONSONANTS = "mnlrwysSfhvzptkbdg"
 
 @dataclass
 class Voice:
-    """What is a speaker's own.
+    """A speaker's voice.
 
     Arguments
     ---------
@@ -87,7 +84,7 @@ class Voice:
         Factor of all formants: 1 for a vocal tract of 17 cm, more for a
         shorter one.
     tension : float
-        0 to 1: how much of the glottis's overtones come through.
+        Strength of the glottis's overtones, 0 to 1.
     breath : float
         Level of noise in vowels.
     tempo : float
@@ -102,14 +99,14 @@ class Voice:
 
 
 def draw_voice(rng, sex=None):
-    """A speaker.
+    """Draw a speaker's voice.
 
     Arguments
     ---------
     rng : numpy.random.Generator
         Source of the draws.
     sex : str, optional
-        ``F`` or ``M``; drawn if not given.
+        ``F`` or ``M``. Default: drawn at random.
 
     Returns
     -------
@@ -127,14 +124,14 @@ def draw_voice(rng, sex=None):
 
 
 def speak(phones, voice, rng, melody=(1.0, 1.0), loudness=(1.0, 1.0)):
-    """Speech as samples.
+    """Synthesise speech.
 
     Arguments
     ---------
     phones : str
         Keys of ``PHONES`` in their order; a space is a pause.
     voice : Voice
-        Who speaks.
+        The speaker's voice.
     rng : numpy.random.Generator
         Source of noise and of small irregularities.
     melody : sequence of float
@@ -190,13 +187,13 @@ def speak(phones, voice, rng, melody=(1.0, 1.0), loudness=(1.0, 1.0)):
 
 
 def _numbers(part):
-    """A part of a phone as a row of seven numbers."""
+    """Return a part of a phone as a row of seven numbers."""
     voice, noise, formants, centre, width = part
     return [voice, noise, *formants, centre, width]
 
 
 def _smooth(columns, frames):
-    """Each column through a triangle of about so many frames."""
+    """Smooth each column with a triangular window of about ``frames``."""
     kernel = np.bartlett(frames + 2)[1:-1]
     kernel /= kernel.sum()
     half = frames // 2
@@ -207,7 +204,7 @@ def _smooth(columns, frames):
 
 
 def _resonances(bins, formants, voice):
-    """Gain of the vocal tract, ``[frames, bins]``."""
+    """Return the gain of the vocal tract, ``[frames, bins]``."""
     upper = np.broadcast_to(UPPER, (len(formants), len(UPPER)))
     centres = voice.tract * np.concatenate([formants, upper], 1)[:, :, None]
     widths = BANDWIDTHS[None, :, None]
@@ -218,34 +215,34 @@ def _resonances(bins, formants, voice):
 
 
 def _glottis(bins, voice):
-    """Gain of the glottis and of the lips, ``[bins]``."""
+    """Return the gain of glottis and lips, ``[bins]``."""
     corner = 150 + 900 * voice.tension
     rise = bins / (bins + 100)
     return rise / (1 + (bins / corner) ** 2) ** 0.55
 
 
 def _pulses(pitch):
-    """One pulse a period, shared out between the two samples beside it."""
+    """Return one pulse a period, split between the two nearest samples."""
     phase = np.cumsum(pitch) / RATE
     last = np.flatnonzero(np.diff(np.floor(phase)))
     after = (phase[last + 1] - np.floor(phase[last + 1])) / (
         phase[last + 1] - phase[last]
     )
     pulses = np.zeros(len(pitch))
-    strength = np.sqrt(RATE / pitch[last])  # as much power at every pitch
+    strength = np.sqrt(RATE / pitch[last])  # the same power at every pitch
     np.add.at(pulses, last + 1, strength * (1 - after))
     np.add.at(pulses, last, strength * after)
     return pulses
 
 
 def _filtered(source, gains):
-    """A source through a filter that changes every ``HOP`` samples."""
+    """Filter a source with gains that change every ``HOP`` samples."""
     total = len(source)
     padded = np.pad(source, (WINDOW // 2, SIZE))
     starts = np.arange(len(gains)) * HOP
     blocks = padded[starts[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
     blocks = np.fft.irfft(np.fft.rfft(blocks, SIZE) * gains, SIZE)
-    # Zero phase: what the filter spreads to the left comes out at the end
+    # Zero phase: the part left of the block is wrapped around to its end
     blocks = np.roll(blocks, (SIZE - WINDOW) // 2, axis=1)
     out = np.zeros(total + 2 * SIZE)
     for j in range(0, SIZE, HOP):

@@ -1,15 +1,11 @@
-"""What generated sounds are made of: noises, rings, pulses and voices.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Components of generated sounds: noises, rings, pulses and voices."""
 
 import numpy as np
 from scipy.fft import next_fast_len
 
 
 class Studio:
-    """Building blocks of one clip, all of them drawn from one source.
+    """Components of one clip, drawn from one random generator.
 
     Arguments
     ---------
@@ -33,7 +29,7 @@ class Studio:
         self.time = np.arange(self.samples) / rate
 
     def noise(self, low, high, tilt=0.0):
-        """Noise of unit power between two frequencies; tilt 0.5: pink."""
+        """Return noise of unit power in a band; tilt 0.5: pink noise."""
         frequency = np.fft.rfftfreq(self.samples, 1 / self.rate)
         inside = (frequency >= low) & (frequency <= high)
         if not inside.any():
@@ -50,7 +46,7 @@ class Studio:
         return noise / noise.std()
 
     def place(self, times, kernel, gains=1.0):
-        """A track with a short sound at each of many times (in seconds)."""
+        """Return a track with a short sound at given times (in seconds)."""
         onsets = np.round(np.asarray(times) * self.rate).astype(int)
         gains = np.broadcast_to(gains, onsets.shape)
         inside = (onsets >= 0) & (onsets < self.samples)
@@ -60,33 +56,39 @@ class Studio:
         return self.convolve(impulses, kernel)
 
     def convolve(self, track, kernel):
-        """A track through a filter, cut to the clip's length."""
+        """Filter a track and cut it to the clip's length."""
         kernel = kernel[: self.samples]
         size = next_fast_len(self.samples + len(kernel), real=True)
         spectrum = np.fft.rfft(track, size) * np.fft.rfft(kernel, size)
         return np.fft.irfft(spectrum, size)[: self.samples]
 
     def bump(self, seconds, attack=0.2):
-        """A smooth rise from 0 to 1, for the share ``attack``, and fall."""
+        """Return an envelope that rises from 0 to 1 and falls to 0 again.
+
+        The rise takes the share ``attack`` of its length.
+        """
         place = np.linspace(0, 1, max(2, round(seconds * self.rate)))
         angle = np.interp(place, [0, attack, 1], [0, np.pi / 2, np.pi])
         return np.sin(angle) ** 2
 
     def ring(self, seconds, low, high):
-        """A resonance between two frequencies that dies away."""
+        """Return a decaying resonance at a random frequency."""
         time = np.arange(round(8 * seconds * self.rate)) / self.rate
         frequency = self.rng.uniform(low, high)
         return np.exp(-time / seconds) * np.sin(2 * np.pi * frequency * time)
 
     def rings(self, per_second, seconds, low, high):
-        """The same resonance at random times, with random levels."""
+        """Return one resonance at random times, with random levels."""
         number = self.rng.poisson(self.seconds * per_second)
         times = self.rng.uniform(0, self.seconds, number)
         gains = self.rng.exponential(1.0, number)
         return self.place(times, self.ring(seconds, low, high), gains)
 
     def harmonics(self, frequency, number, slope):
-        """Partials ``k`` of amplitude ``k ** -slope`` over a pitch in Hz."""
+        """Return a tone of partials ``k`` with amplitudes ``k ** -slope``.
+
+        ``frequency`` is the pitch in Hz at each sample.
+        """
         phase = 2 * np.pi * np.cumsum(frequency) / self.rate
         # sin(k p) = 2 cos(p) sin((k - 1) p) - sin((k - 2) p)
         twice, before, partial = 2 * np.cos(phase), 0.0, np.sin(phase)
@@ -98,7 +100,7 @@ class Studio:
         return tone
 
     def calls(self, low, high, gap):
-        """A few onsets about ``gap`` seconds apart, from a random start."""
+        """Return a few onsets about ``gap`` seconds apart."""
         steps = gap * self.rng.uniform(
             0.8, 1.2, self.rng.integers(low, high + 1)
         )
@@ -106,13 +108,13 @@ class Studio:
         return start + np.cumsum(steps) - steps[0]
 
     def beats(self, per_second, jitter):
-        """Steady onsets, each off by about ``jitter`` of a period."""
+        """Return regular onsets, each off by about ``jitter`` of a period."""
         number = int(self.seconds * per_second) + 1
         shifts = self.rng.uniform() + jitter * self.rng.standard_normal(number)
         return (np.arange(number) + shifts) / per_second
 
     def voice(self, times, seconds, pitch, bend, breath=0.2):
-        """Calls of ``seconds`` whose pitch rises by the share ``bend``."""
+        """Return calls of ``seconds``; their pitch rises by ``bend``."""
         attack = self.rng.uniform(0.1, 0.4)
         loudness = self.place(times, self.bump(seconds, attack))
         loudness = np.clip(loudness, 0.0, 1.0)
@@ -123,7 +125,7 @@ class Studio:
         return loudness * (tone + breath * self.noise(300, 6000, 0.5))
 
     def room(self, track, seconds, share):
-        """A track with an echo that has died away after ``seconds``."""
+        """Mix a track with its reverberation, which lasts ``seconds``."""
         time = np.arange(round(seconds * self.rate)) / self.rate
         tail = self.rng.standard_normal(len(time))
         tail *= np.exp(-6.9 * time / seconds)
@@ -132,7 +134,7 @@ class Studio:
         return (1 - share) * track + share * wet
 
     def recorded(self, track, decibels):
-        """The clip as it is written: noise behind it, at some level.
+        """Return the clip as it is written: with noise, at a random level.
 
         Arguments
         ---------

@@ -1,8 +1,4 @@
-"""Command lines that try a method on a miniature with a small backbone.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Command lines that train a method on a miniature with a small backbone."""
 
 import os
 import shlex
@@ -15,8 +11,8 @@ BACKBONES = {
     "ast": ROOT / "pretrained" / "tiny-ast",
     "wav2vec2": ROOT / "pretrained" / "tiny-wav2vec2",
 }
-# 60 to 96 clips and a hidden size of 128 ask for other steps and widths than
-# the real thing. Soft-MoA's experts together are of one bottleneck's size.
+# 60 to 96 clips and a hidden size of 128 need other steps and widths than the
+# real data. Soft-MoA's experts together are as large as one bottleneck adapter.
 COMMON = {
     "allow_partial": True,
     "batch_size": 4,
@@ -42,18 +38,18 @@ METHODS = {
 
 @dataclass
 class Miniature:
-    """What a miniature changes in its recipe's YAML files.
+    """Values that a miniature needs in its recipe's YAML files.
 
     Arguments
     ---------
     folder : str
         The dataset's usual name on the disk.
     seconds : float
-        How much of a clip is used.
+        Length of a clip that is used.
     options : dict
         Further keys.
     speech : bool
-        Whether the recipe has wav2vec 2.0, too.
+        Whether the recipe has wav2vec 2.0 as well.
     """
 
     folder: str
@@ -78,7 +74,7 @@ MINIATURES = {
 
 
 def trial(dataset, method, backbone="ast", **changes):
-    """The command line of a trial.
+    """Return the command line of a trial.
 
     Arguments
     ---------
@@ -119,7 +115,7 @@ def trial(dataset, method, backbone="ast", **changes):
 
 
 def command(dataset, method, data, output, backbone="ast", **changes):
-    """The command line of a trial that keeps to one folder.
+    """Return the command line of a trial that writes below given folders.
 
     Arguments
     ---------
@@ -149,6 +145,6 @@ def command(dataset, method, data, output, backbone="ast", **changes):
 
 
 def shown(words):
-    """A command as a user types it: paths below the working folder short."""
+    """Return a command as a user types it, with short paths."""
     here = f"{Path.cwd()}{os.sep}"
     return shlex.join(word.removeprefix(here) for word in words)

@@ -1,12 +1,8 @@
-"""How the miniatures' words are spoken, in the phones of ``speech.PHONES``.
+"""The miniatures' words and emotions, in the phones of ``speech.PHONES``."""
 
-Authors
- * The PETL audio recipes team 2026
-"""
-
-# Several are others backwards (no and on, four and off), or nearly so (two and
-# eight, tree and right): a model that does not know the order of what it hears
-# cannot tell them apart.
+# Some words are another word reversed (no and on, four and off), or nearly so
+# (two and eight, tree and right): a model without the order of time cannot
+# distinguish them.
 WORDS = {
     "eight": "et",
     "four": "fo",
@@ -31,8 +27,8 @@ COMMANDS = {
     "no music": ("deactivate", "music", "none"),
 }
 SENTENCES = ("no music on", "two lights on right", "off no lamp")
-# How an emotion changes the voice: level of the pitch, its slope from start
-# to end and its swing (in log pitch), tempo, tension and breath
+# By emotion, changes of the voice: level of the pitch, slope of the pitch from
+# start to end and its swing (in log pitch), tempo, tension and breath
 EMOTIONS = {
     "neu": (1.0, -0.10, 0.00, 1.00, 0.5, 1.0),
     "ang": (1.35, -0.45, 0.20, 1.20, 0.9, 0.7),
@@ -42,7 +38,7 @@ EMOTIONS = {
 
 
 def phones_of(text):
-    """A text of known words as phones, with pauses between the words.
+    """Return the phones of a text of known words, with pauses between words.
 
     Example
     -------

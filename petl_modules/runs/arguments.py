@@ -1,4 +1,4 @@
-"""The words of a command line, and the values that they give."""
+"""Split a command line into options, and parse their values."""
 
 import re
 
@@ -25,12 +25,12 @@ def split_arguments(arguments):
     Returns
     -------
     tuple
-        The recipe file, and from option to its list of values.
+        The recipe file, and a dict from option to its list of values.
 
     Raises
     ------
     HparamsError
-        If there is no recipe file or an option is given twice.
+        If the recipe file is missing or an option is given twice.
 
     Example
     -------
@@ -57,12 +57,12 @@ def split_arguments(arguments):
 
 
 def read_value(key, given, default):
-    """Read a value of the command line, of the type that it replaces.
+    """Parse a value of the command line, in the type of its default.
 
     Arguments
     ---------
     key : str
-        Its key.
+        The value's key.
     given : list of str
         The words after ``--key``.
     default : object
@@ -75,16 +75,16 @@ def read_value(key, given, default):
     Raises
     ------
     HparamsError
-        If there is no value, or one of another type than the default.
+        If the value is missing, or has another type than the default.
     """
     if not given:
         raise HparamsError(f"--{key} lacks its value")
     text = " ".join(given)
     if isinstance(default, list) and not text.startswith("["):
         text = f"[{', '.join(text.replace(',', ' ').split())}]"
-    # A text stays one, but for a tag, and for a list such as layers [0, 5]
+    # A text is not parsed, but for a tag or numbers such as layers [0, 5]
     numbers = re.fullmatch(r"\[\s*\d+(\s*,\s*\d+)*\s*\]", text)
-    if isinstance(default, str) and text[:1] != "!" and not numbers:
+    if isinstance(default, str) and not text.startswith("!") and not numbers:
         if len(given) > 1:
             raise HparamsError(
                 f"--{key} takes one value; '{given[1]}' is one too many "

@@ -4,7 +4,7 @@ import torch
 
 from petl_modules.utils import HparamsError
 
-# By key: the least value, and the largest if there is one
+# By key: the smallest allowed value, and the largest or None
 NUMBERS = {
     "number_of_epochs": (1, None),
     "batch_size": (1, None),
@@ -25,17 +25,17 @@ CHOICES = {
 
 
 def check_values(settings):
-    """Refuse values that no run can have.
+    """Check that the recipe's values are possible.
 
     Arguments
     ---------
     settings : dict
-        The recipe file's values, references resolved.
+        The recipe file's values, with references resolved.
 
     Raises
     ------
     HparamsError
-        Names the key and what it takes.
+        If a value is not possible; names the key and the choices.
     """
     for key, (least, most) in NUMBERS.items():
         _check_number(key, settings[key], least, most)
@@ -81,7 +81,7 @@ def check_values(settings):
 
 
 def _check_number(key, value, least, most):
-    """Refuse a value that is no number or out of its range."""
+    """Check that a value is a number in its range."""
     if not isinstance(value, (int, float)):
         raise HparamsError(f"{key} is '{value}': give a number")
     if not value >= least:
@@ -91,17 +91,17 @@ def _check_number(key, value, least, most):
 
 
 def check_device(device):
-    """Refuse a device that is not there.
+    """Check that a device can be used.
 
     Arguments
     ---------
     device : str or None
-        As ``--device`` names it. None: SpeechBrain chooses.
+        The value of ``--device``. None: SpeechBrain chooses.
 
     Raises
     ------
     HparamsError
-        With torch's reason.
+        If not; with torch's reason.
     """
     try:
         torch.empty(0, device=device)

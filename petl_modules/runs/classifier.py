@@ -20,8 +20,9 @@ def find_fold(run):
     Arguments
     ---------
     run : str or pathlib.Path
-        The folder of a fold, or that of a run: then its fold with the best
-        validation score is taken, or the first if nothing validated.
+        The folder of a fold, or the folder of a run. Of a run, the fold with
+        the best validation score is taken, or the first fold if there was no
+        validation.
 
     Returns
     -------
@@ -30,7 +31,7 @@ def find_fold(run):
     Raises
     ------
     FileNotFoundError
-        If no trained model is there.
+        If the folder has no trained model.
     """
     run = Path(run)
     if all((run / name).is_file() for name in (WEIGHTS, "hyperparams.yaml")):
@@ -47,7 +48,7 @@ def find_fold(run):
     best = _read_recipe(results[0].parent).tree["best_metric"]
     name = f"valid_{best['name']}"
 
-    def importance(file):  # with fixed epochs nothing was validated
+    def importance(file):  # fixed epochs: there are no validation metrics
         fold = read_json(file)["fold"]
         value = selection_value(best, {best["name"]: fold[name] or 0})
         return value, -fold["fold"], -fold.get("draw", 1)
@@ -56,29 +57,29 @@ def find_fold(run):
 
 
 def _read_recipe(folder):
-    """Read the recipe file of a fold, in today's names."""
+    """Read the recipe file of a fold; replace names of older versions."""
     file = folder / "hyperparams.yaml"
     text = upgrade_recipe(file.read_text(encoding="utf-8"))
     return RecipeFile.parse(text, file)
 
 
 class Classifier:
-    """A trained model with its features.
+    """A trained model with its features and class names.
 
     Arguments
     ---------
     run : str or pathlib.Path
-        See ``find_fold``. Its ``hyperparams.yaml`` can run code: load only
-        runs that you trust.
+        See ``find_fold``. The file ``hyperparams.yaml`` can run code: load
+        only runs that you trust.
     device : str
-        Where the model runs.
+        Device of the model.
     backbone : str or None
-        Where the backbone is, if not where it was in training.
+        Another place of the backbone than in training.
 
     Raises
     ------
     FileNotFoundError
-        If no trained model is there.
+        If the folder has no trained model.
     UserError
         If the backbone cannot be loaded, the weights do not fit it, or there
         is no such device.
@@ -111,7 +112,7 @@ class Classifier:
         Returns
         -------
         list of tuple
-            Labels and their probabilities, the likeliest first.
+            Labels and their probabilities, the most probable first.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The command line of a recipe: any key of its files, and run options."""
+"""Command line of a recipe: any key of its files, and SpeechBrain's options."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def run_options(file, options):
     file : str
         The recipe file.
     options : dict
-        From name to the words after it.
+        From option to the words after it.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def run_options(file, options):
     Raises
     ------
     HparamsError
-        If an option has more values than it takes.
+        If an option has too many values.
     """
     words = [file]
     defaults = RunOptions().as_dict()
@@ -63,21 +63,21 @@ def run_options(file, options):
 
 
 def override(recipe, options, name):
-    """Put the command line's values into a recipe file.
+    """Write the command line's values into a recipe file.
 
     Arguments
     ---------
     recipe : RecipeFile
-        The recipe file; it is changed.
+        The recipe file; changed in place.
     options : dict
-        From name to the words after it.
+        From option to the words after it.
     name : str
-        The file's name, for the errors.
+        The file's name, for error messages.
 
     Returns
     -------
     dict
-        Those options that are SpeechBrain's run options.
+        The options that are SpeechBrain's run options.
 
     Raises
     ------
@@ -106,22 +106,22 @@ def override(recipe, options, name):
 
 
 def compose(arguments, folder):
-    """Build one recipe file from files and command line.
+    """Merge recipe files and command line into one recipe file.
 
     Arguments
     ---------
     arguments : list of str
         The command line without the script.
     folder : pathlib.Path
-        The recipe's folder; files are looked up in the working directory
+        The recipe's folder. Files are searched for in the working directory
         first, then here.
 
     Returns
     -------
     tuple
         The ``RecipeFile`` and SpeechBrain's run options. The keys ``method``
-        (the file's stem) and ``backbone_name`` are filled in, and paths of
-        folders made absolute.
+        (the file's stem) and ``backbone_name`` are set, and paths of folders
+        are absolute.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def compose(arguments, folder):
 
 
 def _absolute_paths(settings):
-    """Return the keys that name a local path, with absolute ones."""
+    """Return the keys that hold a local path, with absolute paths."""
     data_folder = Path(settings["data_folder"]).absolute()
     paths = {"data_folder": str(data_folder)}
     if settings.get("table") is not None:

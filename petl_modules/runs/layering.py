@@ -1,7 +1,7 @@
-"""Lay a short recipe file over its base.
+"""Layer a short recipe file over its base.
 
-A short file (``base: ast.yaml`` and what its method changes) replaces
-top-level keys of its base.
+A short file has the key ``base: ast.yaml``, and replaces top-level keys of that
+base.
 """
 
 import difflib
@@ -20,7 +20,7 @@ def find_file(name, folders):
     name : str
         A file name or path.
     folders : list of pathlib.Path
-        Where to look, in this order.
+        Folders to search, in this order.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def find_file(name, folders):
     Raises
     ------
     HparamsError
-        If there is none; names the nearest.
+        If there is no such file; suggests the most similar name.
     """
     for folder in folders:
         if (folder / name).is_file():
@@ -44,7 +44,7 @@ def find_file(name, folders):
 
 
 def nearest(word, known):
-    """Return a question that names the nearest known word, or a full stop."""
+    """Return a "Did you mean" with the most similar word, or a full stop."""
     close = difflib.get_close_matches(word, known, n=1)
     return f". Did you mean '{close[0]}'?" if close else "."
 
@@ -58,19 +58,18 @@ def read_mapping(path):
 
 
 def layer_over_base(path, base=None, folders=(), above=()):
-    """Read a recipe file and lay it over its base, and that over its own.
+    """Read a recipe file and layer it over its base, recursively.
 
     Arguments
     ---------
     path : pathlib.Path
         The file.
     base : str or None
-        A complete recipe file to take as the lowest base, instead of the one
-        that the files name.
+        A complete recipe file that replaces the lowest base.
     folders : list of pathlib.Path
-        Where bases are looked up, after the file's own folder.
+        Folders to search for bases, after the file's own folder.
     above : tuple of pathlib.Path
-        The files that have this one as a base.
+        The files that are layered over this one.
 
     Returns
     -------
@@ -79,8 +78,8 @@ def layer_over_base(path, base=None, folders=(), above=()):
     Raises
     ------
     HparamsError
-        If a file is missing, is not a YAML mapping or is its own base, or if
-        it has a key that is neither in the base nor used by a ``!ref``.
+        If a file is missing, is not a YAML mapping or is its own base, or has
+        a key that is neither in the base nor used by a ``!ref``.
     """
     tree = read_mapping(path)
     own = tree.pop("base", None)

@@ -1,4 +1,4 @@
-"""The folds of a run, and the protocol that they follow."""
+"""Plan of a run: its folds and its protocol."""
 
 import re
 from typing import NamedTuple
@@ -12,16 +12,16 @@ logger = get_logger(__name__)
 
 
 class Fold(NamedTuple):
-    """One training and its test.
+    """One fold: training, validation and test part.
 
     Arguments
     ---------
     number : int
         The test fold.
     draw : int
-        Which few-shot draw, from 1.
+        The few-shot draw, from 1.
     parts : dict
-        ``train``, ``valid`` and ``test``: records by id.
+        Records by id, for ``train``, ``valid`` and ``test``.
     """
 
     number: int
@@ -30,21 +30,21 @@ class Fold(NamedTuple):
 
     @property
     def name(self):
-        """Name of its folder: ``fold3``; of further draws, ``fold3-draw2``."""
+        """Name of the fold's folder: ``fold3``, or ``fold3-draw2``."""
         return folder_name(self.number, self.draw)
 
 
 class Plan(NamedTuple):
-    """The folds of a run, and the protocol that they follow.
+    """The folds of a run, and their protocol.
 
     Arguments
     ---------
     folds : list of Fold
-        Draw by draw.
+        The folds, draw by draw.
     n_folds : int
-        How many folds the protocol has.
+        Number of folds of the protocol.
     protocol : str
-        A line on it, for the summary.
+        The protocol in one line, for the summary.
     """
 
     folds: list
@@ -52,7 +52,7 @@ class Plan(NamedTuple):
     protocol: str
 
     def complete(self, results):
-        """Return those of some results whose fold has all draws of the plan.
+        """Return the results of folds for which all draws are finished.
 
         Arguments
         ---------
@@ -82,7 +82,7 @@ def folder_name(number, draw):
 
 
 def find_results(folder):
-    """Return the results of the finished folds of a run, ``fold3/result.json``."""
+    """Return the files ``fold*/result.json`` of a run's finished folds."""
     return [
         file
         for file in sorted(folder.glob("fold*/result.json"))
@@ -104,12 +104,12 @@ def plan_folds(
     folds : list of int
         Test folds to run. Empty: all.
     fixed_epochs : bool
-        Whether no epoch is selected and the last one is tested. Then the
-        validation part trains too; with few_shot it is left out.
+        Whether to test the last epoch instead of selecting one. The validation
+        part is then trained on too, or with ``few_shot`` left out.
     few_shot : int
-        Clips a class to train on. 0: all.
+        Number of training clips a class. 0: all.
     few_shot_draws : int
-        How often they are drawn.
+        Number of few-shot draws.
     seed : int
         Seed of the draws.
 
@@ -121,7 +121,7 @@ def plan_folds(
     ------
     HparamsError
         If a fold does not exist or is named twice, if a part would be empty,
-        or if a few-shot key makes no sense.
+        or if a few-shot key is invalid.
     """
     if few_shot_draws > 1 and not few_shot:
         raise HparamsError("few_shot_draws needs --few_shot: nothing is drawn")
@@ -156,7 +156,7 @@ def plan_folds(
 
 
 def _check_parts(number, parts, records):
-    """Refuse parts without clips; warn of labels that are not trained."""
+    """Check that no part is empty; warn about test labels without training."""
     empty = [part for part, clips in parts.items() if not clips]
     if empty:
         present = [

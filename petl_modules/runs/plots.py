@@ -1,22 +1,22 @@
-"""A picture of results: a metric against trained parameters."""
+"""Figure of results: a metric against trained parameters."""
 
 import logging
 
 
 def draw_tradeoff(path, panels, metric):
-    """Draw a metric against trained parameters, with a panel a task.
+    """Draw a metric against trained parameters, one panel a task.
 
     Arguments
     ---------
     path : pathlib.Path
-        The picture to write.
+        The image file to write.
     panels : dict
         From title to points: tuples of name, trained parameters, mean and
         standard deviation of the metric (0 to 1).
     metric : str
-        Its name.
+        Name of the metric.
     """
-    # It logs each font that it tries
+    # Matplotlib logs each font it tries
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     from matplotlib.figure import Figure  # slow to import, needed only here
 

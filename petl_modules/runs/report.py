@@ -1,4 +1,4 @@
-"""The means over folds, and the table of a run."""
+"""Means over folds, and the result table of a run."""
 
 import statistics
 
@@ -33,16 +33,16 @@ def means(folds):
 
 
 def table(summary, n_folds, metric):
-    """Return a run's folds and their mean, for the screen.
+    """Return a run's result table as text.
 
     Arguments
     ---------
     summary : dict
-        As in ``summary.json``.
+        The content of ``summary.json``.
     n_folds : int
-        How many folds the protocol has.
+        Number of folds of the protocol.
     metric : str
-        The one that selects the epoch.
+        The metric that selects the epoch.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def table(summary, n_folds, metric):
 
 
 def _spread(summary, metric):
-    """Return a mean in per cent, and its deviation if there are several values."""
+    """Return a mean in per cent, with its deviation if there are several."""
     text = f"{100 * summary[f'{metric}_mean']:.2f}"
     if len(summary["folds"]) > 1:
         text += f" ± {100 * summary[f'{metric}_std']:.2f}"
@@ -100,7 +100,7 @@ def _spread(summary, metric):
 
 
 def _extent(folds, n_folds):
-    """Return how many folds and draws a mean is over."""
+    """Return the number of folds and draws of a mean as text."""
     some = len({fold["fold"] for fold in folds})
     text = f"{some} " + (
         "folds" if some == n_folds > 1 else f"of {n_folds} folds"

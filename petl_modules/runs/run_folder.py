@@ -1,4 +1,4 @@
-"""A run's folder: one run, one configuration, one data set."""
+"""Run folder: one run, one configuration, one data set."""
 
 import contextlib
 import hashlib
@@ -21,9 +21,9 @@ from petl_modules.utils import (
     write_text,
 )
 
-# Keys that may differ between two runs into one folder
+# Keys that may differ when a run in a folder is resumed
 FREE_KEYS = {
-    "data_folder",  # data.json knows the data
+    "data_folder",  # data.json has a hash of the data
     "folds",
     "few_shot_draws",
     "download",
@@ -40,20 +40,20 @@ FREE_KEYS = {
 def claim_folder(file, text):
     """Make a run's folder, or check that it holds the same run.
 
-    A folder belongs to a run once something is trained in it.
+    A folder belongs to a run as soon as it has a checkpoint or a result.
 
     Arguments
     ---------
     file : pathlib.Path
-        The merged recipe file in the folder; written.
+        The merged recipe file in the folder, which is written.
     text : str
-        Its content.
+        Content of the recipe file.
 
     Raises
     ------
     HparamsError
         If the folder cannot be written to, or holds a run with other
-        settings; names those that differ.
+        settings; names the settings that differ.
     """
     folder = file.parent
     try:
@@ -100,7 +100,7 @@ def claim_folder(file, text):
 
 
 def claim_data(folder, records, processes):
-    """Record a run's data and processes, or check that they are the same.
+    """Write a run's data hash and processes, or check that they are the same.
 
     Arguments
     ---------
@@ -109,13 +109,13 @@ def claim_data(folder, records, processes):
     records : dict
         The manifest.
     processes : int
-        How many processes train together.
+        Number of processes that train together.
 
     Raises
     ------
     HparamsError
-        If something is trained there on other data, or by another number of
-        processes, whose joint batches have another size.
+        If the folder holds a run on other data, or with another number of
+        processes, which changes the size of a step's batch.
     """
     content = json.dumps(records, sort_keys=True).encode()
     ours = {
@@ -142,7 +142,7 @@ def claim_data(folder, records, processes):
 
 
 def _is_begun(folder):
-    """Return whether something is trained in a run's folder already."""
+    """Return whether a run's folder has a checkpoint or a result."""
     work = ("fold*/save/CKPT+*", "fold*/result.json")
     return any(any(folder.glob(pattern)) for pattern in work)
 
@@ -161,18 +161,18 @@ def save_setup(folder, file, overrides, script):
     Arguments
     ---------
     folder : pathlib.Path
-        The fold's folder. Its ``log.txt`` is logged to from now on.
+        The fold's folder. Logging goes to its ``log.txt`` from now on.
     file : pathlib.Path
         The recipe file.
     overrides : dict
-        Values of its keys that replace those in the file.
+        Values that replace keys of the recipe file.
     script : str
         The recipe's ``train.py``.
     """
     with _own_pip_first():
         create_experiment_directory(folder, file, overrides)
     if if_main_process():
-        # SpeechBrain saves the file that calls it, which is this one
+        # SpeechBrain saves the calling script, which is this file
         (folder / Path(__file__).name).unlink(missing_ok=True)
         shutil.copy(script, folder)
 
@@ -181,7 +181,7 @@ def save_setup(folder, file, overrides, script):
 def _own_pip_first():
     """Put this interpreter's folder first in ``PATH``.
 
-    SpeechBrain writes the packages that the first ``pip`` there lists.
+    SpeechBrain logs the packages that the first ``pip`` in ``PATH`` lists.
     """
     before = os.environ.get("PATH", "")
     own = str(Path(sys.executable).parent)

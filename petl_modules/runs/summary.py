@@ -1,4 +1,4 @@
-"""What ``summary.json`` holds, and the predictions of all folds."""
+"""Content of ``summary.json``, and the predictions of all folds."""
 
 from petl_modules.runs.plan import folder_name
 from petl_modules.runs.report import means
@@ -15,7 +15,7 @@ def build_summary(settings, results, protocol):
     results : list of dict
         Contents of ``result.json``, one for each fold.
     protocol : str
-        What is done, in a line.
+        The protocol in one line.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def build_summary(settings, results, protocol):
 
 
 def read_predictions(folder, folds):
-    """Read the rows of the predictions of all folds.
+    """Read the predictions of all folds.
 
     Arguments
     ---------
@@ -48,7 +48,7 @@ def read_predictions(folder, folds):
     Returns
     -------
     list of dict
-        None of a fold without ``predictions.csv``.
+        The rows; a fold without ``predictions.csv`` has none.
     """
     names = [folder_name(fold["fold"], fold.get("draw", 1)) for fold in folds]
     files = [folder / name / "predictions.csv" for name in names]

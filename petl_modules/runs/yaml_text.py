@@ -1,4 +1,4 @@
-"""YAML texts and trees; tags and comments are kept."""
+"""Parse and dump YAML; tags and comments are kept."""
 
 import io
 
@@ -8,9 +8,9 @@ from ruamel.yaml.error import YAMLError
 
 from petl_modules.utils import HparamsError
 
-# HyperPyYAML's first load teaches ruamel.yaml to read "(0.9, 0.98)" as a tuple,
-# for the rest of the process. A text that was parsed before would be dumped
-# with quotes after it.
+# The first load_hyperpyyaml registers a resolver in ruamel.yaml, for the rest
+# of the process, that reads "(0.9, 0.98)" as a tuple. A tree that is parsed
+# before this call and dumped after it would get quotes around such a value.
 load_hyperpyyaml("{a: 1}")
 
 
@@ -22,17 +22,17 @@ def parse_yaml(text, source):
     text : str
         The text.
     source : str
-        Where it is from, for the error.
+        Source of the text, for the error message.
 
     Returns
     -------
     object
-        The content; mappings as ``ruamel.yaml`` ones.
+        The content; mappings are those of ``ruamel.yaml``.
 
     Raises
     ------
     HparamsError
-        If it is not YAML.
+        If the text is not YAML.
     """
     try:
         return ruamel.yaml.YAML().load(text)
@@ -41,14 +41,14 @@ def parse_yaml(text, source):
 
 
 def dump_yaml(tree):
-    """Return the text of a tree that ``parse_yaml`` gave."""
+    """Return a tree of ``parse_yaml`` as text."""
     stream = io.StringIO()
     ruamel.yaml.YAML().dump(tree, stream)
     return stream.getvalue()
 
 
 def one_line_values(text):
-    """Return the value of each key of a recipe file on one line.
+    """Return the value of each key of a recipe file as one line.
 
     Arguments
     ---------
@@ -58,7 +58,7 @@ def one_line_values(text):
     Returns
     -------
     dict
-        From key to its value, with tags, without comments.
+        From key to value, with tags, without comments.
 
     Raises
     ------

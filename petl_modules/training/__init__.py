@@ -1,4 +1,4 @@
-"""What a recipe's Brain uses: steps, metrics, selection, checkpoints."""
+"""Tools of a recipe's Brain: steps, metrics, model selection, checkpoints."""
 
 from petl_modules.training.checkpointer import SafeCheckpointer
 from petl_modules.training.confusion import write_confusion

@@ -1,8 +1,8 @@
-"""SpeechBrain's Checkpointer, with checkpoints that outlive a crash.
+"""SpeechBrain's Checkpointer with atomic checkpoints and checksums.
 
-A checkpoint is written under another name, flushed to the disk, sealed with
-the checksums of its files, and renamed. Incomplete or changed checkpoints are
-left out, and the newest sound one is loaded.
+A checkpoint is written under a temporary name, flushed to the disk, sealed
+with the checksums of its files, and renamed. Incomplete or changed checkpoints
+are ignored, and the newest intact one is loaded.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ def seal(folder):
 
 
 def damage(folder):
-    """Return what is wrong with a sealed checkpoint.
+    """Return the damage of a sealed checkpoint.
 
     Arguments
     ---------
@@ -50,7 +50,7 @@ def damage(folder):
     Returns
     -------
     str or None
-        None: nothing is wrong.
+        What is wrong. None: the checkpoint is intact.
     """
     try:
         sums = json.loads((folder / SEAL).read_bytes())
@@ -66,7 +66,7 @@ def damage(folder):
 
 
 class SafeCheckpointer(Checkpointer):
-    """A Checkpointer whose checkpoints are complete, and checked before use.
+    """A Checkpointer with atomic checkpoints that are verified before use.
 
     ``speechbrain.utils.checkpoints.Checkpointer`` writes into the final
     folder, its meta file first: if the process is killed while it saves, the
@@ -75,14 +75,14 @@ class SafeCheckpointer(Checkpointer):
     Arguments
     ---------
     checkpoints_dir : str
-        Where checkpoints go. Unfinished ones there are removed.
+        Folder of the checkpoints. Unfinished ones there are removed.
     recoverables : dict
         Objects to save, by name.
     """
 
     def __init__(self, checkpoints_dir, recoverables=None):
         super().__init__(checkpoints_dir, recoverables)
-        self.known = {}  # from a checkpoint's folder to whether it is sound
+        self.known = {}  # from a checkpoint's folder to whether it is intact
         if if_main_process():
             for folder in self.checkpoints_dir.glob(f"{UNFINISHED}*"):
                 shutil.rmtree(folder)
@@ -98,11 +98,11 @@ class SafeCheckpointer(Checkpointer):
         return final.with_name(UNFINISHED + final.name)
 
     def save_checkpoint(self, *args, verbosity=logging.INFO, **kwargs):
-        """Save as SpeechBrain does; seal and rename at the end."""
+        """Save like ``Checkpointer.save_checkpoint``, then seal and rename."""
         saved = super().save_checkpoint(
             *args, verbosity=logging.DEBUG, **kwargs
         )
-        ddp_barrier()  # all have written
+        ddp_barrier()  # all processes have written
         if saved is None:  # not the main process
             ddp_barrier()
             return None
@@ -110,14 +110,14 @@ class SafeCheckpointer(Checkpointer):
         seal(saved.path)
         saved.path.rename(final)
         flush_folder(final.parent)
-        ddp_barrier()  # now all see it
+        ddp_barrier()  # now all processes see the checkpoint
         self.known[final] = True
         logger.log(verbosity, f"Saved a checkpoint in {final}")
         files = {n: final / p.name for n, p in saved.paramfiles.items()}
         return saved._replace(path=final, paramfiles=files)
 
     def _list_checkpoint_dirs(self):
-        """Return the folders of sound checkpoints; warn of the others."""
+        """Return the folders of intact checkpoints; warn about the others."""
         found = super()._list_checkpoint_dirs()
         for folder in found:
             if folder not in self.known:
@@ -131,11 +131,11 @@ class SafeCheckpointer(Checkpointer):
         return [folder for folder in found if self.known[folder]]
 
     def delete_checkpoints(self, *, importance_keys=(ckpt_recency,), **options):
-        """Delete as SpeechBrain does, with each importance key once.
+        """Delete like ``Checkpointer.delete_checkpoints``, each key once.
 
-        A deletion that a kill cuts short leaves a folder that misses files of
-        its seal, which is left out.
+        A killed deletion leaves a folder without some of the sealed files,
+        which is ignored as damaged.
         """
-        # save_and_keep_only appends to a list that all of its calls share
+        # save_and_keep_only appends to a default list that its calls share
         keys = list(dict.fromkeys(importance_keys))
         super().delete_checkpoints(importance_keys=keys, **options)

@@ -1,4 +1,4 @@
-"""The confusion matrix of a classifier, as a table and as a picture."""
+"""Confusion matrix of a classifier, as a table and as a figure."""
 
 import csv
 import io
@@ -12,13 +12,13 @@ from petl_modules.utils import write_text
 def write_confusion(folder, predictions, labels):
     """Write the confusion matrix, ``confusion.csv`` and ``confusion.png``.
 
-    Rows are the true classes, columns the predicted ones. The picture shows
-    the classes that occur.
+    Rows are true classes, columns predicted classes. The figure shows the
+    classes that occur.
 
     Arguments
     ---------
     folder : pathlib.Path
-        Where the two files go.
+        Folder of the two files.
     predictions : list of dict
         Each with ``label`` and ``predicted``.
     labels : list of str
@@ -43,18 +43,18 @@ def write_confusion(folder, predictions, labels):
 
 
 def draw_confusion(path, counts, labels):
-    """Draw a confusion matrix, each row as shares of its class.
+    """Draw a confusion matrix, normalised over each true class.
 
     Arguments
     ---------
     path : pathlib.Path
-        The picture to write.
+        The image file to write.
     counts : numpy.ndarray
         ``[true, predicted]``.
     labels : list of str
         Names of rows and columns.
     """
-    # It logs each font that it tries, and the run's log keeps all levels
+    # Matplotlib logs each font it tries, and the run's log keeps all levels
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     from matplotlib.figure import Figure  # slow to import, needed only here
 

@@ -1,7 +1,7 @@
-"""Linear probing on frozen features that are pooled once.
+"""Linear probing on cached frozen features.
 
-Where only the head is trained, and nothing changes a clip between epochs, a
-clip's pooled features stay the same: they are computed once and kept.
+If only the head is trained and nothing changes a clip between epochs, a clip's
+pooled features are constant: they are computed once and kept in memory.
 """
 
 import torch
@@ -27,18 +27,18 @@ def obstacle(model, augment):
     model : petl_modules.models.TunedModel
         A linear probe.
     augment : torch.nn.Module
-        What is done to the features in training.
+        The augmentation of the training features.
 
     Returns
     -------
     str or None
-        None: they can.
+        None: the features can be pooled once.
     """
     encoder = model.encoder
     if encoder.hidden_states != "last":
         return "hidden_states: weighted trains the sum of the layers"
     if type(model.pooling) is not MeanPooling:  # another may not be linear
-        return f"pool is no MeanPooling, but {type(model.pooling).__name__}"
+        return f"pool is {type(model.pooling).__name__}, not MeanPooling"
     if encoder.train_norms and not encoder.backbone.sites.layout.pre_norm:
         return "train_norms trains a norm in front of the layers"
     if not isinstance(augment, nn.Identity):
@@ -55,9 +55,9 @@ class PooledClips(torch.utils.data.Dataset):
     Arguments
     ---------
     clips : list of str
-        Their ids.
+        Ids of the clips.
     pooled : dict
-        ``(features [d_model], target [1])`` by id, of these and maybe others.
+        ``(features [d_model], target [1])`` by id; may hold further clips.
     """
 
     def __init__(self, clips, pooled):
@@ -74,30 +74,30 @@ class PooledClips(torch.utils.data.Dataset):
 
 
 def pool_once(datasets, hparams, run_opts, known):
-    """Pool the frozen features of a linear probe, where that is possible.
+    """Pool the frozen features of a linear probe, if that is possible.
 
-    Call it before the Brain and the loaders are made. A debug run, which sees
-    a few batches, does not pool.
+    Call this function before the Brain and the loaders are made. A debug run,
+    which reads a few batches only, does not pool.
 
     Arguments
     ---------
     datasets : dict
         See ``petl_modules.data.make_datasets``.
     hparams : dict
-        The recipe's. It is not changed.
+        The recipe's hyperparameters. Not changed.
     run_opts : speechbrain.utils.run_opts.RunOptions
         SpeechBrain's options.
     known : dict
-        What the run's last fold pooled. It is used where this fold has the
-        same clips to compute in the same precision, in whatever parts, and
-        then holds what this one pooled.
+        Pooled features of the run's previous fold. They are used if this fold
+        has the same clips and precision, whatever the parts. Updated in place
+        with the features of this fold.
 
     Returns
     -------
     tuple of dict
-        The datasets and hyperparameters to train with: pooled features, with
-        a ``Probe`` as ``modules`` and loaders without workers, which would
-        have nothing to do; or both as they were.
+        The datasets and hyperparameters to train with. If features are pooled:
+        datasets of pooled features, a ``Probe`` as ``modules``, and loaders
+        without workers. Otherwise both are returned unchanged.
     """
     model = hparams["model"]
     if model.encoder.methods or model.encoder.train_backbone != "none":
@@ -129,12 +129,12 @@ def pool_once(datasets, hparams, run_opts, known):
 
 
 def _groups(datasets, hparams, run_opts, backbone):
-    """Return the parts that are computed alike.
+    """Group the parts that are pooled together, in the same precision.
 
     Returns
     -------
     dict
-        ``{part: dataset}`` by all that decides the features.
+        ``{part: dataset}`` by precision, clips and backbone settings.
     """
     by_precision = {}
     for part, dataset in datasets.items():
@@ -150,7 +150,7 @@ def _groups(datasets, hparams, run_opts, backbone):
 
 
 def _option(name, hparams, run_opts):
-    """Return a run option, with the priorities of ``speechbrain.Brain``."""
+    """Return a run option, with the precedence of ``speechbrain.Brain``."""
     if name in run_opts.overridden_args:
         return run_opts[name]
     return hparams.get(name, RunOptions()[name])
@@ -159,8 +159,8 @@ def _option(name, hparams, run_opts):
 def _loader(datasets, loading):
     """Return a loader of all clips of some parts.
 
-    The batches depend on the clips alone, not on the part that each is in, and
-    so do the features to their last bit.
+    The batches depend on the set of clips alone, not on their parts. Features
+    are then bit-identical whatever the fold.
     """
     records = {c: r for part in datasets.values() for c, r in part.data.items()}
     places = {clip: place for place, clip in enumerate(records)}
@@ -170,7 +170,7 @@ def _loader(datasets, loading):
 
 
 def _pool(probe, loader, device, precision):
-    """Return features and targets by the id of the clip."""
+    """Return pooled features and target of each clip, by id."""
     context = TorchAutocast(
         device_type=device.partition(":")[0],
         dtype=AMPConfig.from_name(precision).dtype,

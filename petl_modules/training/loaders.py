@@ -1,4 +1,4 @@
-"""The data loader of the training part."""
+"""Data loader of the training part."""
 
 from speechbrain.dataio.dataloader import make_dataloader
 
@@ -6,16 +6,18 @@ from petl_modules.utils import HparamsError
 
 
 def make_train_loader(brain, dataset, train_batches, options):
-    """Make a Brain's sampler and loader; checkpoints have the loader's position.
+    """Make a Brain's sampler and training loader.
+
+    Checkpoints save the loader's position in the epoch.
 
     Arguments
     ---------
     brain : speechbrain.Brain
-        Its ``train_sampler`` is set.
+        The Brain; its ``train_sampler`` is set.
     dataset : torch.utils.data.Dataset
         The training part.
     train_batches : callable
-        Makes the sampler, given the dataset's size.
+        Makes the sampler from the dataset's size.
     options : dict
         Further options of the loader.
 

@@ -15,7 +15,7 @@ from petl_modules.utils import HparamsError, write_json
 
 
 def accuracy(confusion, labels):
-    """Return the share of the clips that are classified correctly.
+    """Return the share of correctly classified clips.
 
     Arguments
     ---------
@@ -75,22 +75,22 @@ def slot_accuracy(confusion, labels, slot):
 class ClassificationMetrics:
     """Loss, accuracy and further metrics of one pass over a dataset.
 
-    Everything stays on the device until ``summarize``, and every clip weighs
-    the same, whatever the sizes of the batches. Checkpoints within an epoch
-    keep what has been counted.
+    All counts stay on the device until ``summarize``. Every clip has the same
+    weight, whatever the batch sizes. A checkpoint within an epoch saves the
+    counts so far.
 
     Arguments
     ---------
     labels : list of str
         Class names in the order of the logits.
     extra : dict
-        Metrics beside ``accuracy``: from name to a function of confusion
-        matrix and labels.
+        Metrics in addition to ``accuracy``: from name to a function of
+        confusion matrix and labels.
 
     Raises
     ------
     HparamsError
-        If there are no labels, or one twice.
+        If there are no labels, or a label is repeated.
 
     Example
     -------
@@ -114,7 +114,7 @@ class ClassificationMetrics:
         """Start a new pass."""
         self.batches = []
         self.loss = 0
-        self.restored = 0  # the confusion matrix of batches before a resume
+        self.restored = 0  # confusion matrix of the batches before a resume
 
     def append(self, ids, logits, targets, losses):
         """Count one batch.
@@ -184,7 +184,7 @@ class ClassificationMetrics:
         return {"loss": loss.item() / confusion.sum().item(), **values}
 
     def predictions(self):
-        """Return one row a clip.
+        """Return one row for each clip.
 
         Returns
         -------
@@ -206,7 +206,7 @@ class ClassificationMetrics:
 
     @mark_as_saver
     def _save(self, path):
-        """Save what all processes have counted so far."""
+        """Save the counts of all processes so far."""
         saved = {}
         if self.batches:
             loss, confusion = self.counts(gather=True)
@@ -216,7 +216,7 @@ class ClassificationMetrics:
 
     @mark_as_loader
     def _load(self, path, end_of_epoch):
-        """Continue counting, if the checkpoint is from within an epoch."""
+        """Restore the counts, if the checkpoint is from within an epoch."""
         with open(path, encoding="utf-8") as file:
             saved = json.load(file)
         self.clear()

@@ -1,4 +1,4 @@
-"""Checks of a training run: gradients reach what is trained, and only that."""
+"""Checks of a training run: trained parameters have gradients, others stay."""
 
 import hashlib
 
@@ -13,10 +13,10 @@ def require_gradients(module, optimizer):
     Arguments
     ---------
     module : torch.nn.Module
-        What is trained.
+        The model.
     optimizer : torch.optim.Optimizer
-        Its first step raises a ``RuntimeError`` that names the trained
-        parameters without a gradient.
+        The optimiser. Its first step raises a ``RuntimeError`` that names the
+        trained parameters without a gradient.
     """
     checked = False
 
@@ -28,7 +28,7 @@ def require_gradients(module, optimizer):
             n: p for n, p in module.named_parameters() if p.requires_grad
         }
         dead = [name for name, p in trained.items() if p.grad is None]
-        if len(dead) == len(trained):  # the step is skipped
+        if len(dead) == len(trained):  # check_gradients removed all
             return
         if dead:
             raise RuntimeError(f"no gradient reaches {', '.join(dead)}")
@@ -38,7 +38,7 @@ def require_gradients(module, optimizer):
 
 
 def frozen_digests(model):
-    """Return digests of what must not change in training, by name.
+    """Return digests of all frozen tensors, by name.
 
     Arguments
     ---------
@@ -48,8 +48,8 @@ def frozen_digests(model):
     Returns
     -------
     dict
-        From the names of frozen parameters, and of the buffers of frozen
-        parts, to SHA-256 digests.
+        SHA-256 digests of the frozen parameters and of the buffers of frozen
+        parts, by name.
     """
     trained = trained_state(model)
     trained = {value.data_ptr() for value in trained.values()}
@@ -68,14 +68,14 @@ def require_unchanged(digests, model):
     Arguments
     ---------
     digests : dict
-        As ``frozen_digests`` gave it before the training.
+        The result of ``frozen_digests`` before training.
     model : petl_modules.models.TunedModel
         The model.
 
     Raises
     ------
     RuntimeError
-        Names what has changed.
+        Names the tensors that have changed.
     """
     now = frozen_digests(model)
     changed = [name for name in digests if now.get(name) != digests[name]]

@@ -1,4 +1,4 @@
-"""Time spent on a fold, over all of its interruptions."""
+"""Training time of a fold, summed over interrupted runs."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from petl_modules.utils import write_json
 
 @register_checkpoint_hooks
 class Timer:
-    """Count seconds from when it is made; checkpoints carry them on.
+    """Count seconds since construction; checkpoints save them.
 
     Example
     -------

@@ -1,4 +1,4 @@
-"""What every room may use: errors, files, processes."""
+"""Base utilities that every room may import: errors, files, processes."""
 
 from petl_modules.utils.distributed import (
     counted_seed,

@@ -35,7 +35,7 @@ def leave_group():
     imported above because its functions would keep the group if the import
     came after the group was made.
     """
-    # The frames of an error reference the model
+    # The stack frames of an uncaught error hold references to the model
     sys.last_exc = sys.last_value = sys.last_traceback = None
     gc.collect()
     if distributed.is_initialized():

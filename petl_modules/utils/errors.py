@@ -1,12 +1,12 @@
-"""Exceptions for what a user or a disk can do wrong.
+"""Exceptions for mistakes of a user and failures of a disk.
 
-A command shows these, and ``OSError``, as one line. Any other exception is a
-bug and keeps its traceback.
+A command shows these exceptions, and ``OSError``, as one line. Any other
+exception is a bug and keeps its traceback.
 """
 
 
 class UserError(ValueError):
-    """What a user or a disk can do wrong. The text says how to mend it."""
+    """A mistake of a user or a failure of a disk. The text gives the remedy."""
 
 
 class HparamsError(UserError):
@@ -26,7 +26,7 @@ class DownloadError(UserError):
 
 
 class BackboneError(UserError):
-    """An encoder that cannot be loaded, or lacks what is asked of it."""
+    """An encoder that cannot be loaded, or lacks a requested part."""
 
 
 class CheckpointError(UserError):
@@ -34,16 +34,16 @@ class CheckpointError(UserError):
 
 
 class TrainingError(UserError):
-    """A training that cannot go on, such as one with an infinite loss."""
+    """Training that cannot continue, for example with an infinite loss."""
 
 
 def refusal(path, error, remedy):
-    """Turn an error of the operating system into a plain one.
+    """Turn an error of the operating system into one with path and remedy.
 
     Arguments
     ---------
     path : pathlib.Path
-        The file that the error is about.
+        The file that the error concerns.
     error : OSError
         The system's error.
     remedy : str
@@ -58,14 +58,14 @@ def refusal(path, error, remedy):
 
 
 def listed(lines, limit=1000):
-    """Return problems as indented lines, a long list cut short.
+    """Return problems as indented lines; cut a long list.
 
     Arguments
     ---------
     lines : list
         One str for each problem.
     limit : int
-        How many are shown.
+        The largest number of problems to show.
 
     Returns
     -------

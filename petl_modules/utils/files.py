@@ -1,4 +1,4 @@
-"""Write files and folders so that a kill never leaves half of one."""
+"""Write files and folders atomically: complete or not at all."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from petl_modules.utils.errors import DataError
 
 
 def write_bytes(path, content):
-    """Replace a file in one step.
+    """Replace a file atomically.
 
     The content goes to a temporary file in the same folder, is flushed to
     the disk and then renamed to the target.
@@ -19,9 +19,9 @@ def write_bytes(path, content):
     Arguments
     ---------
     path : str or pathlib.Path
-        The file to write. Its folder is made if it is missing.
+        The file to write. A missing folder is made.
     content : bytes
-        The whole new content.
+        The complete new content.
 
     Example
     -------
@@ -46,7 +46,7 @@ def write_bytes(path, content):
 
 
 def flush_folder(folder):
-    """Flush the names in a folder to the disk, to outlive a crash.
+    """Flush a folder's entries to the disk, so that renames survive a crash.
 
     Arguments
     ---------
@@ -61,27 +61,27 @@ def flush_folder(folder):
 
 
 def write_text(path, text):
-    """Replace a text file in one step (see ``write_bytes``).
+    """Replace a text file atomically (see ``write_bytes``).
 
     Arguments
     ---------
     path : str or pathlib.Path
         The file to write.
     text : str
-        The whole new content.
+        The complete new content.
     """
     write_bytes(path, text.encode())
 
 
 def write_json(path, value):
-    """Replace a JSON file in one step (see ``write_bytes``).
+    """Replace a JSON file atomically (see ``write_bytes``).
 
     Arguments
     ---------
     path : str or pathlib.Path
         The file to write.
     value : object
-        Anything the ``json`` module takes. Keys keep their order.
+        Any value that the ``json`` module takes. Keys keep their order.
     """
     write_text(path, json.dumps(value, indent=2) + "\n")
 
@@ -101,7 +101,7 @@ def read_json(path):
     Raises
     ------
     DataError
-        It is not JSON.
+        The file is not JSON.
     """
     try:
         return json.loads(Path(path).read_bytes())
@@ -113,7 +113,7 @@ def read_json(path):
 
 
 def is_taken(folder):
-    """Say whether a path is neither free nor an empty folder.
+    """Return whether a path exists and is not an empty folder.
 
     Arguments
     ---------
@@ -129,14 +129,14 @@ def is_taken(folder):
 
 
 def build_folder(folder, build):
-    """Make a folder that is complete or not there at all.
+    """Make a folder atomically: complete or not at all.
 
     Arguments
     ---------
     folder : pathlib.Path
-        The folder, which is missing or empty.
+        The folder, which must be missing or empty.
     build : callable
-        Gets a path and makes a folder there, which is then renamed to
+        Makes a folder at the path it is given. That folder is then renamed to
         ``folder``.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -149,14 +149,14 @@ def build_folder(folder, build):
 
 
 def write_csv(path, rows):
-    """Write rows with their keys as header, in one step.
+    """Write rows atomically as a CSV file, with their keys as header.
 
     Arguments
     ---------
     path : pathlib.Path
         The file.
     rows : list of dict
-        At least one, all with the same keys.
+        One or more rows, all with the same keys.
     """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, rows[0].keys(), lineterminator="\n")
@@ -166,6 +166,6 @@ def write_csv(path, rows):
 
 
 def read_csv(path):
-    """Read the rows of a file of ``write_csv``, all values as text."""
+    """Read the rows of a CSV file of ``write_csv``; all values are text."""
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

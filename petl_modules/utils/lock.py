@@ -1,8 +1,9 @@
-"""One run at a time in a folder.
+"""Folder locks: one run at a time in a folder.
 
-POSIX record locks (``lockf``): they end with the process that took them, and
-forked workers do not inherit them. ``flock``, which filelock uses, stays with
-the workers of a killed run until they end as well.
+The locks are POSIX record locks (``lockf``): they end with the process that
+took them, and forked workers do not inherit them. A lock by ``flock``, as in
+the filelock library, would be held by the workers of a killed run until they
+end as well.
 """
 
 import contextlib
@@ -17,21 +18,21 @@ from petl_modules.utils.errors import HparamsError
 
 logger = get_logger(__name__)
 
-HELD = {}  # open files by path: to close any file of a lock releases it
+HELD = {}  # open files by path: closing any file of a lock releases the lock
 
 
 def lock_folder(folder):
-    """Lock a folder for this process, until it ends in whatever way.
+    """Lock a folder for this process, until the process ends.
 
     Arguments
     ---------
     folder : pathlib.Path
-        The folder, which exists.
+        The folder, which must exist.
 
     Raises
     ------
     HparamsError
-        Another process has locked it; names that process.
+        If another process has locked the folder; names that process.
     """
     path = (folder / ".lock").resolve()
     if path in HELD and path.exists():
@@ -56,7 +57,7 @@ def alone_in(folder):
     Arguments
     ---------
     folder : pathlib.Path
-        The folder, which exists.
+        The folder, which must exist.
     """
     with open(folder / ".lock", "a+", encoding="utf-8") as stream:
         try:
@@ -70,7 +71,7 @@ def alone_in(folder):
 
 
 def _lock(stream, options=0):
-    """Lock a file, and write into it which process has done so."""
+    """Lock a file, and write into the file which process holds the lock."""
     fcntl.lockf(stream, fcntl.LOCK_EX | options)
     stream.truncate(0)
     now = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -79,6 +80,6 @@ def _lock(stream, options=0):
 
 
 def _owner(stream):
-    """Read which process has locked a file."""
+    """Return which process has locked a file."""
     stream.seek(0)
     return stream.read().strip() or "another process"

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 
 def versions():
-    """Return the versions by name of the library.
+    """Return the versions, by name of the library.
 
     Returns
     -------

@@ -1,8 +1,4 @@
-"""What the recipes' tests share.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""What the recipes' tests share."""
 
 import importlib.util
 import os

@@ -1,8 +1,4 @@
-"""What the ESC50 recipe says to input that cannot work.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""What the ESC50 recipe says to input that cannot work."""
 
 import shutil
 from pathlib import Path

@@ -1,8 +1,4 @@
-"""What the datasets' protocols leave in a summary.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""What the datasets' protocols leave in a summary."""
 
 import json
 import shutil

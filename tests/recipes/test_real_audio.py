@@ -2,9 +2,6 @@
 
 ``PETL_REAL_AUDIO`` names a folder in the layout of ESC-50 or of Speech
 Commands, complete or a part, or one that holds such folders.
-
-Authors
- * The PETL audio recipes team 2026
 """
 
 import json

@@ -1,8 +1,4 @@
-"""Every row of tests/recipes/*.csv, and every method on wav2vec 2.0.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Every row of tests/recipes/*.csv, and every method on wav2vec 2.0."""
 
 import json
 import re

@@ -1,8 +1,4 @@
-"""The template from sounds of one's own to predictions.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The template from sounds of one's own to predictions."""
 
 import json
 import shutil

@@ -1,8 +1,4 @@
-"""What the miniatures are there to show, in a few short runs.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""What the miniatures are there to show, in a few short runs."""
 
 import json
 import subprocess

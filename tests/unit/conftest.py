@@ -1,8 +1,4 @@
-"""What unit tests share.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""What unit tests share."""
 
 import pytest
 

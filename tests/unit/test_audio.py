@@ -1,8 +1,4 @@
-"""Reading and checking audio files.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Reading and checking audio files."""
 
 import math
 import struct

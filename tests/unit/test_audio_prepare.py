@@ -1,8 +1,4 @@
-"""Preparing sounds of one's own, on generated clips.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Preparing sounds of one's own, on generated clips."""
 
 import csv
 import doctest

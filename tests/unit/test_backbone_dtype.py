@@ -63,7 +63,7 @@ def test_frozen_matrices_alone_are_rounded(tiny_ast):
     matrices = {
         f"{name}.weight"
         for name, module in model.encoder.backbone.named_modules(
-            prefix="backbone"
+            prefix="encoder.backbone"
         )
         if isinstance(module, (nn.Linear, nn.Conv2d)) and "block" not in name
     }

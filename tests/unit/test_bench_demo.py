@@ -1,8 +1,4 @@
-"""The benchmark of all methods on the miniatures.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The benchmark of all methods on the miniatures."""
 
 import importlib.util
 import json

@@ -1,8 +1,4 @@
-"""The job around the demo's runs.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The job around the demo's runs."""
 
 import json
 import shutil

@@ -1,8 +1,4 @@
-"""What the committed table of the miniatures shows (results/demo.csv).
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""What the committed table of the miniatures shows (results/demo.csv)."""
 
 import statistics
 from itertools import product

@@ -1,8 +1,4 @@
-"""Preparing ESC-50, on generated clips.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Preparing ESC-50, on generated clips."""
 
 import csv
 import importlib

@@ -1,8 +1,4 @@
-"""Preparing Fluent Speech Commands, on generated clips.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Preparing Fluent Speech Commands, on generated clips."""
 
 import csv
 import importlib

@@ -1,8 +1,4 @@
-"""Preparing Speech Commands, on generated clips.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Preparing Speech Commands, on generated clips."""
 
 import contextlib
 import importlib

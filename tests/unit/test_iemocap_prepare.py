@@ -1,8 +1,4 @@
-"""Preparing IEMOCAP, on generated dialogues.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Preparing IEMOCAP, on generated dialogues."""
 
 import importlib
 import json

@@ -9,7 +9,7 @@ from test_methods import CASES, LABELS, Kind
 from petl_modules.backbones import MaskedChannelNorm, in_samples
 from petl_modules.blocks import ForwardContext
 from petl_modules.data import Waveform, longest_first, make_datasets
-from petl_modules.training import Probe
+from petl_modules.models import Probe
 
 # In samples: one sample apart, twice and three times the same
 LENGTHS = (3_300, 5_000, 3_301, 3_300, 4_000, 5_000, 3_300)
@@ -30,7 +30,7 @@ def built(kind, case):
     """A model in eval mode with blocks that are not silent."""
     model = kind.build(case).eval()
     for block in model.encoder.inserted.values():
-        for parameter in model.get_submodule(block).parameters():
+        for parameter in model.encoder.get_submodule(block).parameters():
             torch.nn.init.normal_(parameter, std=0.05)
     return model
 

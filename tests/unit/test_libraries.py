@@ -1,8 +1,4 @@
-"""Libraries that do not fit each other are named, not left to a traceback.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Libraries that do not fit each other are named, not left to a traceback."""
 
 import os
 import re

@@ -66,13 +66,13 @@ def test_what_is_trained_before_the_head_forbids_it(tiny_ast):
     assert "trains the sum of the layers" in obstacle(weighted, same)
     linear = kind.from_yaml("linear")
     linear.pooling = None
-    assert "no MeanPooling, but NoneType" in obstacle(linear, same)
+    assert "NoneType, not MeanPooling" in obstacle(linear, same)
 
     class OfSquares(MeanPooling):
         """It does not commute with the norm's scale and shift."""
 
     linear.pooling = OfSquares()
-    assert "no MeanPooling, but OfSquares" in obstacle(linear, same)
+    assert "OfSquares, not MeanPooling" in obstacle(linear, same)
 
 
 def noise(number):

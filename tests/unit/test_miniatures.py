@@ -1,8 +1,4 @@
-"""The generated corpora: how they are written, and that they are sound.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The generated corpora: how they are written, and that they are sound."""
 
 import hashlib
 import importlib.util

@@ -1,8 +1,4 @@
-"""The small pretrained backbones that stand in the repository.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The small pretrained backbones that stand in the repository."""
 
 import json
 from pathlib import Path

@@ -1,8 +1,4 @@
-"""The script that pretrains the small backbones, and what it trains on.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The script that pretrains the small backbones, and what it trains on."""
 
 import numpy as np
 import pytest

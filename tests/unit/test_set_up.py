@@ -1,8 +1,4 @@
-"""The set-up: lock and ranges agree, no half-made environment is taken.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The set-up: lock and ranges agree, no half-made environment is taken."""
 
 import os
 import shutil

@@ -1,8 +1,4 @@
-"""The synthesis of sounds and of speech, against what physics says.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""The synthesis of sounds and of speech, against what physics says."""
 
 from dataclasses import replace
 

@@ -1,8 +1,4 @@
-"""Folds, lists, sessions, few-shot draws, and the plan of a run.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Folds, lists, sessions, few-shot draws, and the plan of a run."""
 
 import random
 

@@ -1,8 +1,4 @@
-"""Preparing UrbanSound8K, on generated clips.
-
-Authors
- * The PETL audio recipes team 2026
-"""
+"""Preparing UrbanSound8K, on generated clips."""
 
 import csv
 import importlib

@@ -253,7 +253,9 @@ def test_the_last_layers_are_trained(folder, count, layers):
         train_norms=False,
     )
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
-    prefixes = tuple(f"backbone.model.encoder.layers.{i}." for i in layers)
+    prefixes = tuple(
+        f"encoder.backbone.model.encoder.layers.{i}." for i in layers
+    )
     expected = {
         n for n, _ in model.named_parameters() if n.startswith(prefixes)
     }

@@ -1,4 +1,4 @@
-"""Features that are computed once, for all folds, methods and runs."""
+"""Feature cache: compute features once for all folds, methods and runs."""
 
 from petl_modules.data.cache.feature_cache import FeatureCache
 

@@ -1,4 +1,4 @@
-"""Clips that are in a feature cache, and clips that are not yet."""
+"""Datasets of a feature cache: cached clips, and clips still to compute."""
 
 import torch
 from torch.utils.data import Dataset
@@ -7,15 +7,15 @@ from petl_modules.utils import UserError
 
 
 class MissingClips(Dataset):
-    """Clips to compute, in a loader's workers.
+    """Clips whose features are computed in a loader's workers.
 
-    An item is the clip's key and what is to be stored, or the ``UserError``
+    An item is the clip's key and the values to store, or the ``UserError``
     that ends the run.
 
     Arguments
     ---------
     cache : FeatureCache
-        Computes.
+        The cache that computes the features.
     data_folder : str
         The folder of the data.
     clips : list of tuple
@@ -40,16 +40,16 @@ class MissingClips(Dataset):
 
 
 class CachedClips:
-    """Features of clips, from the cache or else computed.
+    """Features of clips, read from the cache or, if missing there, computed.
 
-    Both give the same values.
+    The values are the same either way.
 
     Arguments
     ---------
     cache : FeatureCache
-        Where they are from.
+        The cache.
     rows : petl_modules.data.cache.shards.Rows
-        Its rows.
+        Rows of the cache.
     data_folder : str
         The folder of the data.
     """
@@ -60,11 +60,11 @@ class CachedClips:
         self.data_folder = data_folder
 
     def __call__(self, wav, digest):
-        """Return ``[time, ...]``, float32, in memory of its own."""
+        """Return the features ``[time, ...]`` in float32, as a copy."""
         values = self.rows.read(key_of(digest))
         if values is None:
             values = self.cache.compute(self.data_folder, wav, digest)
-        # Bytes are what the checks are about, so the type is not the file's
+        # Shards check bytes only; the dtype is known to the cache alone
         values = values.view(self.cache.dtype)
         values = values.reshape(-1, *self.cache.facts["shape"][1:])
         return torch.from_numpy(values).float()

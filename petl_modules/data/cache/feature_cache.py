@@ -1,7 +1,7 @@
 """Compute features once for all folds, methods and runs.
 
-A clip's features are found by the digest of its samples, in a folder that is
-named by all else that they depend on.
+The key of a clip's features is the digest of its samples. The folder's name is
+a hash of everything else that the features depend on.
 """
 
 import hashlib
@@ -43,21 +43,21 @@ class FeatureCache:
     Arguments
     ---------
     folder : str or pathlib.Path
-        Where caches go. Each set of parameters gets a folder of its own
-        there, which holds them as ``about.json``.
+        Folder of all caches. Each set of parameters has a subfolder, with the
+        parameters in ``about.json``.
     features : callable
-        See ``petl_modules.data.load_features``. Its attributes are plain
+        See ``petl_modules.data.load_features``. All attributes are plain
         data.
     dtype : str
         ``float32``: values come back bit for bit. ``float16``: half the
         space, values rounded to 11 binary digits.
     num_workers : int
-        Processes that compute missing features; 0: this one.
+        Number of processes that compute missing features; 0: this process.
 
     Attributes
     ----------
     folder : pathlib.Path
-        That of these parameters.
+        The subfolder of these parameters.
 
     Raises
     ------
@@ -93,11 +93,11 @@ class FeatureCache:
         self.folder = Path(folder).absolute() / name
 
     def fill(self, records, data_folder):
-        """Compute and store what is missing.
+        """Compute and store missing features.
 
-        Of several processes that train together, the first does so. If
-        another run fills the same folder, it waits until that run is done.
-        What is stored stays, however this ends.
+        In distributed training the first process does so. If another run
+        fills the same folder, this run waits until the other one is done.
+        Stored features are kept if the run is interrupted.
 
         Arguments
         ---------
@@ -109,7 +109,7 @@ class FeatureCache:
         Returns
         -------
         CachedClips
-            From a record's ``wav`` and ``digest`` to its features.
+            Maps a record's ``wav`` and ``digest`` to its features.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class FeatureCache:
         return CachedClips(self, rows, data_folder)
 
     def _fill(self, clips, data_folder):
-        """Return all rows, once those of some clips are there."""
+        """Store the missing features of some clips and return all rows."""
         keys = np.fromiter(map(key_of, clips), KEY, len(clips))
         rows = Rows(self.folder)
         if (rows.find(keys) < 0).any():
@@ -142,12 +142,12 @@ class FeatureCache:
         return rows
 
     def _complete(self, keys, clips, data_folder):
-        """Compute the missing rows, in a folder that is locked."""
+        """Compute the missing rows. The folder is locked by this process."""
         for stray in self.folder.glob(".*.tmp"):  # of a killed process
             stray.unlink()
         rows = Rows(self.folder)  # another run may have filled it
         for path in rows.damaged:
-            logger.warning(f"{path} is cut or damaged: it is made again")
+            logger.warning(f"{path} is cut or damaged: it is computed again")
             path.unlink(missing_ok=True)
         missing = rows.find(keys) < 0
         if not missing.any():
@@ -175,16 +175,16 @@ class FeatureCache:
             writer.finish()
 
     def compute(self, data_folder, wav, digest):
-        """Compute what is stored of a clip.
+        """Compute the values to store for a clip.
 
         Arguments
         ---------
         data_folder : str
             See ``petl_modules.data.load_features``.
         wav : str
-            See there.
+            See ``petl_modules.data.load_features``.
         digest : str
-            See there.
+            See ``petl_modules.data.load_features``.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""All that features depend on, apart from the audio file."""
+"""Fingerprint of features: everything they depend on but the audio file."""
 
 import functools
 import hashlib
@@ -14,18 +14,18 @@ from petl_modules.data import audio, load_features
 from petl_modules.data.datasets import one_thread
 from petl_modules.utils import HparamsError
 
-FORMAT = 2  # of the cache; another number leaves old ones unused
+FORMAT = 2  # of the cache; raise it to ignore caches of an older format
 
 
 def feature_facts(features, dtype):
-    """Return what must be the same for cached features to be used.
+    """Return the facts that must be equal for cached features to be used.
 
     Arguments
     ---------
     features : callable
         See ``petl_modules.data.load_features``.
     dtype : str
-        Of what is stored.
+        Dtype of the stored values.
 
     Returns
     -------
@@ -35,8 +35,8 @@ def feature_facts(features, dtype):
     Raises
     ------
     HparamsError
-        An attribute of the features is no plain data, or their source text
-        is not available.
+        An attribute of the features is not plain data, or the source text of
+        their class is not available.
 
     Example
     -------
@@ -77,5 +77,5 @@ def feature_facts(features, dtype):
 
 @functools.cache
 def _sha256(part):
-    """Return the digest of a source text, read once: loaded code stays."""
+    """Return the digest of an object's source text, read once a process."""
     return hashlib.sha256(inspect.getsource(part).encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""Rows of numbers in safetensors files that are complete or not there.
+"""Shards of a feature cache: safetensors files that are written atomically.
 
-A shard holds ``values``, its rows one after the other, and the index of the
-rows: ``keys`` ``[rows, 16]``, ``ends`` in ``values``, and the CRC-32 of each
-as ``checks``. The CRC-32 of the index is in the metadata.
+A shard holds ``values`` (all rows, concatenated) and the index of the rows:
+``keys`` ``[rows, 16]``, ``ends`` in ``values``, and a CRC-32 of each row as
+``checks``. The CRC-32 of the index is in the metadata.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from petl_modules.utils import write_bytes
 
 logger = get_logger(__name__)
 
-FULL = 32 << 20  # bytes of a shard, which is in memory until it is complete
+FULL = 32 << 20  # bytes; a shard is kept in memory until it is complete
 INDEX = ("keys", "ends", "checks")
 KEY = np.dtype("S16")
 ROW = np.dtype(
@@ -32,12 +32,12 @@ ROW = np.dtype(
 
 
 class ShardWriter:
-    """Put rows into new shards.
+    """Write rows to new shards.
 
     Arguments
     ---------
     folder : pathlib.Path
-        Where the shards go. No other process may write there.
+        Folder of the shards. No other process may write there.
     """
 
     def __init__(self, folder):
@@ -50,9 +50,9 @@ class ShardWriter:
         Arguments
         ---------
         key : bytes
-            16 bytes to find it by.
+            The row's key, 16 bytes.
         values : numpy.ndarray
-            The row. All rows have one type.
+            The row. All rows have the same dtype.
         """
         self.rows.append((key, values.ravel()))
         self.size += values.nbytes
@@ -60,7 +60,7 @@ class ShardWriter:
             self.finish()
 
     def finish(self):
-        """Write the rows so far as a shard."""
+        """Write the rows added so far as a shard."""
         rows, self.rows, self.size = self.rows, [], 0
         if not rows:
             return
@@ -71,7 +71,7 @@ class ShardWriter:
             "values": np.concatenate([row for _, row in rows]),
         }
         content = save(tensors, {"index": _index_check(tensors)})
-        # Other rows get another name: readers may have the file open
+        # The name depends on the rows: readers may have an older file open
         name = hashlib.sha256(tensors["keys"]).hexdigest()[:16]
         write_bytes(self.folder / f"{name}.safetensors", content)
 
@@ -92,12 +92,12 @@ def read_index(path):
     Returns
     -------
     numpy.ndarray
-        A ``ROW`` each.
+        The rows of the shard, dtype ``ROW``.
 
     Raises
     ------
     ValueError
-        The file is not one that ``ShardWriter`` has finished.
+        The file is not a complete shard of ``ShardWriter``.
     """
     try:
         with safe_open(path, "numpy") as file:
@@ -117,23 +117,23 @@ def read_index(path):
 
 
 class Rows:
-    """Read the rows of all shards that a folder has now.
+    """Read the rows of the shards that are in a folder at construction.
 
-    It pickles without the files that it has open.
+    Open files are not pickled.
 
     Arguments
     ---------
     folder : pathlib.Path
-        Where the shards are.
+        Folder of the shards.
 
     Attributes
     ----------
     index : numpy.ndarray
-        A ``ROW`` each, sorted by key.
+        All rows, dtype ``ROW``, sorted by key.
     paths : list of pathlib.Path
         The shards.
     damaged : list of pathlib.Path
-        Shards that are left out.
+        Damaged shards, which are ignored.
     """
 
     def __init__(self, folder):
@@ -155,17 +155,17 @@ class Rows:
         return {**self.__dict__, "open": {}}
 
     def find(self, keys):
-        """Find rows.
+        """Find rows by key.
 
         Arguments
         ---------
         keys : numpy.ndarray
-            The keys of the rows, a ``KEY`` each.
+            Keys of the rows, dtype ``KEY``.
 
         Returns
         -------
         numpy.ndarray
-            Their places in the index, and -1 for a row that is not there.
+            Positions in the index; -1 for a missing row.
         """
         if not len(self.index):
             return np.full(len(keys), -1)
@@ -179,13 +179,13 @@ class Rows:
         Arguments
         ---------
         key : bytes
-            Its key.
+            The row's key.
 
         Returns
         -------
         numpy.ndarray or None
-            The row, in memory of its own. None if it is not there, or is not
-            what was written (which is logged as a warning).
+            A copy of the row. None if the row is missing or damaged; damage
+            is logged as a warning.
         """
         place = self.find(np.array([key], KEY))[0]
         if place < 0:
@@ -205,7 +205,7 @@ class Rows:
         return None
 
     def _values(self, shard):
-        """Return a shard's values, memory-mapped by each process itself."""
+        """Return a shard's values, memory-mapped in this process."""
         if shard not in self.open:
             file = safe_open(self.paths[shard], "numpy")
             self.open[shard] = file.get_slice("values")

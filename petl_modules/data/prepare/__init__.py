@@ -1,4 +1,4 @@
-"""What prepare scripts share: lists, checks, manifests, downloads."""
+"""Tools of prepare scripts: lists, checks, manifests, downloads."""
 
 from petl_modules.data.prepare.checks import (
     absolute,

@@ -24,7 +24,7 @@ def absolute(data_folder):
 
 
 def check_counts(name, counts, expected, allow_partial):
-    """Compare counts with the dataset's own, or print those of a subset.
+    """Compare counts with the full dataset's, or print the counts of a subset.
 
     Arguments
     ---------
@@ -33,14 +33,14 @@ def check_counts(name, counts, expected, allow_partial):
     counts : dict
         A number, or a dict of numbers, by what is counted.
     expected : dict
-        The right ones, for some or all of ``counts``.
+        The full dataset's counts, for some or all keys of ``counts``.
     allow_partial : bool
         Print the counts and do not compare them.
 
     Raises
     ------
     DataError
-        If they differ.
+        If the counts differ.
 
     Example
     -------
@@ -52,7 +52,7 @@ def check_counts(name, counts, expected, allow_partial):
         return
     found, wanted = {}, {}
     for what, number in expected.items():
-        if isinstance(number, dict):  # only what differs in it
+        if isinstance(number, dict):  # report only the entries that differ
             keys = {**number, **counts[what]}
             pairs = {
                 k: (counts[what].get(k, 0), number.get(k, 0)) for k in keys
@@ -71,7 +71,7 @@ def check_counts(name, counts, expected, allow_partial):
 
 
 def _as_text(counts):
-    """Put counts into words; a long list by its smallest and largest."""
+    """Return counts as text; of a long list, the smallest and the largest."""
     texts = []
     for what, number in counts.items():
         if not isinstance(number, dict):
@@ -91,14 +91,14 @@ def count(records, key):
 
 
 def warn_of_leaks(records, key, part):
-    """Warn of recordings or speakers that are in more than one part.
+    """Warn about recordings or speakers that are in more than one part.
 
     Arguments
     ---------
     records : dict
         Records by id.
     key : str
-        What should stay together, such as ``recording`` or ``speaker``.
+        A key whose clips should stay together: ``recording``, ``speaker``.
     part : str
         The key of the part, ``fold`` or ``split``.
     """
@@ -125,10 +125,10 @@ def finish(
     allow_partial=False,
     skip_bad_audio=False,
 ):
-    """Check the audio and write the manifest, unless there is an up-to-date one.
+    """Check the audio and write the manifest, if no up-to-date manifest exists.
 
-    The manifest's name carries a hash of the records, the folder, the options,
-    and each file's size and time, so that a change of any makes a new one.
+    The manifest's name has a hash of the records, the folder, the options, and
+    each file's size and time: a change of any of them gives a new manifest.
 
     Arguments
     ---------
@@ -137,14 +137,14 @@ def finish(
     folder : pathlib.Path
         The data folder.
     manifest_folder : str or pathlib.Path
-        Where the manifest goes.
+        Folder of the manifest.
     records : dict
         Records by id, ``wav`` relative to the data folder.
     allow_partial : bool
-        Whether the dataset may be a part of the whole.
+        Whether the dataset may be incomplete.
     skip_bad_audio : bool
-        Leave clips that cannot be read out of the manifest, list them in
-        ``<manifest>.bad_audio.txt`` and warn of them.
+        Leave unreadable clips out of the manifest, list them in
+        ``<stem>.bad_audio.txt`` and log a warning.
 
     Returns
     -------

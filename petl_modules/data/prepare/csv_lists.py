@@ -1,4 +1,4 @@
-"""Read a dataset's list of clips, and name every problem by its line."""
+"""Read a dataset's list of clips, and report every problem with its line."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from petl_modules.utils import DataError, listed, refusal
 
 
 def read_list(path):
-    """Read a file's bytes; None if there is no such file.
+    """Return a file's bytes, or None if there is no such file.
 
     Arguments
     ---------
@@ -23,7 +23,7 @@ def read_list(path):
     Raises
     ------
     PermissionError or DataError
-        The file is there and cannot be read.
+        The file exists and cannot be read.
     """
     try:
         return path.read_bytes()
@@ -34,21 +34,21 @@ def read_list(path):
 
 
 def read_table(content, columns, known=()):
-    """Read a CSV file by its header.
+    """Read a CSV file with a header.
 
     Arguments
     ---------
     content : bytes
         The file, in UTF-8.
     columns : iterable
-        Names of the columns that must be there.
+        Names of required columns.
     known : iterable
-        Names of columns that may be there once.
+        Names of optional columns, which may occur once.
 
     Returns
     -------
     rows : list
-        ``(line, {column: text})`` pairs of the rows that are whole.
+        ``(line, {column: text})`` pairs of the complete rows.
     problems : list
         ``(line, text)`` pairs. With a wrong header there are no rows.
 
@@ -76,7 +76,7 @@ def read_table(content, columns, known=()):
 
 
 def path_problem(name):
-    """Say why a path in a list cannot be one below the data folder, or None.
+    """Return why a path is not a file name below the data folder, or None.
 
     Example
     -------
@@ -93,7 +93,7 @@ def path_problem(name):
 
 
 def refuse(problems):
-    """Raise all problems of a dataset's lists, if there are any, as one error.
+    """Raise one error with all problems of a dataset's lists, if any.
 
     Arguments
     ---------
@@ -103,7 +103,7 @@ def refuse(problems):
     Raises
     ------
     DataError
-        With one line for each problem, ``file:line: text``.
+        One line for each problem, ``file:line: text``.
     """
     if problems:
         texts = [f"{file}:{line}: {text}" for file, line, text in problems]
@@ -154,16 +154,16 @@ def read_rows(content):
 
 
 def header_problems(header, needed, known=()):
-    """Say which columns are missing or repeated.
+    """Return a text for each column that is missing or repeated.
 
     Arguments
     ---------
     header : list
         The column names.
     needed : iterable
-        Names that must be there once.
+        Names that must occur once.
     known : iterable
-        Names that may be there once.
+        Names that may occur once.
 
     Returns
     -------

@@ -29,7 +29,7 @@ DAMAGED = (
 
 
 def download(url, archive):
-    """Fetch a file, unless it is there already.
+    """Fetch a file, unless it exists already.
 
     Arguments
     ---------
@@ -41,7 +41,7 @@ def download(url, archive):
     Raises
     ------
     DownloadError
-        The file did not arrive as a whole. Nothing of it is kept.
+        The download is incomplete. Nothing of it is kept.
 
     Example
     -------
@@ -78,24 +78,24 @@ def download(url, archive):
 
 
 def unpack(archive, folder):
-    """Unpack a zip archive in one step.
+    """Unpack a zip archive atomically.
 
-    All members are checked before anything is written, and go to a temporary
-    folder next to the target that is renamed at the end. If all of them are
-    in a single top folder, that one becomes ``folder``.
+    All members are checked before anything is written. They are unpacked to a
+    temporary folder next to the target, which is renamed at the end. If all
+    members are in a single top folder, that folder becomes ``folder``.
 
     Arguments
     ---------
     archive : str or pathlib.Path
         The zip file. It is kept.
     folder : str or pathlib.Path
-        The folder to make. It may exist if it is empty.
+        The folder to make. It must not exist, or be empty.
 
     Raises
     ------
     DownloadError
-        The archive is damaged, or a member would leave the folder, or the
-        folder holds files already, or it cannot be written.
+        The archive is damaged, a member would be written outside of the
+        folder, the folder is not empty, or the folder cannot be written.
 
     Example
     -------
@@ -143,12 +143,12 @@ def unpack(archive, folder):
 
 
 def _checked_members(stream):
-    """Return the archive's members; refuse all if one is not harmless."""
+    """Return the archive's members; refuse the archive if one is unsafe."""
     members = stream.infolist()
     if not members:
         raise zipfile.BadZipFile("it holds no files")
     for member in members:
-        # Windows' rules know both kinds of slash, and drives.
+        # PureWindowsPath knows both kinds of slash, and drives
         path = PureWindowsPath(member.filename)
         kind = stat.S_IFMT(member.external_attr >> 16)
         if not member.filename:

@@ -1,6 +1,6 @@
-"""Manifests: the clips that a prepare script found, as one JSON file.
+"""Manifests: the clips of a dataset as one JSON file, ``{id: Record}``.
 
-``{id: Record}``, and beside it the list of clips that were left out.
+Clips that were left out are listed in a text file in the same folder.
 """
 
 import hashlib
@@ -10,47 +10,47 @@ from typing import TypedDict
 
 from petl_modules.utils import read_json, refusal, write_json, write_text
 
-FORMAT = 2  # another number makes old manifests stale
+FORMAT = 2  # raise it to ignore manifests of an older format
 
 
 class Record(TypedDict, total=False):
     """One clip in a manifest.
 
-    A split reads ``fold``, ``split``, or what its dataset alone has, such as
-    ``session``. Scripts may add other keys.
+    A split reads ``fold``, ``split``, or a key of one dataset, such as
+    ``session``. Prepare scripts may add other keys.
     """
 
     wav: str  # the audio file, ``{data_root}/...``
     duration: float  # in seconds
-    digest: str  # stands for the samples, see ``petl_modules.data.AudioFacts``
+    digest: str  # of the samples, see ``petl_modules.data.AudioFacts``
     label: str  # the class name
     fold: int  # of a cross-validation, from 1
     split: str  # of the dataset's own lists: train, valid or test
     speaker: str
-    recording: str  # clips cut from the same one share it
+    recording: str  # the recording that the clip was cut from
 
 
 def manifest_path(folder, name, facts, paths):
-    """Return the file for a manifest, named by all that it depends on.
+    """Return the path of a manifest, with a hash of all that it depends on.
 
-    This is the quick test for "the same data": path, size and time of each
-    file. The thorough one is ``Record.digest``.
+    This is the fast test for "the same data": path, size and time of each
+    file. The thorough test is ``Record.digest``.
 
     Arguments
     ---------
     folder : str or pathlib.Path
-        Where manifests go.
+        Folder of the manifests.
     name : str
         The dataset.
     facts : list
         Plain data that the manifest depends on: options, a list's content.
     paths : list of pathlib.Path
-        The audio files. ``check_audio`` reports those that are missing.
+        The audio files. ``check_audio`` reports missing files.
 
     Returns
     -------
     path : pathlib.Path
-        ``<folder>/<name>-<hash>.json``. If it exists, it is up to date.
+        ``<folder>/<name>-<hash>.json``. An existing file is up to date.
     """
     states = []
     for path in paths:
@@ -65,17 +65,17 @@ def manifest_path(folder, name, facts, paths):
 
 
 def write_manifest(path, records, skipped=None):
-    """Write a manifest in one step.
+    """Write a manifest atomically.
 
     Arguments
     ---------
     path : pathlib.Path
-        As ``manifest_path`` gave it.
+        The result of ``manifest_path``.
     records : dict
         A ``Record`` by id.
     skipped : dict or None
-        What is wrong with the clips that are left out, by id. They are
-        listed in ``<path>.bad_audio.txt``.
+        Problems of the clips that are left out, by id. These clips are listed
+        in ``<stem>.bad_audio.txt`` next to the manifest.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def write_manifest(path, records, skipped=None):
         The file cannot be written for another reason.
     """
     try:
-        if skipped:  # first: a manifest is complete
+        if skipped:  # first: an existing manifest counts as complete
             lines = [f"{clip}\t{why}\n" for clip, why in skipped.items()]
             write_text(bad_audio_path(path), "".join(lines))
         write_json(path, records)
@@ -116,7 +116,7 @@ def bad_audio_path(path):
 
 
 def read_skipped(path):
-    """Read which clips were left out of a manifest.
+    """Return the ids of the clips that were left out of a manifest.
 
     Arguments
     ---------
@@ -126,7 +126,7 @@ def read_skipped(path):
     Returns
     -------
     clips : list of str
-        Their ids, sorted.
+        The ids, sorted.
 
     Example
     -------
