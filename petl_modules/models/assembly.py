@@ -10,6 +10,7 @@ from petl_modules.models.norm_recompute import (
     norms_to_recompute,
     recompute_norms,
 )
+from petl_modules.utils import HparamsError
 
 
 def insert_methods(backbone, methods, *, train_norms, recompute):
@@ -34,8 +35,19 @@ def insert_methods(backbone, methods, *, train_norms, recompute):
     list of tuple
         Each block, after its name in checkpoints: the index of the method and
         the site, such as ``0.layers.3.attention``.
+
+    Raises
+    ------
+    HparamsError
+        If one of the methods is none.
     """
     sites, model, context = backbone.sites, backbone.model, backbone.context
+    for method in methods:
+        if not hasattr(method, "insertions"):
+            raise HparamsError(
+                f"'methods' takes a list of methods such as !new:petl_modules."
+                f"methods.LoRA, and {method!r} is none"
+            )
     plan = [
         (f"{index}.{insertion.site.name}", insertion)
         for index, method in enumerate(methods)

@@ -82,9 +82,9 @@ def read_value(key, given, default):
     text = " ".join(given)
     if isinstance(default, list) and not text.startswith("["):
         text = f"[{', '.join(text.replace(',', ' ').split())}]"
-    # A text is not parsed, but for a tag or a list such as layers [0, 5]
-    as_yaml = text.startswith("!") or re.fullmatch(r"\[.*\]", text)
-    if isinstance(default, str) and not as_yaml:
+    # A text is not parsed, but for a tag or numbers such as layers [0, 5]
+    numbers = re.fullmatch(r"\[\s*\d+(\s*,\s*\d+)*\s*\]", text)
+    if isinstance(default, str) and not text.startswith("!") and not numbers:
         if len(given) > 1:
             raise HparamsError(
                 f"--{key} takes one value; '{given[1]}' is one too many "
@@ -92,6 +92,9 @@ def read_value(key, given, default):
             )
         return text
     value = parse_yaml(text, f"the value of --{key}")
+    if isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        # In a list in brackets, {rank: 2} would be written without its braces
+        value.fa.set_block_style()
     kinds = {
         bool: (bool, "True or False"),
         int: (int, "a whole number"),

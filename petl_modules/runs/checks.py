@@ -44,6 +44,16 @@ def check_values(settings):
             raise HparamsError(
                 f"{key} '{settings[key]}' is none of: {', '.join(choices)}"
             )
+    best = settings["best_metric"]
+    if not (isinstance(best, dict) and {"name", "mode"} == {*best}):
+        raise HparamsError(
+            f"best_metric is {best!r}: give a name and a mode, such as "
+            "'{name: accuracy, mode: max}'"
+        )
+    if best["mode"] not in ("min", "max"):
+        raise HparamsError(
+            f"best_metric: mode '{best['mode']}' is neither max nor min"
+        )
     if not settings["lr"]:
         raise HparamsError("lr is 0: nothing would be trained")
     if not settings["max_grad_norm"] > 0:

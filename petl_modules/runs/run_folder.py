@@ -13,7 +13,13 @@ from speechbrain.utils.distributed import if_main_process
 
 from petl_modules.models import is_old_recipe
 from petl_modules.runs.yaml_text import one_line_values
-from petl_modules.utils import HparamsError, lock_folder, write_json, write_text
+from petl_modules.utils import (
+    HparamsError,
+    lock_folder,
+    read_json,
+    write_json,
+    write_text,
+)
 
 # Keys that may differ when a run in a folder is resumed
 FREE_KEYS = {
@@ -63,7 +69,14 @@ def claim_folder(file, text):
     if not _is_begun(folder):
         write_text(file, text)
         return
-    saved = file.read_text(encoding="utf-8")
+    try:
+        saved = file.read_text(encoding="utf-8")
+        theirs = one_line_values(saved)
+    except (OSError, HparamsError, UnicodeDecodeError) as error:
+        raise HparamsError(
+            f"{folder} holds a run whose settings cannot be read: "
+            "name another --output_folder, or move that one away"
+        ) from error
     if is_old_recipe(saved):
         raise HparamsError(
             f"{folder} holds a run that an earlier version of this project "
@@ -71,7 +84,6 @@ def claim_folder(file, text):
             "Finish it with that version, or name another --output_folder. "
             "petl_modules.predict reads its finished folds"
         )
-    theirs = one_line_values(saved)
     ours = one_line_values(text)
     lines = [
         f"  {key}: {theirs.get(key, 'absent')} there, "
@@ -113,11 +125,11 @@ def claim_data(folder, records, processes):
     }
     file = folder / "data.json"
     if _is_begun(folder) and file.is_file():
-        theirs = json.loads(file.read_text(encoding="utf-8"))
+        theirs = read_json(file)
         lines = [
-            f"  {key}: {theirs[key]} there, {ours[key]} now"
+            f"  {key}: {theirs.get(key, 'absent')} there, {ours[key]} now"
             for key in ours
-            if theirs[key] != ours[key]
+            if theirs.get(key) != ours[key]
         ]
         if lines:
             raise HparamsError(

@@ -60,15 +60,24 @@ def one_line_values(text):
     dict
         From key to value, with tags, without comments.
 
+    Raises
+    ------
+    HparamsError
+        If it is no YAML mapping.
+
     Example
     -------
     >>> one_line_values("a: 1  # one\\nb: !name:c\\n    d: !ref <a>")
     {'a': '1', 'b': '!name:c d: !ref <a>'}
     """
+    try:
+        root = ruamel.yaml.YAML(typ="safe", pure=True).compose(text)
+    except YAMLError as error:
+        raise HparamsError(f"not valid YAML: {error}") from error
+    if not isinstance(root, ruamel.yaml.MappingNode):
+        raise HparamsError("not a YAML mapping of keys to values")
     values = {}
-    for key, node in (
-        ruamel.yaml.YAML(typ="safe", pure=True).compose(text).value
-    ):
+    for key, node in root.value:
         stream = io.StringIO()
         ruamel.yaml.YAML(typ="safe", pure=True).serialize(node, stream)
         line = " ".join(stream.getvalue().split())

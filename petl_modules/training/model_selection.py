@@ -119,6 +119,7 @@ def evaluate_last_and_best(brain, test_set):
         tests.append(brain.test_stats)
     known = {**best.meta, **{f"test_{k}": v for k, v in tests[-1].items()}}
     name = brain.hparams.best_metric["name"]
+    selection_value(brain.hparams.best_metric, tests[0])  # is it there?
     return {
         "epochs": last.meta["epoch"],
         "best_epoch": best.meta["epoch"],

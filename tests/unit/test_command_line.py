@@ -88,6 +88,9 @@ def options(recipe, *words):
         (["--protocol", "a: b"], "protocol", "a: b"),
         (["--protocol", "a # b"], "protocol", "a # b"),
         (["--protocol", "[1"], "protocol", "[1"),
+        (["--protocol", "[a]"], "protocol", "[a]"),
+        (["--protocol", "[0, 5]"], "protocol", [0, 5]),
+        (["--protocol", "[0,", "5]"], "protocol", [0, 5]),
         (["--protocol", "True"], "protocol", "True"),
         (["--protocol", "12"], "protocol", "12"),
         (["--protocol", "null"], "protocol", "null"),
@@ -119,6 +122,12 @@ def test_scalar_of_a_short_file_reaches_where_it_is_used(recipe):
 def test_tagged_value(recipe):
     made = loaded(recipe, "--augment", "!new:torch.nn.ReLU")["augment"]
     assert type(made).__name__ == "ReLU"
+
+
+def test_list_of_objects_with_one_argument_each(recipe):
+    words = ["--folds", "[!new:torch.nn.Softmax {dim: 1}]"]
+    (made,) = loaded(recipe, *words)["folds"]
+    assert made.dim == 1
 
 
 @pytest.mark.parametrize(
@@ -366,6 +375,9 @@ def test_the_recipes_own_files_are_found(recipe):
         ("lr", 0, "lr is 0: nothing would be trained"),
         ("batch_size", "many", "batch_size is 'many': give a number"),
         ("precision", "bf17", "'bf17' is none of: fp32, bf16, fp16"),
+        ("best_metric", "accuracy", "best_metric is 'accuracy': give a name"),
+        ("best_metric", {"name": "loss"}, "give a name and a mode"),
+        ("best_metric", {"name": "loss", "mode": "low"}, "'low' is neither"),
         ("feature_cache_dtype", "int8", "none of: float32, float16"),
         ("feature_cache_dtype", "float16", "--feature_cache DIR"),
     ],

@@ -186,6 +186,12 @@ def test_no_such_hidden_states(tiny_ast):
         TunedEncoder(AST(tiny_ast, 100), hidden_states="first")
 
 
+@pytest.mark.parametrize("method", [3, {"rank": 2}, "LoRA"])
+def test_no_such_method(method, tiny_ast):
+    with pytest.raises(HparamsError, match="takes a list of methods.* is none"):
+        TunedEncoder(AST(tiny_ast, 100), [method])
+
+
 # Other tasks
 
 
