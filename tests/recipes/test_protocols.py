@@ -82,6 +82,12 @@ def test_fixed_epochs_keep_the_last_checkpoints(fixed):
     assert len([*fixed[0].glob("fold1/save/CKPT*")]) == 2
 
 
+def test_fixed_epochs_report_a_metric_that_is_there(run):
+    metric = "{name: acc, mode: max}"
+    with pytest.raises(SystemExit, match="no metric 'acc'; there are: loss"):
+        run("UrbanSound8k", fixed_epochs=True, best_metric=metric)
+
+
 def test_fixed_epochs_are_drawn_in_the_table(fixed, run, capsys):
     run("UrbanSound8k", folder=fixed[0], fixed_epochs=True, number_of_epochs=3)
     assert " -  " in capsys.readouterr().out
