@@ -1,15 +1,18 @@
 """Clips in a padded batch count as if each were alone."""
 
+from functools import partial
+
 import pytest
 import soundfile
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from test_methods import CASES, LABELS, Kind
 
-from petl_modules.backbones import MaskedChannelNorm, in_samples
-from petl_modules.blocks import ForwardContext
+from petl_modules.backbones import MaskedChannelNorm, Wav2Vec2, in_samples
+from petl_modules.blocks import ConvPass, ForwardContext
 from petl_modules.data import Waveform, longest_first, make_datasets
-from petl_modules.models import Probe
+from petl_modules.methods import Insert, PrefixTuning, PromptTuning
+from petl_modules.models import Probe, TunedEncoder
 
 # In samples: one sample apart, twice and three times the same
 LENGTHS = (3_300, 5_000, 3_301, 3_300, 4_000, 5_000, 3_300)
@@ -43,6 +46,38 @@ def test_logits_are_those_of_the_clip_alone(case, norm, tiny_wav2vec2, clips):
         together = model(*padded(clips))
         alone = [model(*padded([clip])) for clip in clips]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-5)
+
+
+CONVPASS = partial(ConvPass, reduction=8)
+COMPOSED = {
+    "sequential": [Insert(at=["ffn"], block=CONVPASS, placement="sequential")],
+    "before": [Insert(at=["ffn"], block=CONVPASS, placement="before")],
+    "inside": [Insert(at=["ffn_in", "ffn_out"], block=CONVPASS)],
+    "prompts and prefix of some layers": [
+        PromptTuning(tokens=5, deep=True, layers="last_1"),
+        PrefixTuning(tokens=4, layers=[0]),
+        Insert(at=["attention"], block=CONVPASS),
+    ],
+}
+
+
+@pytest.mark.parametrize("tokens", ["all", "speech"])
+@pytest.mark.parametrize("case", COMPOSED)
+def test_frames_are_those_of_the_clip_alone(case, tokens, tiny_wav2vec2, clips):
+    encoder = TunedEncoder(
+        Wav2Vec2(tiny_wav2vec2["group"]), COMPOSED[case], tokens=tokens
+    ).eval()
+    for block in encoder.inserted.values():
+        for parameter in encoder.get_submodule(block).parameters():
+            torch.nn.init.normal_(parameter, std=0.05)
+    with torch.inference_mode():
+        together, mask = encoder(*padded(clips))
+        assert mask.shape == together.shape[:2]
+        for hidden, real, clip in zip(together, mask, clips):
+            alone, _ = encoder(clip.unsqueeze(0))
+            torch.testing.assert_close(
+                hidden[real], alone[0], rtol=1e-5, atol=1e-5
+            )
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
