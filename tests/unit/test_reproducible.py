@@ -119,3 +119,42 @@ def test_mean_loss_of_an_evaluation_stays_on_the_device():
     for steps.step, loss in enumerate((1.0, 2.0, 6.0), 1):
         mean = steps.update_average(torch.tensor(loss), mean)
     assert torch.is_tensor(mean) and mean == 3.0
+
+
+class Saving:
+    """What SpeechBrain's Brain decides by time and steps."""
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        return steps_since_ckpt >= 2
+
+
+class EightSteps:
+    epoch = 2
+
+    def __len__(self):
+        return 8
+
+
+class SavingSteps(Steps, Saving):
+    grad_accumulation_factor = 2
+
+    def asked(self, step, since):
+        self.step, self.train_sampler = step, EightSteps()
+        return self._should_save_intra_epoch_ckpt(0.0, since)
+
+
+def test_checkpoints_are_between_updates_and_not_at_the_end():
+    steps = SavingSteps()
+    saved = [n for n in range(1, 9) if steps.asked(n, since=2)]
+    assert saved == [2, 4, 6]
+    assert not steps.asked(4, since=1)
+
+
+def test_no_checkpoint_of_losses_that_were_not_read():
+    steps = SavingSteps(steps_between_reads=20)
+    steps.add(1, ["a"], 3)
+    assert steps.asked(2, since=2)
+    assert steps.avg_train_loss == 3.0 and not steps.unread
+    steps.add(3, ["b"], "nan")
+    with pytest.raises(TrainingError, match="is nan in step 3"):
+        steps.asked(4, since=2)

@@ -1,9 +1,10 @@
-"""A run's folder whose own files are damaged."""
+"""A run's folder: its best fold, and files of its own that are damaged."""
 
 import pytest
 
+from petl_modules.runs.classifier import find_fold
 from petl_modules.runs.run_folder import claim_data, claim_folder
-from petl_modules.utils import DataError, HparamsError
+from petl_modules.utils import DataError, HparamsError, write_json
 
 
 @pytest.fixture
@@ -35,3 +36,22 @@ def test_data_that_cannot_be_read(folder):
     file.unlink()
     claim_data(folder, {}, processes=1)
     claim_data(folder, {}, processes=1)
+
+
+@pytest.mark.parametrize(
+    "mode, rates, best",
+    [
+        ("min", [0.4, 0.1, 0.1], 2),
+        ("max", [0.4, 0.1, 0.1], 1),
+        ("min", [None, None, None], 1),  # fixed epochs
+    ],
+)
+def test_the_best_fold_is_that_of_the_metric(mode, rates, best, tmp_path):
+    for number, rate in enumerate(rates, 1):
+        fold = tmp_path / f"fold{number}"
+        entry = {"fold": {"fold": number, "valid_eer": rate}}
+        write_json(fold / "result.json", entry)
+        (fold / "hyperparams.yaml").write_text(
+            f"best_metric: {{name: eer, mode: {mode}}}\n", encoding="utf-8"
+        )
+    assert find_fold(tmp_path) == tmp_path / f"fold{best}"
