@@ -7,7 +7,6 @@ from petl_modules.utils.distributed import (
 )
 from petl_modules.utils.errors import (
     AudioError,
-    BackboneError,
     CheckpointError,
     DataError,
     DownloadError,
@@ -33,7 +32,6 @@ from petl_modules.utils.versions import versions
 
 __all__ = [
     "AudioError",
-    "BackboneError",
     "CheckpointError",
     "DataError",
     "DownloadError",

@@ -25,10 +25,6 @@ class DownloadError(UserError):
     """A download or an archive that failed. The text says what to do."""
 
 
-class BackboneError(UserError):
-    """An encoder that cannot be loaded, or lacks a requested part."""
-
-
 class CheckpointError(UserError):
     """A checkpoint that does not fit, or cannot be read."""
 
