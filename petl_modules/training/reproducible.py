@@ -3,7 +3,13 @@
 import math
 
 import torch
+import yaml
 from speechbrain import Stage
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.utils import TrainingError, counted_seed
@@ -28,6 +34,7 @@ def seed_step(sampler, step):
     torch.manual_seed(counted_seed(*numbers))
 
 
+@register_checkpoint_hooks
 class ReproducibleSteps:
     """A mixin for a Brain: exact resume, and losses that stay on the device.
 
@@ -42,6 +49,8 @@ class ReproducibleSteps:
     """
 
     unread = ()  # (step, clips, loss) of the steps not read yet
+    skipped_updates = 0  # of this epoch: nonfinite_patience that is used up
+    skipping = False  # whether the current update is among them
 
     @property
     def steps_between_reads(self):
@@ -51,6 +60,8 @@ class ReproducibleSteps:
     def fit_batch(self, batch):
         """Take a step as ``speechbrain.Brain`` does, but read nothing."""
         should_step = self.step % self.grad_accumulation_factor == 0
+        if self.step == 1:  # not where a run resumes within an epoch
+            self.skipped_updates = 0
         self.on_fit_batch_start(batch, should_step)
         with self.no_sync(not should_step):
             with self.training_ctx:
@@ -63,6 +74,7 @@ class ReproducibleSteps:
             self.scaler.scale(part).backward()
         if should_step:
             self.optimizers_step()
+            self.skipping = False
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         return loss.detach()
 
@@ -97,33 +109,44 @@ class ReproducibleSteps:
         values = torch.stack([loss for _, _, loss in steps]).tolist()
         for (step, clips, _), value in zip(steps, values):
             if math.isfinite(value):
-                count = max(1, step - self.nonfinite_count)
+                count = max(1, step - self.skipped_updates)
                 self.avg_train_loss += (value - self.avg_train_loss) / count
                 continue
-            self.nonfinite_count += 1  # SpeechBrain counts anew in each epoch
-            problem = (
+            self._skip_update(
                 f"the loss is {value} in step {step} of epoch "
                 f"{self.train_sampler.epoch}; its clips: {', '.join(clips)}. "
             )
-            if self.nonfinite_count > self.nonfinite_patience:
-                raise TrainingError(
-                    f"{problem}Try a smaller lr, or fp32 where it computes in "
-                    "fewer bits; --nonfinite_patience N skips N such steps of "
-                    "an epoch"
-                )
-            logger.warning(f"{problem}This step is skipped")
 
     def check_gradients(self):
-        """Remove all gradients of a step if one is not finite."""
+        """Remove all gradients of an update if one is not finite.
+
+        Raises
+        ------
+        TrainingError
+            If one is not finite and no patience is left.
+        """
         gradients = [
             p.grad for p in self.modules.parameters() if p.grad is not None
         ]
         if not torch.nn.utils.get_total_norm(gradients).isfinite():
-            self.zero_grad(set_to_none=True)
-            logger.warning(
+            self._skip_update(
                 f"a gradient is not finite in step {self.step} of epoch "
-                f"{self.train_sampler.epoch}: this update is skipped"
+                f"{self.train_sampler.epoch}. "
             )
+            self.zero_grad(set_to_none=True)
+
+    def _skip_update(self, problem):
+        """Use up patience, once an update: its loss and gradient may be bad."""
+        if not self.skipping:
+            self.skipping = True
+            self.skipped_updates += 1
+        if self.skipped_updates > self.nonfinite_patience:
+            raise TrainingError(
+                f"{problem}Try a smaller lr, or fp32 where it computes in "
+                "fewer bits; --nonfinite_patience N skips N such updates of "
+                "an epoch"
+            )
+        logger.warning(f"{problem}This update is skipped")
 
     def require_finite(self, stage, loss):
         """Stop at the end of a stage if a loss was not finite.
@@ -158,3 +181,18 @@ class ReproducibleSteps:
             return False
         self.check_losses()
         return True
+
+    @mark_as_saver
+    def _save(self, path):
+        """Save what SpeechBrain's Brain does, and the patience used up."""
+        super()._save(path)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"skipped_updates: {self.skipped_updates}\n")
+
+    @mark_as_loader
+    def _recover(self, path, end_of_epoch):
+        """Load what ``_save`` wrote."""
+        super()._recover(path, end_of_epoch)
+        with open(path, encoding="utf-8") as file:
+            saved = yaml.safe_load(file)
+        self.skipped_updates = saved.get("skipped_updates", 0)

@@ -63,7 +63,7 @@ def test_steps_can_be_left_out(esc50, words, corpus, poisoned, tmp_path, capfd):
     line = words("lora", output_folder=tmp_path, nonfinite_patience=1)
     esc50.main(line)
     log = (tmp_path / "fold1" / "log.txt").read_text()
-    assert "This step is skipped" in log and clip in log
+    assert "This update is skipped" in log and clip in log
     state, _ = read_trained(tmp_path / "fold1" / "model.safetensors")
     assert all(torch.isfinite(value).all() for value in state.values())
     assert folds_of(tmp_path)[0]["train_loss"] > 0

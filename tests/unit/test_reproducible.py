@@ -1,12 +1,17 @@
 """Losses are read some at a time, and each keeps its step and clips."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
+import speechbrain as sb
 import torch
 from speechbrain import Stage
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.checkpoints import Checkpointer
 
-from petl_modules.training import ReproducibleSteps
+from petl_modules.data import EpochBatches
+from petl_modules.training import ReproducibleSteps, make_train_loader
 from petl_modules.utils import TrainingError
 
 
@@ -14,7 +19,7 @@ class Steps(ReproducibleSteps):
     """A Brain without a model: its losses are given."""
 
     steps_between_reads = 1
-    nonfinite_patience = nonfinite_count = 0
+    nonfinite_patience = 0
     grad_accumulation_factor = 1
     avg_train_loss = 0.0
 
@@ -23,13 +28,14 @@ class Steps(ReproducibleSteps):
         self.train_sampler = SimpleNamespace(epoch=2)
 
     def add(self, step, clips, loss):
+        self.skipping = False  # a new update
         loss = torch.tensor(float(loss))
         self.unread = [*self.unread, (step, clips, loss)]
         if len(self.unread) >= self.steps_between_reads:
             self.check_losses()
 
     def start_epoch(self):
-        self.nonfinite_count, self.avg_train_loss = 0, 0.0
+        self.skipped_updates, self.avg_train_loss = 0, 0.0
 
 
 def test_nothing_is_read_between_two_reads():
@@ -102,16 +108,77 @@ def test_a_pass_whose_loss_is_not_finite_ends_the_run(stage):
     Steps().require_finite(stage, 0.0)
 
 
-@pytest.mark.parametrize("bad", [False, True])
-def test_gradients_go_together_or_not_at_all(bad, caplog):
+def bad_gradient(bad=True, **changes):
     model = torch.nn.Linear(2, 1)
     model(torch.ones(1, 2)).sum().backward()
     if bad:
         model.bias.grad.fill_(float("nan"))
-    steps = Steps(modules=model, zero_grad=model.zero_grad, step=3)
+    return Steps(modules=model, zero_grad=model.zero_grad, step=3, **changes)
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_gradients_go_together_or_not_at_all(bad, caplog):
+    steps = bad_gradient(bad, nonfinite_patience=1)
     steps.check_gradients()
     assert ("not finite in step 3 of epoch 2" in caplog.text) == bad
-    assert [p.grad is None for p in model.parameters()] == [bad, bad]
+    assert [p.grad is None for p in steps.modules.parameters()] == [bad, bad]
+
+
+def test_bad_gradients_use_up_patience():
+    steps = bad_gradient(nonfinite_patience=1, skipped_updates=1)
+    with pytest.raises(TrainingError, match="a gradient is not finite .* lr"):
+        steps.check_gradients()
+
+
+def test_an_update_uses_up_patience_once():
+    steps = bad_gradient(nonfinite_patience=1)
+    steps.add(3, ["a"], "nan")
+    steps.check_gradients()
+    assert steps.skipped_updates == 1
+
+
+class ToyBrain(ReproducibleSteps, sb.Brain):
+    """Gives the losses of its batches, and stops before some step."""
+
+    stop_before = None
+
+    def compute_forward(self, batch, stage):
+        if self.step == self.stop_before:
+            raise KeyboardInterrupt
+        return self.modules.model(batch.x.data)
+
+    def compute_objectives(self, outputs, batch, stage):
+        return outputs.mean() * batch.x.data.mean()
+
+
+def toy_brain(folder, **changes):
+    brain = ToyBrain(
+        {"model": torch.nn.Linear(1, 1)},
+        lambda parameters: torch.optim.SGD(parameters, 0.01),
+        run_opts={
+            "ckpt_interval_steps": 1,
+            "nonfinite_patience": 1,
+            "skip_nonfinite_grads": True,
+            "noprogressbar": True,
+        },
+        checkpointer=Checkpointer(folder),
+    )
+    vars(brain).update(changes)
+    return brain
+
+
+def test_a_resumed_epoch_has_the_patience_that_was_left(tmp_path):
+    def fit(**changes):
+        brain = toy_brain(tmp_path, **changes)
+        clips = [{"id": name, "x": torch.tensor([torch.nan])} for name in "ab"]
+        batches = partial(EpochBatches, batch_size=1, seed=0)
+        options = {"collate_fn": PaddedBatch}
+        brain.fit([1], make_train_loader(brain, clips, batches, options))
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(stop_before=2)
+    with pytest.raises(TrainingError, match="is nan in step 2 of epoch 1"):
+        fit()
 
 
 def test_mean_loss_of_an_evaluation_stays_on_the_device():
