@@ -56,6 +56,8 @@ class Layout:
         How many tokens are in front of the frames.
     tokens_before_prompts : int
         How many of those stay in front of prompts; prompts replace the others.
+    time_major : bool
+        Whether the frames are in the order of time, one a step.
     """
 
     layers: str
@@ -66,6 +68,7 @@ class Layout:
     feed_forwards: dict = field(default_factory=lambda: {"ffn": "ffn_out"})
     num_prefix_tokens: int = 0
     tokens_before_prompts: int = 0
+    time_major: bool = True
 
 
 AST = Layout(
@@ -85,6 +88,7 @@ AST = Layout(
     pre_norm=True,
     num_prefix_tokens=2,  # CLS and distillation
     tokens_before_prompts=1,  # CLS
+    time_major=False,  # patches of one frequency band after another
 )
 
 # Normalises behind the sublayers, so the norm in front of the attention is

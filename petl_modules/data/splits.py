@@ -176,7 +176,7 @@ def draw_few(records, count, *chance):
     Raises
     ------
     HparamsError
-        A class has fewer clips.
+        A class has fewer clips, or a record has no label.
 
     Example
     -------
@@ -187,6 +187,11 @@ def draw_few(records, count, *chance):
     """
     by_label = {}
     for clip, record in records.items():
+        if "label" not in record:
+            raise HparamsError(
+                f"few_shot is {count}: clips of each class are drawn, and "
+                f"{clip} has no label. Leave few_shot at null"
+            )
         by_label.setdefault(record["label"], []).append(clip)
     short = {k: len(v) for k, v in by_label.items() if len(v) < count}
     if short:

@@ -47,11 +47,6 @@ class LayerStates:
         list of torch.Tensor
             The input of the first layer, then the output of each layer; the
             last one is what the encoder returns, behind its final norm.
-
-        Raises
-        ------
-        HparamsError
-            If prompts enter at a later layer than the first.
         """
         self.states = []
         try:
@@ -59,12 +54,35 @@ class LayerStates:
             states = [*self.states[:-1], last]
         finally:
             self.states = None
-        if len({state.shape[1] for state in states}) > 1:
+        return states
+
+
+def require_common_states(methods, sites):
+    """Refuse prompts that do not enter at the first layer.
+
+    The states of the layers in front of them have fewer tokens.
+
+    Arguments
+    ---------
+    methods : list
+        See ``TunedEncoder``.
+    sites : petl_modules.backbones.Sites
+        The encoder's.
+
+    Raises
+    ------
+    HparamsError
+        If prompts enter at a later layer.
+    """
+    for method in methods:
+        if not getattr(method, "added_tokens", 0):
+            continue
+        if sites.select_layers(method.layers)[0].name != sites.layers[0]:
             raise HparamsError(
                 "hidden states of all layers need prompts in all of them: "
-                "leave out 'layers' of prompt tuning, or read the last layer"
+                f"give prompt tuning 'layers: all' (it is {method.layers!r}), "
+                "or read the last layer"
             )
-        return states
 
 
 def weighted_sum(states, weights):

@@ -12,7 +12,7 @@ def describe(thing):
     ---------
     thing : object
         Of an object its class and its public attributes are kept; of a
-        ``!name:`` entry the class and the keyword arguments.
+        ``!name:`` entry the class and the arguments.
 
     Returns
     -------
@@ -23,6 +23,8 @@ def describe(thing):
     -------
     >>> describe(partial(nn.Linear, out_features=2))
     {'class': 'Linear', 'out_features': 2}
+    >>> describe(partial(nn.Linear, 64, bias=False))
+    {'class': 'Linear', 'bias': False, 'args': [64]}
     """
     if thing is None or isinstance(thing, (str, int, float)):
         return thing
@@ -32,6 +34,8 @@ def describe(thing):
         return {str(key): describe(value) for key, value in thing.items()}
     if isinstance(thing, partial):
         values = {"class": thing.func.__name__, **thing.keywords}
+        if thing.args:
+            values["args"] = thing.args
     elif hasattr(thing, "__name__"):
         values = {"class": thing.__name__}
     else:

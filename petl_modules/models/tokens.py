@@ -54,6 +54,35 @@ def select_tokens(tokens, sites, prompts):
     }[tokens]
 
 
+def require_frames(tokens, sites, prompts):
+    """Refuse tokens that are no sequence of frames in time.
+
+    A head without a pooling reads each token as a frame.
+
+    Arguments
+    ---------
+    tokens, sites, prompts
+        See ``select_tokens``.
+
+    Raises
+    ------
+    HparamsError
+        If the encoder's tokens are not in the order of time, or if CLS or
+        prompts are among them.
+    """
+    if not sites.layout.time_major:
+        raise HparamsError(
+            f"a head for each frame needs tokens in the order of time: a "
+            f"{sites.kind} has several patches at a time. Add a pooling, or "
+            "take an encoder of waveforms"
+        )
+    others = prompts + sites.layout.num_prefix_tokens
+    if tokens != "speech" and not (tokens == "all" and not others):
+        raise HparamsError(
+            f"tokens '{tokens}': a head for each frame reads 'speech' alone"
+        )
+
+
 def count_prompts(methods):
     """Return how many prompts the methods add to a layer's input.
 

@@ -7,9 +7,17 @@ from torch import nn
 
 from petl_modules.models.assembly import insert_methods
 from petl_modules.models.freezing import freeze, store_frozen
-from petl_modules.models.layer_states import LayerStates, weighted_sum
+from petl_modules.models.layer_states import (
+    LayerStates,
+    require_common_states,
+    weighted_sum,
+)
 from petl_modules.models.settings import describe
-from petl_modules.models.tokens import count_prompts, select_tokens
+from petl_modules.models.tokens import (
+    count_prompts,
+    require_frames,
+    select_tokens,
+)
 from petl_modules.utils import HparamsError
 
 HIDDEN_STATES = ("last", "weighted")
@@ -88,6 +96,9 @@ class TunedEncoder(nn.Module):
         sites = backbone.sites
         self.d_model = sites.d_model
         self.prompts = count_prompts(self.methods)
+        layout = sites.layout
+        replaced = layout.num_prefix_tokens - layout.tokens_before_prompts
+        self._added = self.prompts - (replaced if self.prompts else 0)
         self._part = select_tokens(tokens, sites, self.prompts)
         names = sites.parameter_names()
         names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
@@ -99,6 +110,8 @@ class TunedEncoder(nn.Module):
         self._insert(recompute)
         layers = [sites.module(name) for name in sites.layers]
         self._layers = LayerStates(first, layers)
+        if hidden_states == "weighted":
+            require_common_states(self.methods, sites)
         store_frozen(backbone, backbone_dtype)
         # From a name that holds for every backbone to the path in this module
         self.trained_weights = {
@@ -152,10 +165,13 @@ class TunedEncoder(nn.Module):
         mask : torch.Tensor or None
             True for real tokens, ``[batch, time]``. None: all are real.
         """
+        if all_layers:
+            require_common_states(self.methods, self.backbone.sites)
         mask = self.backbone.mask(inputs, lengths)
         if mask is not None:
-            mask = nn.functional.pad(mask, (self.prompts, 0), value=True)
-        self.backbone.context.mask = mask
+            mask = nn.functional.pad(mask, (self._added, 0), value=True)
+        context = self.backbone.context
+        context.mask, context.carried = mask, []
 
         def encode():
             with self._precision(inputs.device.type):
@@ -177,6 +193,10 @@ class TunedEncoder(nn.Module):
         if self.backbone_dtype == "float32":  # autocast, if it is on, stays on
             return contextlib.nullcontext()
         return torch.autocast(device, dtype=torch.bfloat16)
+
+    def require_frames(self):
+        """Refuse tokens that are no frames; see ``tokens.require_frames``."""
+        require_frames(self.tokens, self.backbone.sites, self.prompts)
 
     def settings(self):
         """Return what a checkpoint has to fit, as plain data."""

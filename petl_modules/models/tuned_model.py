@@ -41,6 +41,11 @@ class TunedModel(nn.Module):
         Plain data that a checkpoint must share with the model, such as the
         names of the classes.
 
+    Raises
+    ------
+    petl_modules.utils.HparamsError
+        If there is no pooling, and the encoder's tokens are no frames in time.
+
     Example
     -------
     >>> import tempfile, torch
@@ -60,6 +65,8 @@ class TunedModel(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
+        if pooling is None:
+            encoder.require_frames()
         width = encoder.d_model
         self.head = head(width if pooling is None else pooling.width(width))
         self._head = describe(head)  # as the recipe says it

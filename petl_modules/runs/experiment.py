@@ -14,7 +14,11 @@ from petl_modules.runs.plan import find_results
 from petl_modules.runs.report import table
 from petl_modules.runs.run_folder import claim_data, claim_folder, save_setup
 from petl_modules.runs.summary import build_summary, read_predictions
-from petl_modules.training import frozen_digests, require_unchanged
+from petl_modules.training import (
+    frozen_digests,
+    require_metric,
+    require_unchanged,
+)
 from petl_modules.utils import (
     n_processes,
     read_json,
@@ -155,6 +159,7 @@ class Experiment:
             write_text(self.fold_folder(fold) / "train_clips.txt", clips)
         overrides = {"fold": fold.name, **overrides}
         made = self.recipe.make_all(**overrides)
+        require_metric(made["best_metric"], made["metrics"])
         self.log = self.fold_folder(fold) / "log.txt"
         if self.run_opts.debug:
             self.frozen = frozen_digests(made["modules"]["model"])

@@ -13,6 +13,7 @@ from petl_modules.training.metrics import (
 from petl_modules.training.model_selection import (
     epoch_meta,
     evaluate_last_and_best,
+    require_metric,
     selection_value,
 )
 from petl_modules.training.reproducible import ReproducibleSteps, seed_step
@@ -35,6 +36,7 @@ __all__ = [
     "make_train_loader",
     "pool_once",
     "require_gradients",
+    "require_metric",
     "require_unchanged",
     "seed_step",
     "selection_value",

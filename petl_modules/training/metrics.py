@@ -110,6 +110,11 @@ class ClassificationMetrics:
         self.functions = {"accuracy": accuracy, **(extra or {})}
         self.clear()
 
+    @property
+    def names(self):
+        """Keys of ``summarize``'s result: what can select the best epoch."""
+        return ["loss", *self.functions]
+
     def clear(self):
         """Start a new pass."""
         self.batches = []

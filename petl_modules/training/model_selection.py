@@ -39,6 +39,26 @@ def selection_value(best_metric, stats):
     return stats[name] if mode == "max" else -stats[name]
 
 
+def require_metric(best_metric, metrics):
+    """Refuse a metric that selects and that no epoch will have.
+
+    Arguments
+    ---------
+    best_metric : dict
+        See ``selection_value``.
+    metrics : object
+        The run's metrics. If they have ``names``, one of them must select;
+        others are looked at after the first epoch.
+
+    Raises
+    ------
+    HparamsError
+        See ``selection_value``.
+    """
+    names = getattr(metrics, "names", [best_metric["name"]])
+    selection_value(best_metric, dict.fromkeys(names, 0.0))
+
+
 def epoch_meta(brain, epoch, valid_stats, best_metric):
     """Return what the checkpoint at the end of an epoch says of it.
 

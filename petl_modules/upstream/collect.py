@@ -94,7 +94,10 @@ def _compose(recipe, method, base):
             prepare=prepare_name,
             with_numbers=own_backbone,
         ),
-        "extra_requirements.txt": f"petl_modules>={__version__}\n",
+        "extra_requirements.txt": (
+            "# Until this version is published: pip install its checkout\n"
+            f"petl_modules>={__version__}\n"
+        ),
     }
     row |= {key: f"{there}/{Path(row[key]).name}" for key in PATHS}
     row["Hparam_file"] = f"{there}/hparams/{file.name}"

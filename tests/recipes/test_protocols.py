@@ -82,10 +82,11 @@ def test_fixed_epochs_keep_the_last_checkpoints(fixed):
     assert len([*fixed[0].glob("fold1/save/CKPT*")]) == 2
 
 
-def test_fixed_epochs_report_a_metric_that_is_there(run):
+def test_metric_that_selects_is_there_before_training(run, tmp_path):
     metric = "{name: acc, mode: max}"
     with pytest.raises(SystemExit, match="no metric 'acc'; there are: loss"):
-        run("UrbanSound8k", fixed_epochs=True, best_metric=metric)
+        run("UrbanSound8k", folder=tmp_path, best_metric=metric)
+    assert not [*tmp_path.glob("fold1/save/CKPT*")]
 
 
 def test_fixed_epochs_are_drawn_in_the_table(fixed, run, capsys):

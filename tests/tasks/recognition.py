@@ -16,6 +16,7 @@ import petl_modules  # noqa: F401  before torch: how idle CPU threads wait
 import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.distributed import ddp_all_reduce
 from speechbrain.utils.metric_stats import ErrorRateStats
 
 from petl_modules.data import load_features
@@ -28,6 +29,7 @@ from petl_modules.training import (
     require_gradients,
     seed_step,
 )
+from petl_modules.utils import n_processes
 from tests.tasks.tones import prepare_sequences
 
 
@@ -113,7 +115,9 @@ class RecognitionBrain(ReproducibleSteps, sb.Brain):
         """Log what a stage gave; after an epoch's last stage, save."""
         self.require_finite(stage, stage_loss)
         if stage == sb.Stage.TRAIN:
-            self.train_stats = {"loss": self.avg_train_loss}
+            loss = torch.tensor(self.avg_train_loss)
+            loss = ddp_all_reduce(loss, torch.distributed.ReduceOp.SUM)
+            self.train_stats = {"loss": loss.item() / n_processes()}
             return
         stats = {"loss": float(stage_loss), "uer": self.hparams.metrics.rate()}
         if stage == sb.Stage.TEST:

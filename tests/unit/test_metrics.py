@@ -26,6 +26,7 @@ def test_every_clip_weighs_the_same():
     right = (logits.argmax(1) == targets).float().mean()
     assert metrics.summarize()["loss"] == pytest.approx(whole.item())
     assert metrics.summarize()["accuracy"] == right.item()
+    assert metrics.names == [*metrics.summarize()]
     assert [row["id"] for row in metrics.predictions()] == list("abcd")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from petl_modules.data import AsListed, Folds, Lists, Sessions, draw_few
 from petl_modules.runs import plan_folds
+from petl_modules.utils import HparamsError
 
 RECORDS = {
     f"{f}-{clip}": {"fold": f, "label": clip}
@@ -206,6 +207,11 @@ def test_draws_are_fair():
 def test_a_class_with_too_few_clips():
     with pytest.raises(ValueError, match="few_shot is 21.*a: 20, b: 20"):
         draw_few(CLIPS, 21, 10, 1)
+
+
+def test_few_shot_needs_labels():
+    with pytest.raises(HparamsError, match="clip1 has no label. Leave few_s"):
+        draw_few({"clip1": {"words": "on"}}, 2, 10)
 
 
 def test_draws_take_clips_of_the_training_part_alone():

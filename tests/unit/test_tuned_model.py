@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from functools import partial
 
 import pytest
@@ -175,10 +176,14 @@ def test_weighted_sum_compiles_without_a_graph_break(tiny_ast):
 
 
 def test_prompts_of_later_layers_alone_have_no_common_states(tiny_ast):
-    method = PromptTuning(tokens=3, deep=True, layers="last_1")
-    made = TunedEncoder(AST(tiny_ast, 100), [method], hidden_states="weighted")
-    with pytest.raises(HparamsError, match="leave out 'layers' of prompt"):
-        made(torch.randn(1, 100, 128))
+    late = PromptTuning(tokens=3, deep=True, layers="last_1")
+    refused = pytest.raises(HparamsError, match="'layers: all'.* 'last_1'")
+    with refused:
+        TunedEncoder(AST(tiny_ast, 100), [late], hidden_states="weighted")
+    made = TunedEncoder(AST(tiny_ast, 100), [late])
+    with refused:
+        made(torch.randn(1, 100, 128), all_layers=True)
+    made(torch.randn(1, 100, 128))
 
 
 def test_no_such_hidden_states(tiny_ast):
@@ -193,6 +198,29 @@ def test_no_such_method(method, tiny_ast):
 
 
 # Other tasks
+
+
+def per_frame(encoder):
+    return TunedModel(encoder, partial(nn.Linear, out_features=6))
+
+
+def test_a_head_for_each_frame_needs_tokens_in_the_order_of_time(tiny_ast):
+    encoder = TunedEncoder(AST(tiny_ast, 100), tokens="speech")
+    with pytest.raises(HparamsError, match="order of time: .* Add a pooling"):
+        per_frame(encoder)
+
+
+@pytest.mark.parametrize("tokens", ["all", "prompts", "prompts+speech"])
+def test_a_head_for_each_frame_reads_no_prompts(tokens, tiny_wav2vec2):
+    backbone = Wav2Vec2(tiny_wav2vec2["group"])
+    text = f"tokens '{tokens}': a head for each frame reads 'speech' alone"
+    with pytest.raises(HparamsError, match=re.escape(text)):
+        per_frame(TunedEncoder(backbone, [prompts()], tokens=tokens))
+
+
+def test_without_prompts_all_tokens_are_frames(tiny_wav2vec2):
+    model = per_frame(TunedEncoder(Wav2Vec2(tiny_wav2vec2["group"])))
+    assert model(torch.randn(1, 16_000))[0].shape == (1, 49, 6)
 
 
 def test_recognition_trains_frames_by_ctc(tiny_wav2vec2):
