@@ -1,9 +1,11 @@
 """Training steps that resume exactly and do not wait for the device."""
 
+import logging
 import math
 
 import torch
 from speechbrain import Stage
+from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.utils import TrainingError, counted_seed
@@ -158,3 +160,16 @@ class ReproducibleSteps:
             return False
         self.check_losses()
         return True
+
+    def _save_intra_epoch_ckpt(self):
+        """Save within an epoch, with epoch and step (see ``progress``)."""
+        self.checkpointer.save_and_keep_only(
+            meta={
+                INTRA_EPOCH_CKPT_FLAG: True,
+                "epoch": self.train_sampler.epoch,
+                "step": self.step,
+            },
+            end_of_epoch=False,
+            ckpt_predicate=lambda c: INTRA_EPOCH_CKPT_FLAG in c.meta,
+            verbosity=logging.DEBUG,
+        )
