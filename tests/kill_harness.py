@@ -3,8 +3,9 @@
 ``python -m tests.kill_harness --runs 50`` trains two folds of a small model
 once in peace; then, in each run, starts the same training in a folder of its
 own, kills it (SIGKILL) after a random time or at a random file operation,
-starts it again at once, up to the last kill, and lets it end. Weights, losses
-and accuracies must be equal to the last bit.
+starts it again at once, up to the last kill, and lets it end. In every other
+run the clock jumps by up to a year, back and forth. Weights, losses and
+accuracies must be equal to the last bit.
 """
 
 import argparse
@@ -24,10 +25,23 @@ from petl_modules.miniatures.corpus import write_miniature
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "recipes" / "ESC50" / "train.py"
-# Read by every process at its start: dies at the n-th change of a file
+# Read by every process at its start: dies at the n-th change of a file, and
+# has a clock that jumps
 HOOK = """
-import os, signal
+import os, random, signal, time
 left = int(os.environ.get("KILL_AT_CHANGE", 0))
+clock = time.time
+draw = random.Random(os.environ.get("JUMPS"))
+offset = draw.uniform(-3e7, 3e7)
+
+def jumping():
+    global offset
+    if draw.random() < 0.1:
+        offset = draw.uniform(-3e7, 3e7)
+    return clock() + offset
+
+if os.environ.get("JUMPS"):
+    time.time = jumping
 
 def dying(change):
     def changed(*args, **kwargs):
@@ -63,8 +77,20 @@ class Harness:
         (folder / "hook").mkdir()
         (folder / "hook" / "sitecustomize.py").write_text(HOOK)
 
-    def start(self, name, kill_at_change=0, workers=0):
-        """Starts the training in the folder of that name."""
+    def start(self, name, kill_at_change=0, workers=0, jumps=""):
+        """Starts the training in the folder of that name.
+
+        Arguments
+        ---------
+        name : str
+            The folder.
+        kill_at_change : int
+            At which change of a file it dies; 0: at none.
+        workers : int
+            Of its loaders.
+        jumps : str
+            Of the clock: their seed. Empty: the clock is right.
+        """
         options = {
             "data_folder": self.folder / "data",
             "manifest_folder": self.folder / name,
@@ -87,6 +113,7 @@ class Harness:
                 "PYTHONPATH": os.pathsep.join(path),
                 "OMP_NUM_THREADS": "1",
                 "KILL_AT_CHANGE": str(kill_at_change),
+                "JUMPS": jumps,
             },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -130,14 +157,17 @@ class Harness:
         draw = random.Random(seed)
         name = f"run{seed}"
         done = 0
-        for _ in range(kills):
-            workers = draw.choice([0, 0, 1])
+        for kill in range(kills):
+            options = {
+                "workers": draw.choice([0, 0, 1]),
+                "jumps": f"{seed}.{kill}" if seed % 2 else "",
+            }
             if draw.random() < 0.5:
                 change = draw.randint(1, 120)
-                process = self.start(name, change, workers)
+                process = self.start(name, change, **options)
                 process.wait()
             else:
-                process = self.start(name, workers=workers)
+                process = self.start(name, **options)
                 try:
                     process.wait(draw.uniform(0.1, seconds))
                 except subprocess.TimeoutExpired:

@@ -1,8 +1,11 @@
-"""Checks of a recipe's values and of the device."""
+"""Checks of a recipe's keys and values, and of the device."""
+
+import ast
+from pathlib import Path
 
 import torch
 
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, problem
 
 # By key: the smallest allowed value, and the largest or None
 NUMBERS = {
@@ -18,10 +21,52 @@ NUMBERS = {
     "weight_decay": (0, None),
     "seed": (0, 2**32 - 1),
 }
+NO_WHOLE_NUMBERS = ("lr", "weight_decay")
 CHOICES = {
     "precision": ("fp32", "bf16", "fp16"),
     "feature_cache_dtype": ("float32", "float16"),
 }
+# Of keys that not all recipes have
+FORM = {
+    **dict.fromkeys(
+        ("output_folder?", "manifest_folder?", "fold_folder?", "save_folder?"),
+        str,
+    ),
+    "feature_cache?": (str, None),
+    "folds?": [int],
+    "best_metric": {"name": str, "mode": str},
+    **dict.fromkeys(
+        ("fixed_epochs?", "skip_bad_audio?", "allow_partial?", "pool_once?"),
+        bool,
+    ),
+    **dict.fromkeys(("download?", "train_norms?"), bool),
+}
+
+
+def check_keys(settings, script):
+    """Check that the recipe file has the keys that ``train.py`` reads.
+
+    Arguments
+    ---------
+    settings : dict
+        The recipe file's values.
+    script : str
+        The recipe's ``train.py``: ``hparams["key"]`` and ``self.hparams.key``
+        are what it reads.
+
+    Raises
+    ------
+    HparamsError
+        If one is missing.
+    """
+    for node in ast.walk(ast.parse(Path(script).read_text(encoding="utf-8"))):
+        of = getattr(node, "value", None)
+        if isinstance(node, ast.Subscript) and isinstance(of, ast.Name):
+            if of.id == "hparams" and isinstance(node.slice, ast.Constant):
+                settings[node.slice.value]
+        if isinstance(node, ast.Attribute) and isinstance(of, ast.Attribute):
+            if of.attr == "hparams":
+                settings[node.attr]
 
 
 def check_values(settings):
@@ -50,12 +95,15 @@ def check_values(settings):
             f"best_metric is {best!r}: give a name and a mode, such as "
             "'{name: accuracy, mode: max}'"
         )
+    if reason := problem(settings, FORM):
+        raise HparamsError(f"the recipe file has a wrong value: {reason}")
     if best["mode"] not in ("min", "max"):
         raise HparamsError(
             f"best_metric: mode '{best['mode']}' is neither max nor min"
         )
     if not settings["lr"]:
         raise HparamsError("lr is 0: nothing would be trained")
+    _check_kind("max_grad_norm", settings["max_grad_norm"])
     if not settings["max_grad_norm"] > 0:
         raise HparamsError(
             f"max_grad_norm {settings['max_grad_norm']} must be above 0: "
@@ -80,10 +128,19 @@ def check_values(settings):
         )
 
 
+def _check_kind(key, value):
+    """Check that a value is a number, or a whole number."""
+    whole = key in NUMBERS and key not in NO_WHOLE_NUMBERS
+    if isinstance(value, bool) or not isinstance(
+        value, int if whole else (int, float)
+    ):
+        words = "a whole number" if whole else "a number"
+        raise HparamsError(f"{key} is '{value}': give {words}")
+
+
 def _check_number(key, value, least, most):
     """Check that a value is a number in its range."""
-    if not isinstance(value, (int, float)):
-        raise HparamsError(f"{key} is '{value}': give a number")
+    _check_kind(key, value)
     if not value >= least:
         raise HparamsError(f"{key} is {value}: at least {least} is needed")
     if most is not None and value > most:

@@ -1,5 +1,6 @@
 """A trained run as a classifier of audio files."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -8,10 +9,20 @@ from petl_modules.data import read_audio
 from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, upgrade_recipe
 from petl_modules.runs.checks import check_device
+from petl_modules.runs.fold_files import read_result
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.recipe_file import RecipeFile
+from petl_modules.runs.yaml_text import read_text
 from petl_modules.training import selection_value
-from petl_modules.utils import read_json
+from petl_modules.utils import damaged
+
+# Of the recipe file of a trained fold
+FORM = {
+    "features": object,
+    "labels": [str],
+    "model": object,
+    "encoder": {"backbone": {"source": str}},
+}
 
 
 def find_fold(run):
@@ -45,22 +56,33 @@ def find_fold(run):
             "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
         )
 
-    best = _read_recipe(results[0].parent).tree["best_metric"]
+    form = {"best_metric": {"name": str, "mode": re.compile("min|max")}}
+    recipe = _read_recipe(results[0].parent, form)
+    best = recipe.settings["best_metric"]
     name = f"valid_{best['name']}"
 
     def importance(file):  # fixed epochs: there are no validation metrics
-        fold = read_json(file)["fold"]
+        fold = read_result(file, best["name"])["fold"]
         value = selection_value(best, {best["name"]: fold[name] or 0})
         return value, -fold["fold"], -fold.get("draw", 1)
 
     return max(results, key=importance).parent
 
 
-def _read_recipe(folder):
-    """Read the recipe file of a fold; replace names of older versions."""
+def _read_recipe(folder, form):
+    """Read a fold's recipe file, which must have values of some form.
+
+    Names of older versions are replaced.
+    """
     file = folder / "hyperparams.yaml"
-    text = upgrade_recipe(file.read_text(encoding="utf-8"))
-    return RecipeFile.parse(text, file)
+    text = read_text(file)
+    recipe = RecipeFile.parse(text, file)
+    try:
+        recipe = RecipeFile.parse(upgrade_recipe(text), file)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise damaged(file, f"it lacks {error}", "Restore it") from error
+    recipe.require(form, file)
+    return recipe
 
 
 class Classifier:
@@ -88,9 +110,11 @@ class Classifier:
     def __init__(self, run, device="cpu", backbone=None):
         check_device(device)
         self.folder = find_fold(run)
-        recipe = _read_recipe(self.folder)
+        recipe = _read_recipe(self.folder, FORM)
         if backbone is not None:
-            recipe.tree["encoder"]["backbone"]["source"] = str(backbone)
+            encoder = recipe.tree["encoder"]
+            encoder["backbone"]["source"] = str(backbone)
+            recipe.update({"encoder": encoder})
         made = recipe.make(["features", "labels", "model"])
         self.features, self.labels = made["features"], made["labels"]
         self.model = made["model"].to(device).eval()

@@ -20,6 +20,8 @@ REFUSED = {
     "remove_vector_weight_decay": "weight decay is on everything trained",
 }
 
+PATHS = ("backbone", "data_folder")
+
 HELP = f"""{USAGE}
 
 HPARAMS.yaml     a file of hparams/; looked up here, then in the recipe's folder
@@ -141,14 +143,17 @@ def compose(arguments, folder):
     base = None
     if "base" in options:
         base = read_value("base", options.pop("base"), "ast.yaml")
+        if not isinstance(base, str):
+            raise HparamsError(f"--base takes a file name, not {base}")
     recipe = RecipeFile.read(path, base, places)
-    for key in ("backbone", "data_folder"):
+    for key in PATHS:
         if key not in recipe.tree:
             raise HparamsError(
                 f"{path} has no key '{key}': does it lack its base, such as "
                 "'base: ast.yaml'?"
             )
     runs = override(recipe, options, path.name)
+    recipe.require(dict.fromkeys(PATHS, str), path.name)
     if "method" not in options:
         recipe.update({"method": path.stem})
     filled_in = _absolute_paths(recipe.settings)

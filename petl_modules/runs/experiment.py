@@ -10,6 +10,13 @@ from speechbrain.utils.distributed import (
 
 from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.models import WEIGHTS, save_trained
+from petl_modules.runs.fold_files import (
+    PREDICTIONS,
+    RESULT,
+    read_results,
+    require_intact,
+    seal_fold,
+)
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.report import table
 from petl_modules.runs.run_folder import claim_data, claim_folder, save_setup
@@ -21,7 +28,6 @@ from petl_modules.training import (
 )
 from petl_modules.utils import (
     n_processes,
-    read_json,
     write_csv,
     write_json,
     write_text,
@@ -117,19 +123,43 @@ class Experiment:
             claim_data(self.folder, records, n_processes())
         ddp_barrier()
 
+    @property
+    def metric(self):
+        """Name of the metric that selects the epoch."""
+        return self.settings["best_metric"]["name"]
+
     def fold_folder(self, fold):
         """Return the folder of a fold's files."""
         return self.folder / fold.name
 
     def unfinished(self, plan):
-        """Return the folds of the plan without a result; print the others."""
-        unfinished = []
-        for fold in plan.folds:
-            if (self.fold_folder(fold) / "result.json").exists():
-                print(f"{fold.name} is finished already and is kept")
-            else:
-                unfinished.append(fold)
-        return unfinished
+        """Return the folds of the plan without a result; print the others.
+
+        Arguments
+        ---------
+        plan : petl_modules.runs.plan.Plan
+            The folds.
+
+        Returns
+        -------
+        list of petl_modules.runs.plan.Fold
+
+        Raises
+        ------
+        petl_modules.utils.DataError
+            A file of a finished fold is damaged.
+        """
+        tests = {fold.name: fold.parts["test"] for fold in plan.folds}
+        finished = find_results(self.folder)
+        if if_main_process():
+            for file in finished:  # all count in the summary
+                name = file.parent.name
+                require_intact(file.parent, self.metric, tests.get(name))
+        ddp_barrier()
+        kept = {file.parent.name for file in finished} & tests.keys()
+        for name in sorted(kept):
+            print(f"{name} is finished already and is kept")
+        return [fold for fold in plan.folds if fold.name not in kept]
 
     def load(self, fold, **overrides):
         """Make the objects of the recipe file, fresh for one fold.
@@ -169,7 +199,7 @@ class Experiment:
     def finish_fold(self, fold, result, rows, model):
         """Write the fold's outputs.
 
-        ``result.json`` comes last and marks the fold as finished.
+        ``result.json`` marks the fold as finished; checksums of all follow.
 
         Arguments
         ---------
@@ -198,14 +228,15 @@ class Experiment:
                 rows = sorted(
                     rows, key=lambda row: order.get(row.get("id"), len(order))
                 )
-                write_csv(folder / "predictions.csv", rows)
+                write_csv(folder / PREDICTIONS, rows)
             number = {"fold": fold.number}
             if self.settings["few_shot"]:
                 number["draw"] = fold.draw
             if self.settings.get("skip_bad_audio"):
                 result = {**result, "skipped_clips": self.skipped}
             entry = {"fold": {**number, **result}, **model.count_parameters()}
-            write_json(folder / "result.json", entry)
+            write_json(folder / RESULT, entry)
+            seal_fold(folder)
         ddp_barrier()
         self.log = self.folder / "log.txt"
 
@@ -225,13 +256,12 @@ class Experiment:
         """
         if not if_main_process():
             return
-        results = plan.complete(map(read_json, find_results(self.folder)))
+        results = plan.complete(read_results(self.folder, self.metric))
         summary = build_summary(self.settings, results, plan.protocol)
         if report is not None:
             report(self.folder, read_predictions(self.folder, summary["folds"]))
         write_json(self.folder / "summary.json", summary)
-        metric = self.settings["best_metric"]["name"]
-        print(table(summary, plan.n_folds, metric))
+        print(table(summary, plan.n_folds, self.metric))
         if self.temporary is None:
             print(f"\nsummary and predictions: {self.folder}")
         else:

@@ -7,8 +7,9 @@ base.
 import difflib
 import re
 from pathlib import Path
+from types import NoneType
 
-from petl_modules.runs.yaml_text import dump_yaml, parse_yaml
+from petl_modules.runs.yaml_text import dump_yaml, parse_mapping, read_text
 from petl_modules.utils import HparamsError
 
 
@@ -51,10 +52,7 @@ def nearest(word, known):
 
 def read_mapping(path):
     """Read a YAML file of keys and values."""
-    tree = parse_yaml(path.read_text(encoding="utf-8"), path)
-    if not isinstance(tree, dict):
-        raise HparamsError(f"{path} is not a YAML mapping of keys to values")
-    return tree
+    return parse_mapping(read_text(path), path)
 
 
 def layer_over_base(path, base=None, folders=(), above=()):
@@ -83,6 +81,8 @@ def layer_over_base(path, base=None, folders=(), above=()):
     """
     tree = read_mapping(path)
     own = tree.pop("base", None)
+    if not isinstance(own, (str, NoneType)):
+        raise HparamsError(f"{path}: 'base' is no file name, such as ast.yaml")
     places = [path.parent, *folders]
     below = find_file(own, places) if own is not None else None
     if base and (below is None or "base" not in read_mapping(below)):

@@ -1,12 +1,23 @@
 """A recipe file: its text, its values and its objects."""
 
+import contextlib
 from functools import cached_property
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 
 from petl_modules.runs.layering import layer_over_base
-from petl_modules.runs.yaml_text import dump_yaml, parse_yaml
-from petl_modules.utils import HparamsError, UserError
+from petl_modules.runs.yaml_text import dump_yaml, parse_mapping
+from petl_modules.utils import HparamsError, UserError, problem
+
+
+class Values(dict):
+    """Values or objects by top-level key; an absent key is the user's error."""
+
+    def __missing__(self, key):
+        raise HparamsError(
+            f"the recipe file has no key '{key}'. A base of your own needs "
+            "all keys of the recipe's ast.yaml: copy that one from there"
+        )
 
 
 class RecipeFile:
@@ -39,7 +50,7 @@ class RecipeFile:
     @classmethod
     def parse(cls, text, source="the recipe file"):
         """Parse the text of a complete file; errors name its source."""
-        return cls(parse_yaml(text, source))
+        return cls(parse_mapping(text, source))
 
     @cached_property
     def text(self):
@@ -62,6 +73,24 @@ class RecipeFile:
         self.tree.update(values)
         for cached in ("text", "settings"):
             self.__dict__.pop(cached, None)
+
+    def require(self, form, source):
+        """Check the form of some values.
+
+        Arguments
+        ---------
+        form : dict
+            See ``petl_modules.utils.forms``.
+        source : str or pathlib.Path
+            The file, for the error message.
+
+        Raises
+        ------
+        HparamsError
+            A value has another form.
+        """
+        if reason := problem(self.settings, form):
+            raise HparamsError(f"{source}: {reason}")
 
     def __getitem__(self, key):
         """Make the object of one key."""
@@ -110,27 +139,31 @@ class RecipeFile:
 
 def _resolve(text):
     """Parse a text and resolve its references."""
-    try:
+    with _naming("a !ref of the recipe file cannot be resolved"):
         resolved = resolve_references(text).getvalue()
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise HparamsError(
-            f"a !ref of the recipe file cannot be resolved: {_message(error)}"
-        ) from error
-    return dict(parse_yaml(resolved, "the recipe file"))
+    return Values(parse_mapping(resolved, "the recipe file"))
 
 
 def _load(text, overrides=None):
-    """Make the objects of a text. Errors of their classes are the user's."""
+    """Make the objects of a text."""
+    with _naming("an object of the recipe file cannot be made"):
+        return Values(load_hyperpyyaml(text, overrides))
+
+
+@contextlib.contextmanager
+def _naming(what):
+    """Turn any error in making values and objects into the user's.
+
+    Their classes get what the file says, of whatever type it is. The run's
+    log keeps the traceback.
+    """
     try:
-        return load_hyperpyyaml(text, overrides)
-    except UserError:
+        yield
+    except (UserError, OSError):
         raise
-    except (ValueError, ImportError, TypeError) as error:
-        raise HparamsError(
-            f"an object of the recipe file cannot be made: {_message(error)}"
-        ) from error
-
-
-def _message(error):
-    """Return the arguments of an exception as one text."""
-    return " ".join(map(str, error.args))
+    except Exception as error:
+        text = " ".join(str(part) for part in error.args) or "no reason given"
+        kinds = (ValueError, TypeError, ImportError)  # their texts are clear
+        if not isinstance(error, kinds):
+            text = f"{type(error).__name__}: {text}"
+        raise HparamsError(f"{what}: {text}") from error

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -12,14 +13,21 @@ from speechbrain import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 
 from petl_modules.models import is_old_recipe
-from petl_modules.runs.yaml_text import one_line_values
+from petl_modules.runs.yaml_text import one_line_values, read_text
 from petl_modules.utils import (
     HparamsError,
+    UserError,
     lock_folder,
     read_json,
     write_json,
     write_text,
 )
+
+DATA_FORM = {
+    "clips": range(1 << 53),
+    "data": re.compile("[0-9a-f]{64}"),
+    "processes": range(1, 1 << 53),
+}
 
 # Keys that may differ when a run in a folder is resumed
 FREE_KEYS = {
@@ -70,12 +78,12 @@ def claim_folder(file, text):
         write_text(file, text)
         return
     try:
-        saved = file.read_text(encoding="utf-8")
-        theirs = one_line_values(saved)
-    except (OSError, HparamsError, UnicodeDecodeError) as error:
+        saved = read_text(file)
+        theirs = one_line_values(saved, file)
+    except (OSError, UserError) as error:
         raise HparamsError(
-            f"{folder} holds a run whose settings cannot be read: "
-            "name another --output_folder, or move that one away"
+            f"{folder} holds a run whose settings cannot be read: name "
+            f"another --output_folder, or move that one away ({error})"
         ) from error
     if is_old_recipe(saved):
         raise HparamsError(
@@ -84,7 +92,7 @@ def claim_folder(file, text):
             "Finish it with that version, or name another --output_folder. "
             "petl_modules.predict reads its finished folds"
         )
-    ours = one_line_values(text)
+    ours = one_line_values(text, "the recipe file")
     lines = [
         f"  {key}: {theirs.get(key, 'absent')} there, "
         f"{ours.get(key, 'absent')} now"
@@ -125,11 +133,12 @@ def claim_data(folder, records, processes):
     }
     file = folder / "data.json"
     if _is_begun(folder) and file.is_file():
-        theirs = read_json(file)
+        remedy = "Delete it: the same command makes it again"
+        theirs = read_json(file, DATA_FORM, remedy)
         lines = [
-            f"  {key}: {theirs.get(key, 'absent')} there, {ours[key]} now"
+            f"  {key}: {theirs[key]} there, {ours[key]} now"
             for key in ours
-            if theirs.get(key) != ours[key]
+            if theirs[key] != ours[key]
         ]
         if lines:
             raise HparamsError(

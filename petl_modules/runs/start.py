@@ -16,7 +16,7 @@ from speechbrain.utils.distributed import (
 )
 from torch import distributed
 
-from petl_modules.runs.checks import check_device, check_values
+from petl_modules.runs.checks import check_device, check_keys, check_values
 from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.experiment import Experiment
 from petl_modules.utils import UserError, leave_group
@@ -57,6 +57,7 @@ def open_run(arguments, script):
     if show:
         print(recipe.text)
         sys.exit()
+    check_keys(recipe.settings, script)
     check_values(recipe.settings)
     check_device(run_opts.device)
     ddp_init_group(run_opts)

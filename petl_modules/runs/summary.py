@@ -1,5 +1,6 @@
 """Content of ``summary.json``, and the predictions of all folds."""
 
+from petl_modules.runs.fold_files import PREDICTIONS, remedy
 from petl_modules.runs.plan import folder_name
 from petl_modules.runs.report import means
 from petl_modules.utils import read_csv, versions
@@ -51,5 +52,10 @@ def read_predictions(folder, folds):
         The rows; a fold without ``predictions.csv`` has none.
     """
     names = [folder_name(fold["fold"], fold.get("draw", 1)) for fold in folds]
-    files = [folder / name / "predictions.csv" for name in names]
-    return [row for file in files if file.exists() for row in read_csv(file)]
+    files = [folder / name / PREDICTIONS for name in names]
+    return [
+        row
+        for file in files
+        if file.exists()
+        for row in read_csv(file, remedy=remedy(file.parent))
+    ]

@@ -2,67 +2,46 @@
 
 A checkpoint is written under a temporary name, flushed to the disk, sealed
 with the checksums of its files, and renamed. Incomplete or changed checkpoints
-are ignored, and the newest intact one is loaded.
+are ignored, and the latest intact one is loaded. The latest is that of the
+largest epoch and step: clocks jump, and computers differ in theirs.
 """
 
-import hashlib
-import json
 import logging
-import os
+import math
 import shutil
 
 from speechbrain.utils.checkpoints import Checkpointer, ckpt_recency
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.utils import flush_folder, write_json
+from petl_modules.utils import SEAL, damage, flush, seal
 
 logger = get_logger(__name__)
 
 UNFINISHED = "unfinished-"
-SEAL = "checksums.json"
 
 
-def seal(folder):
-    """Flush a checkpoint's files to the disk and write their checksums.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        The checkpoint.
-    """
-    sums = {}
-    for file in sorted(set(folder.iterdir()) - {folder / SEAL}):
-        with open(file, "rb") as stream:
-            sums[file.name] = hashlib.sha256(stream.read()).hexdigest()
-            os.fsync(stream.fileno())
-    write_json(folder / SEAL, sums)
-
-
-def damage(folder):
-    """Return the damage of a sealed checkpoint.
+def progress(checkpoint):
+    """Return epoch and step of a checkpoint; the end of an epoch comes last.
 
     Arguments
     ---------
-    folder : pathlib.Path
-        The checkpoint.
+    checkpoint : speechbrain.utils.checkpoints.Checkpoint
+        ``meta`` has ``epoch`` and, within an epoch, ``step``.
 
     Returns
     -------
-    str or None
-        What is wrong. None: the checkpoint is intact.
+    tuple
+
+    Example
+    -------
+    >>> from speechbrain.utils.checkpoints import Checkpoint
+    >>> within = Checkpoint("a", {"epoch": 2, "step": 9}, {})
+    >>> progress(within) < progress(Checkpoint("b", {"epoch": 2}, {}))
+    True
     """
-    try:
-        sums = json.loads((folder / SEAL).read_bytes())
-        if {file.name for file in folder.iterdir()} != {SEAL, *sums}:
-            return "files are missing or were added"
-        for name, expected in sums.items():
-            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            if found != expected:
-                return f"{name} was changed or cut"
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        return str(error)
-    return None
+    meta = checkpoint.meta
+    return meta.get("epoch", 0), meta.get("step", math.inf)
 
 
 class SafeCheckpointer(Checkpointer):
@@ -107,9 +86,9 @@ class SafeCheckpointer(Checkpointer):
             ddp_barrier()
             return None
         final = saved.path.with_name(saved.path.name.removeprefix(UNFINISHED))
-        seal(saved.path)
+        seal(saved.path, _files(saved.path))
         saved.path.rename(final)
-        flush_folder(final.parent)
+        flush(final.parent)
         ddp_barrier()  # now all processes see the checkpoint
         self.known[final] = True
         logger.log(verbosity, f"Saved a checkpoint in {final}")
@@ -121,7 +100,7 @@ class SafeCheckpointer(Checkpointer):
         found = super()._list_checkpoint_dirs()
         for folder in found:
             if folder not in self.known:
-                problem = damage(folder)
+                problem = damage(folder, _files(folder))
                 self.known[folder] = problem is None
                 if problem:
                     logger.warning(
@@ -129,6 +108,21 @@ class SafeCheckpointer(Checkpointer):
                         f"{problem}"
                     )
         return [folder for folder in found if self.known[folder]]
+
+    def find_checkpoints(
+        self, importance_key=None, max_key=None, min_key=None, **options
+    ):
+        """Find like ``Checkpointer.find_checkpoints``, the latest by progress.
+
+        ``Checkpointer`` goes by the clock, here and when it deletes.
+        """
+        if importance_key is ckpt_recency or not (
+            importance_key or max_key or min_key
+        ):
+            importance_key = progress
+        return super().find_checkpoints(
+            importance_key, max_key, min_key, **options
+        )
 
     def delete_checkpoints(self, *, importance_keys=(ckpt_recency,), **options):
         """Delete like ``Checkpointer.delete_checkpoints``, each key once.
@@ -139,3 +133,8 @@ class SafeCheckpointer(Checkpointer):
         # save_and_keep_only appends to a default list that its calls share
         keys = list(dict.fromkeys(importance_keys))
         super().delete_checkpoints(importance_keys=keys, **options)
+
+
+def _files(folder):
+    """Return the names of a checkpoint's files."""
+    return {file.name for file in folder.iterdir()} - {SEAL}

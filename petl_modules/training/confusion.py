@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from petl_modules.utils import write_text
+from petl_modules.utils import DataError, write_text
 
 
 def write_confusion(folder, predictions, labels):
@@ -23,10 +23,23 @@ def write_confusion(folder, predictions, labels):
         Each with ``label`` and ``predicted``.
     labels : list of str
         All class names, in their order.
+
+    Raises
+    ------
+    DataError
+        A prediction has another class.
     """
     index = {label: i for i, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), dtype=int)
     for row in predictions:
+        for key in ("label", "predicted"):
+            if row.get(key) not in index:
+                raise DataError(
+                    f"a predictions.csv in {folder} is damaged: the {key} of "
+                    f"{row.get('id')} is {row.get(key)!r}, which is none of "
+                    "the classes. Delete that fold's folder, and the same "
+                    "command trains it again"
+                )
         counts[index[row["label"]], index[row["predicted"]]] += 1
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

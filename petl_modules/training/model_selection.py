@@ -118,11 +118,11 @@ def evaluate_last_and_best(brain, test_set):
     """
     last = brain.checkpointer.find_checkpoint()
     best = brain.checkpointer.find_checkpoint(max_key="score")
-    if best.meta["score"] < last.meta["best_score"]:
+    if best is None or best.meta["score"] < last.meta["best_score"]:
         raise CheckpointError(
             "the checkpoint of the best epoch in "
-            f"{best.path.parents[1]} was damaged or removed: delete that "
-            "folder, and the fold is trained again"
+            f"{brain.checkpointer.checkpoints_dir.parent} was damaged or "
+            "removed: delete that folder, and the fold is trained again"
         )
     tests = []
     for checkpoint in [last] if best == last else [last, best]:

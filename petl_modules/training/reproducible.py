@@ -1,10 +1,12 @@
 """Training steps that resume exactly and do not wait for the device."""
 
+import logging
 import math
 
 import torch
 import yaml
 from speechbrain import Stage
+from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
@@ -196,3 +198,16 @@ class ReproducibleSteps:
         with open(path, encoding="utf-8") as file:
             saved = yaml.safe_load(file)
         self.skipped_updates = saved.get("skipped_updates", 0)
+
+    def _save_intra_epoch_ckpt(self):
+        """Save within an epoch, with epoch and step (see ``progress``)."""
+        self.checkpointer.save_and_keep_only(
+            meta={
+                INTRA_EPOCH_CKPT_FLAG: True,
+                "epoch": self.train_sampler.epoch,
+                "step": self.step,
+            },
+            end_of_epoch=False,
+            ckpt_predicate=lambda c: INTRA_EPOCH_CKPT_FLAG in c.meta,
+            verbosity=logging.DEBUG,
+        )

@@ -18,16 +18,23 @@ from petl_modules.utils.errors import (
 )
 from petl_modules.utils.files import (
     build_folder,
-    flush_folder,
+    flush,
     is_taken,
-    read_csv,
-    read_json,
     write_bytes,
     write_csv,
     write_json,
     write_text,
 )
+from petl_modules.utils.forms import problem
 from petl_modules.utils.lock import alone_in, lock_folder
+from petl_modules.utils.reading import (
+    damaged,
+    parse_json,
+    read_bytes,
+    read_csv,
+    read_json,
+)
+from petl_modules.utils.seal import SEAL, damage, seal
 from petl_modules.utils.versions import versions
 
 __all__ = [
@@ -36,20 +43,27 @@ __all__ = [
     "DataError",
     "DownloadError",
     "HparamsError",
+    "SEAL",
     "TrainingError",
     "UserError",
     "alone_in",
     "build_folder",
     "counted_seed",
-    "flush_folder",
+    "damage",
+    "damaged",
+    "flush",
     "is_taken",
     "leave_group",
     "listed",
     "lock_folder",
     "n_processes",
+    "parse_json",
+    "problem",
+    "read_bytes",
     "read_csv",
     "read_json",
     "refusal",
+    "seal",
     "versions",
     "write_bytes",
     "write_csv",

@@ -1,13 +1,19 @@
-"""Write files and folders atomically: complete or not at all."""
+"""Write files and folders atomically: complete or not at all.
+
+``reading.py`` reads what is written here.
+"""
 
 import csv
+import errno
 import io
 import json
 import os
 import tempfile
 from pathlib import Path
 
-from petl_modules.utils.errors import DataError
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
 
 
 def write_bytes(path, content):
@@ -37,25 +43,34 @@ def write_bytes(path, content):
     try:
         with open(temporary, "wb") as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        flush(temporary)
         os.replace(temporary, path)
-        flush_folder(path.parent)
+        flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def flush_folder(folder):
-    """Flush a folder's entries to the disk, so that renames survive a crash.
+def flush(path):
+    """Flush a file, or a folder's entries, to the disk.
+
+    Writes and renames then survive a crash of the system. Some file systems
+    cannot do this, and are used as they are.
 
     Arguments
     ---------
-    folder : pathlib.Path
-        The folder.
+    path : pathlib.Path
+        The file or folder.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        logger.warning_once(
+            f"the file system cannot flush to the disk ({error.strerror}): "
+            "after a crash of the system, files written last may be damaged"
+        )
     finally:
         os.close(descriptor)
 
@@ -84,32 +99,6 @@ def write_json(path, value):
         Any value that the ``json`` module takes. Keys keep their order.
     """
     write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def read_json(path):
-    """Read a JSON file.
-
-    Arguments
-    ---------
-    path : str or pathlib.Path
-        The file.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    DataError
-        The file is not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_bytes())
-    except ValueError as error:
-        raise DataError(
-            f"{path} is damaged ({error}). Delete it: the same command makes "
-            "it again"
-        ) from error
 
 
 def is_taken(folder):
@@ -163,9 +152,3 @@ def write_csv(path, rows):
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, stream.getvalue())
-
-
-def read_csv(path):
-    """Read the rows of a CSV file of ``write_csv``; all values are text."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

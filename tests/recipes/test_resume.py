@@ -1,6 +1,7 @@
 """An interrupted run ends as one that was not."""
 
 import errno
+import itertools
 import json
 import os
 import pickle
@@ -8,12 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from petl_modules.training.checkpointer import SEAL, seal
+from petl_modules.utils import SEAL, seal
 from tests.kill_harness import Harness
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +94,34 @@ def test_checkpoints_within_an_epoch_change_nothing(train, peaceful, tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_number_of_workers_changes_nothing(workers, train, peaceful, tmp_path):
     assert train(tmp_path, num_workers=workers) == peaceful
+
+
+DAY = 86400
+
+
+@pytest.mark.parametrize(
+    "offsets", [[DAY, 0], [0, -DAY], [-99 * 365 * DAY, DAY], [DAY, -DAY, 0]]
+)
+def test_a_clock_that_jumps_changes_nothing(
+    offsets, train, peaceful, tmp_path, monkeypatch
+):
+    """Each start of the run has another clock, and dies after two batches."""
+    usual = time.time
+    for offset in offsets[:-1]:
+        monkeypatch.setattr(time, "time", lambda o=offset: usual() + o)
+        assert train(tmp_path, die_after=2) is None
+    monkeypatch.setattr(time, "time", lambda: usual() + offsets[-1])
+    assert train(tmp_path) == peaceful
+
+
+def test_a_clock_set_back_within_a_run_changes_nothing(
+    train, peaceful, tmp_path, monkeypatch
+):
+    """The clock goes back by a day at each of its readings."""
+    usual, days = time.time, itertools.count()
+    monkeypatch.setattr(time, "time", lambda: usual() - DAY * next(days))
+    assert train(tmp_path, die_after=5) is None
+    assert train(tmp_path) == peaceful
 
 
 def test_gathering_gradients_outlive_a_kill(train, tmp_path):
@@ -333,7 +363,7 @@ class Malice:
 def test_a_checkpoint_cannot_run_code(begun, train):
     folder = newest(begun)
     torch.save(Malice(begun / "ran"), folder / "optimizer.ckpt")
-    seal(folder)
+    seal(folder, {file.name for file in folder.iterdir()} - {SEAL})
     with pytest.raises(pickle.UnpicklingError):
         train(begun)
     assert not (begun / "ran").exists()

@@ -1,6 +1,8 @@
 """Saves that a kill cannot leave half done, and the one that is selected."""
 
+import itertools
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +15,7 @@ from petl_modules.training import (
     epoch_meta,
     selection_value,
 )
-from petl_modules.training.checkpointer import damage, seal
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, damage, seal
 
 
 @pytest.fixture
@@ -134,6 +135,34 @@ def test_latest_is_the_default(checkpointer):
     assert checkpointer.find_checkpoint().meta["epoch"] == 3
 
 
+@pytest.mark.parametrize("hour", [3600, -3600])
+def test_latest_is_that_of_the_largest_epoch_and_step(
+    checkpointer, hour, monkeypatch
+):
+    """Saved in this order, by a clock that is put on or back each time."""
+    hours, usual = itertools.count(), time.time
+    monkeypatch.setattr(time, "time", lambda: usual() + hour * next(hours))
+    places = [{"epoch": 2, "step": 9}, {"epoch": 2}, {"epoch": 1}]
+    places += [{"epoch": 10, "step": 2}, {"epoch": 9}, {"epoch": 10, "step": 1}]
+    for place in places:
+        checkpointer.save_checkpoint(meta=place)
+    found = [
+        {k: v for k, v in c.meta.items() if k in ("epoch", "step")}
+        for c in checkpointer.find_checkpoints()
+    ]
+    assert found == [
+        {"epoch": 10, "step": 2},
+        {"epoch": 10, "step": 1},
+        {"epoch": 9},
+        {"epoch": 2},
+        {"epoch": 2, "step": 9},
+        {"epoch": 1},
+    ]
+    checkpointer.delete_checkpoints(num_to_keep=1)
+    (kept,) = checkpointer.list_checkpoints()
+    assert (kept.meta["epoch"], kept.meta["step"]) == (10, 2)
+
+
 @pytest.mark.parametrize("name", [None, "mine"])
 def test_saved_paths_are_the_final_ones(checkpointer, name):
     saved = checkpointer.save_checkpoint(name=name)
@@ -207,12 +236,12 @@ def sealed(tmp_path):
     torch.manual_seed(0)
     torch.save(torch.randn(100), tmp_path / "model.ckpt")
     (tmp_path / "CKPT.yaml").write_text("epoch: 3\n")
-    seal(tmp_path)
+    seal(tmp_path, ["model.ckpt", "CKPT.yaml"])
     return tmp_path
 
 
 def test_sealed_folder_is_sound(sealed):
-    assert damage(sealed) is None
+    assert damage(sealed, ["model.ckpt", "CKPT.yaml"]) is None
 
 
 @pytest.mark.parametrize("share", range(20))
@@ -220,7 +249,10 @@ def test_file_cut_at_any_length_is_found(sealed, share):
     file = sealed / "model.ckpt"
     content = file.read_bytes()
     file.write_bytes(content[: len(content) * share // 20])
-    assert damage(sealed) == "model.ckpt was changed or cut"
+    assert (
+        damage(sealed, ["model.ckpt", "CKPT.yaml"])
+        == "model.ckpt was changed or cut"
+    )
 
 
 def test_any_flipped_byte_is_found(sealed):
@@ -231,12 +263,12 @@ def test_any_flipped_byte_is_found(sealed):
             changed = bytearray(content)
             changed[place] ^= 0x10
             (sealed / name).write_bytes(changed)
-            assert damage(sealed), (name, place)
+            assert damage(sealed, ["model.ckpt", "CKPT.yaml"]), (name, place)
         (sealed / name).write_bytes(content)
-    assert damage(sealed) is None
+    assert damage(sealed, ["model.ckpt", "CKPT.yaml"]) is None
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "3", "null", ""])
 def test_seal_of_another_kind_is_damage(sealed, content):
     (sealed / "checksums.json").write_text(content)
-    assert damage(sealed)
+    assert damage(sealed, ["model.ckpt", "CKPT.yaml"])

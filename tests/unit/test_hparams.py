@@ -224,9 +224,12 @@ def test_refused_arguments_are_the_users(files, kind, make):
         getattr(recipe, make)(*words)
 
 
-def test_errors_of_other_causes_stay_as_they_are(files):
+def test_any_error_in_making_an_object_is_the_users(files):
     name = "petl_modules.utils.DataError"
-    for kind, given in ((DataError, name), (KeyError, "builtins.KeyError")):
+    for kind, given in (
+        (DataError, name),
+        (HparamsError, "builtins.KeyError"),
+    ):
         recipe = files(
             f"base: base.yaml\nlayer: !new:{__name__}.Picky\n"
             f"    error: !name:{given}"
@@ -234,6 +237,8 @@ def test_errors_of_other_causes_stay_as_they_are(files):
         with pytest.raises(kind) as error:
             recipe.make_all()
         assert type(error.value) is kind
+    assert "cannot be made: KeyError" in str(error.value)
+    assert isinstance(error.value.__cause__, KeyError)
 
 
 def test_tuple_stays_one(files):

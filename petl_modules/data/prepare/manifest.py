@@ -5,12 +5,35 @@ Clips that were left out are listed in a text file in the same folder.
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import TypedDict
 
-from petl_modules.utils import read_json, refusal, write_json, write_text
+from petl_modules.utils import (
+    damaged,
+    parse_json,
+    read_bytes,
+    refusal,
+    write_bytes,
+    write_text,
+)
 
 FORMAT = 2  # raise it to ignore manifests of an older format
+REMEDY = "Delete it: the same command makes it again"
+NUMBER = range(1, 1 << 53)
+FORM = {
+    str: {
+        "wav?": re.compile("{data_root}/.+"),
+        "duration?": float,
+        "digest?": re.compile("[0-9a-f]{32}"),
+        "label?": str,
+        "fold?": NUMBER,
+        "session?": NUMBER,
+        "split?": re.compile("train|valid|test"),
+        "speaker?": str,
+        "recording?": str,
+    }
+}
 
 
 class Record(TypedDict, total=False):
@@ -88,7 +111,10 @@ def write_manifest(path, records, skipped=None):
         if skipped:  # first: an existing manifest counts as complete
             lines = [f"{clip}\t{why}\n" for clip, why in skipped.items()]
             write_text(bad_audio_path(path), "".join(lines))
-        write_json(path, records)
+        content = (json.dumps(records, indent=2) + "\n").encode()
+        digest = hashlib.sha256(content).hexdigest()
+        write_text(checksum_path(path), f"{digest}  {path.name}\n")
+        write_bytes(path, content)
     except OSError as error:
         raise refusal(path, error, "choose another folder") from error
 
@@ -105,8 +131,24 @@ def read_manifest(path):
     -------
     records : dict
         A ``Record`` by id.
+
+    Raises
+    ------
+    DataError
+        The file is not as it was written.
     """
-    return read_json(path)
+    content = read_bytes(path, REMEDY)
+    known = checksum_path(path)
+    if known.is_file():  # not of manifests of an earlier version
+        digest = hashlib.sha256(content).hexdigest().encode()
+        if known.read_bytes().split()[:1] != [digest]:
+            raise damaged(path, f"it does not fit {known.name}", REMEDY)
+    return parse_json(content, FORM, path, REMEDY)
+
+
+def checksum_path(path):
+    """Return the file with a manifest's checksum, which ``sha256sum`` reads."""
+    return Path(path).with_suffix(".sha256")
 
 
 def bad_audio_path(path):
@@ -139,5 +181,5 @@ def read_skipped(path):
     path = bad_audio_path(path)
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return sorted(line.split("\t")[0] for line in lines)
+    text = read_bytes(path, REMEDY).decode("utf-8", "replace")
+    return sorted(line.split("\t")[0] for line in text.splitlines())

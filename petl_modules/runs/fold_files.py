@@ -1,0 +1,152 @@
+"""Files of a finished fold: their forms, and whether they are as written."""
+
+import re
+
+from petl_modules.models import WEIGHTS
+from petl_modules.runs.plan import find_results, folder_name
+from petl_modules.utils import (
+    SEAL,
+    damage,
+    damaged,
+    read_csv,
+    read_json,
+    seal,
+)
+
+RESULT = "result.json"  # marks a fold as finished
+PREDICTIONS = "predictions.csv"  # not of every task
+SEALED = (WEIGHTS, "hyperparams.yaml", RESULT)
+COUNT = range(1 << 53)
+NUMBER = range(1, 1 << 53)
+
+
+def result_form(metric):
+    """Return the form of ``result.json``.
+
+    Arguments
+    ---------
+    metric : str
+        The metric that selects the epoch.
+
+    Returns
+    -------
+    dict
+        See ``petl_modules.utils.forms``.
+    """
+    optional = (float, None)  # fixed epochs: there is no validation
+    return {
+        "fold": {
+            "fold": NUMBER,
+            "draw?": NUMBER,
+            "epochs": NUMBER,
+            "best_epoch": NUMBER,
+            "seconds": float,
+            "weights_sha256": re.compile("[0-9a-f]{64}"),
+            "skipped_clips?": [str],
+            f"train_{metric}": optional,
+            f"valid_{metric}": optional,
+            f"test_{metric}": float,
+            f"last_epoch_test_{metric}": float,
+            re.compile("(train|valid)_.*"): optional,
+            re.compile("(last_epoch_)?test_.*"): float,
+        },
+        "total_parameters": COUNT,
+        "trainable_parameters": COUNT,
+        "petl_parameters": COUNT,
+    }
+
+
+def remedy(folder):
+    """Return what to do if a file of a finished fold is damaged."""
+    return f"Delete {folder}, and the same command trains this fold again"
+
+
+def read_result(file, metric):
+    """Read a fold's ``result.json``.
+
+    Arguments
+    ---------
+    file : pathlib.Path
+        The file in the fold's folder.
+    metric : str
+        The metric that selects the epoch.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    DataError
+        It is damaged, or belongs to another fold.
+    """
+    result = read_json(file, result_form(metric), remedy(file.parent))
+    fold = result["fold"]
+    name = folder_name(fold["fold"], fold.get("draw", 1))
+    if name != file.parent.name:
+        raise damaged(file, f"it is that of {name}", remedy(file.parent))
+    return result
+
+
+def read_results(folder, metric):
+    """Read the results of all finished folds, which have the same metrics.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The run's folder.
+    metric : str
+        See ``read_result``.
+
+    Returns
+    -------
+    list of dict
+
+    Raises
+    ------
+    DataError
+        See ``read_result``; or the folds have different metrics.
+    """
+    files = find_results(folder)
+    results = [read_result(file, metric) for file in files]
+    for file, result in zip(files, results):
+        if other := result["fold"].keys() ^ results[0]["fold"].keys():
+            reason = f"not all folds have the key {min(other)!r}"
+            raise damaged(file, reason, remedy(file.parent))
+    return results
+
+
+def seal_fold(folder):
+    """Write the checksums of a finished fold's files."""
+    names = [*SEALED, PREDICTIONS]
+    seal(folder, [name for name in names if (folder / name).exists()])
+
+
+def require_intact(folder, metric, clips=None):
+    """Check the files of a finished fold.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The fold's folder.
+    metric : str
+        See ``read_result``.
+    clips : iterable of str or None
+        The test clips, where they are known.
+
+    Raises
+    ------
+    DataError
+        A file was changed, cut or removed; or the predictions, where they
+        have ids, are not those of the clips.
+    """
+    if (folder / SEAL).exists():  # not in folds of earlier versions
+        if reason := damage(folder, SEALED):
+            raise damaged(folder, reason, remedy(folder))
+    read_result(folder / RESULT, metric)
+    file = folder / PREDICTIONS
+    rows = read_csv(file, remedy=remedy(folder)) if file.exists() else []
+    found = [row["id"] for row in rows if "id" in row]
+    if clips is not None and found and sorted(found) != sorted(clips):
+        reason = f"its {len(found)} rows are not those of the test clips"
+        raise damaged(file, reason, remedy(folder))
