@@ -28,6 +28,7 @@ from petl_modules.utils.files import (
     write_text,
 )
 from petl_modules.utils.lock import alone_in, lock_folder
+from petl_modules.utils.terminal import fail, printable, show
 from petl_modules.utils.versions import versions
 
 __all__ = [
@@ -41,15 +42,18 @@ __all__ = [
     "alone_in",
     "build_folder",
     "counted_seed",
+    "fail",
     "flush_folder",
     "is_taken",
     "leave_group",
     "listed",
     "lock_folder",
     "n_processes",
+    "printable",
     "read_csv",
     "read_json",
     "refusal",
+    "show",
     "versions",
     "write_bytes",
     "write_csv",
