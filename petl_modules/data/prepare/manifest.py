@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from petl_modules.utils import read_json, refusal, write_json, write_text
 
-FORMAT = 2  # raise it to ignore manifests of an older format
+FORMAT = 3  # raise it to ignore manifests of an older format
 
 
 class Record(TypedDict, total=False):
@@ -26,7 +26,8 @@ class Record(TypedDict, total=False):
     label: str  # the class name
     fold: int  # of a cross-validation, from 1
     split: str  # of the dataset's own lists: train, valid or test
-    speaker: str
+    speaker: str  # clips of one speaker or group stay together in
+    group: str  # folds that are made by chance
     recording: str  # the recording that the clip was cut from
 
 
