@@ -7,9 +7,11 @@ from speechbrain.utils.distributed import (
     if_main_process,
     run_on_main,
 )
+from speechbrain.utils.logger import get_logger
 
 from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.models import WEIGHTS, save_trained
+from petl_modules.runs.logs import log_to
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.report import table
 from petl_modules.runs.run_folder import claim_data, claim_folder, save_setup
@@ -18,10 +20,13 @@ from petl_modules.training import frozen_digests, require_unchanged
 from petl_modules.utils import (
     n_processes,
     read_json,
+    show,
     write_csv,
     write_json,
     write_text,
 )
+
+logger = get_logger(__name__)
 
 
 class Experiment:
@@ -47,7 +52,7 @@ class Experiment:
     file : pathlib.Path
         The recipe file in it.
     log : pathlib.Path
-        The file for the traceback of an error.
+        The current log file, that of the run or of a fold.
 
     Raises
     ------
@@ -66,7 +71,7 @@ class Experiment:
         if if_main_process():
             claim_folder(self.file, recipe.text)
         ddp_barrier()
-        self.log = self.folder / "log.txt"
+        self.log = log_to(self.folder / "log.txt")
         self.skipped = []  # clips that preparation has left out
         self.frozen = None  # in a debug run: digests of frozen parameters
 
@@ -94,7 +99,9 @@ class Experiment:
         records = read_manifest(manifest)
         self.skipped = read_skipped(manifest)
         self.claim_data(records)
-        return make_plan(records), labels
+        plan = make_plan(records)
+        logger.info(f"{len(records)} clips; {plan.protocol}")
+        return plan, labels
 
     def claim_data(self, records):
         """Refuse data or a number of processes other than before.
@@ -122,7 +129,7 @@ class Experiment:
         unfinished = []
         for fold in plan.folds:
             if (self.fold_folder(fold) / "result.json").exists():
-                print(f"{fold.name} is finished already and is kept")
+                logger.info(f"{fold.name} is finished already and is kept")
             else:
                 unfinished.append(fold)
         return unfinished
@@ -155,10 +162,18 @@ class Experiment:
             write_text(self.fold_folder(fold) / "train_clips.txt", clips)
         overrides = {"fold": fold.name, **overrides}
         made = self.recipe.make_all(**overrides)
-        self.log = self.fold_folder(fold) / "log.txt"
+        model = made["modules"]["model"]
         if self.run_opts.debug:
-            self.frozen = frozen_digests(made["modules"]["model"])
+            self.frozen = frozen_digests(model)
         save_setup(self.fold_folder(fold), self.file, overrides, self.script)
+        self.log = log_to(self.fold_folder(fold) / "log.txt")
+        clips = ", ".join(f"{k}: {len(v)}" for k, v in fold.parts.items())
+        count = model.count_parameters()
+        logger.info(
+            f"{fold.name}: clips ({clips}); trained parameters "
+            f"{count['trainable_parameters']:,} of "
+            f"{count['total_parameters']:,}; log file {self.log}"
+        )
         return made
 
     def finish_fold(self, fold, result, rows, model):
@@ -202,7 +217,7 @@ class Experiment:
             entry = {"fold": {**number, **result}, **model.count_parameters()}
             write_json(folder / "result.json", entry)
         ddp_barrier()
-        self.log = self.folder / "log.txt"
+        self.log = log_to(self.folder / "log.txt")
 
     def summarise(self, plan, report=None):
         """Write ``summary.json`` and print the table of the folds.
@@ -226,8 +241,8 @@ class Experiment:
             report(self.folder, read_predictions(self.folder, summary["folds"]))
         write_json(self.folder / "summary.json", summary)
         metric = self.settings["best_metric"]["name"]
-        print(table(summary, plan.n_folds, metric))
+        show(table(summary, plan.n_folds, metric))
         if self.temporary is None:
-            print(f"\nsummary and predictions: {self.folder}")
+            show(f"\nsummary and predictions: {self.folder}")
         else:
-            print("\na debug run: nothing of it is kept")
+            show("\na debug run: nothing of it is kept")
