@@ -120,6 +120,16 @@ def report(rows):
     return "\n\n".join(parts)
 
 
+def panels(rows):
+    """Return the points of the figure by dataset: AST with its positions."""
+    found = {}
+    for (backbone, method, positions), datasets in gathered(rows).items():
+        for dataset, point in datasets.items():
+            if backbone == "ast" and positions != "zeros":
+                found.setdefault(dataset, []).append((method, *point))
+    return found
+
+
 def commit():
     """Return the checked-out commit, and whether files differ from it."""
     words = ("rev-parse --short=12 HEAD", "status --porcelain -uno . :!results")
@@ -198,12 +208,7 @@ def main(words):
         f"of one thread each, {facts}.\n"
     )
     write_text(target.with_suffix(".md"), text)
-    panels = {}
-    for (backbone, method, positions), datasets in gathered(rows).items():
-        for dataset, point in datasets.items():
-            if backbone == "ast" and positions != "zeros":
-                panels.setdefault(dataset, []).append((method, *point))
-    draw_tradeoff(target.with_suffix(".png"), panels, "accuracy")
+    draw_tradeoff(target.with_suffix(".png"), panels(rows), "accuracy")
     print(text)
 
 

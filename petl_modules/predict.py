@@ -11,7 +11,7 @@ from petl_modules.libraries import require_libraries
 require_libraries("torch", "torchaudio")
 
 from petl_modules.runs.classifier import Classifier, find_fold
-from petl_modules.utils import AudioError, UserError
+from petl_modules.utils import AudioError, UserError, fail, printable, show
 
 __all__ = ["Classifier", "find_fold", "main"]
 
@@ -31,18 +31,18 @@ def main(arguments=None):
     try:
         classifier = Classifier(chosen.run, chosen.device, chosen.backbone)
     except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print(f"model: {classifier.folder}")
+        fail(error)
+    show(f"model: {printable(classifier.folder)}")
     for path in chosen.files:
         try:
             guesses = classifier(path, chosen.top)
         except AudioError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(printable(f"error: {error}"), file=sys.stderr)
             failed = True
             continue
-        print(path)
+        show(printable(path))
         for label, probability in guesses:
-            print(f"  {probability:7.2%}  {label}")
+            show(f"  {probability:7.2%}  {printable(label)}")
     sys.exit(1 if failed else 0)
 
 

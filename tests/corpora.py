@@ -7,6 +7,7 @@ same every time. Files that a prepare script must cope with or leave alone
 """
 
 import csv
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,12 @@ def tone(rng, pitch, seconds, rate=16000):
     clean = np.sin(2 * np.pi * (hertz * time + rng.uniform()))
     noise = rng.standard_normal(len(time))
     return rng.uniform(0.2, 0.6) * (clean + 0.1 * noise)
+
+
+def sound_of(name, samples=1600):
+    """Noise that is another one for each name, ``[samples]``."""
+    rng = np.random.default_rng(zlib.crc32(str(name).encode(errors="replace")))
+    return rng.uniform(-0.2, 0.2, samples)
 
 
 # Rate, channels and sample format of UrbanSound8K's clips, taken in turns. No

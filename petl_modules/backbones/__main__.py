@@ -4,7 +4,6 @@
 """
 
 import argparse
-import sys
 
 from petl_modules.backbones.pretrained import TINY
 from petl_modules.backbones.tiny import (
@@ -12,6 +11,7 @@ from petl_modules.backbones.tiny import (
     write_tiny_ast,
     write_tiny_wav2vec2,
 )
+from petl_modules.utils import fail
 
 
 def main(arguments=None):
@@ -32,7 +32,7 @@ def main(arguments=None):
     try:
         write(folder, **chosen)
     except OSError as error:
-        sys.exit(f"error: {error}")
+        fail(error)
     print(f"a small random encoder is in {folder}")
 
 

@@ -40,7 +40,7 @@ class Folds:
     '5 folds: test k, validation k - 1, train 3'
     """
 
-    def __init__(self, n_folds, valid_offset):
+    def __init__(self, n_folds, valid_offset=1):
         self.n_folds = n_folds
         self.valid_offset = valid_offset
 
@@ -119,7 +119,7 @@ class Sessions:
                 clip: {**record, "fold": record["session"]}
                 for clip, record in records.items()
             }
-            folds, text = Folds(self.sessions, valid_offset=1)(numbered)
+            folds, text = Folds(self.sessions)(numbered)
             return folds, text.replace("folds", "session folds", 1)
         folds = {}
         for session in range(1, self.sessions + 1):
@@ -150,7 +150,7 @@ class AsListed:
         if all("split" in record for record in records.values()):
             return Lists()(records)
         n_folds = max(record["fold"] for record in records.values())
-        return Folds(n_folds, valid_offset=1)(records)
+        return Folds(n_folds)(records)
 
 
 def draw_few(records, count, *chance):

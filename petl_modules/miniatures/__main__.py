@@ -1,11 +1,11 @@
 """Write a miniature: ``python -m petl_modules.miniatures GSC DIR``."""
 
 import argparse
-import sys
 
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.layouts import LAYOUTS
 from petl_modules.miniatures.trials import ROOT, shown, trial
+from petl_modules.utils import fail
 
 
 def main(arguments=None):
@@ -23,7 +23,7 @@ def main(arguments=None):
     try:
         write_miniature(chosen.dataset, chosen.folder, chosen.seed)
     except OSError as error:
-        sys.exit(f"error: {error}")
+        fail(error)
     print(f"a miniature of {chosen.dataset} is in {chosen.folder}")
     if (ROOT / "recipes").is_dir():
         folders = {

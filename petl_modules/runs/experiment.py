@@ -7,6 +7,7 @@ from speechbrain.utils.distributed import (
     if_main_process,
     run_on_main,
 )
+from speechbrain.utils.logger import get_logger
 
 from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.models import WEIGHTS, save_trained
@@ -17,6 +18,7 @@ from petl_modules.runs.fold_files import (
     require_intact,
     seal_fold,
 )
+from petl_modules.runs.logs import log_to
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.report import table
 from petl_modules.runs.run_folder import claim_data, claim_folder, save_setup
@@ -28,10 +30,13 @@ from petl_modules.training import (
 )
 from petl_modules.utils import (
     n_processes,
+    show,
     write_csv,
     write_json,
     write_text,
 )
+
+logger = get_logger(__name__)
 
 
 class Experiment:
@@ -57,7 +62,7 @@ class Experiment:
     file : pathlib.Path
         The recipe file in it.
     log : pathlib.Path
-        The file for the traceback of an error.
+        The current log file, that of the run or of a fold.
 
     Raises
     ------
@@ -76,7 +81,7 @@ class Experiment:
         if if_main_process():
             claim_folder(self.file, recipe.text)
         ddp_barrier()
-        self.log = self.folder / "log.txt"
+        self.log = log_to(self.folder / "log.txt")
         self.skipped = []  # clips that preparation has left out
         self.frozen = None  # in a debug run: digests of frozen parameters
 
@@ -104,7 +109,9 @@ class Experiment:
         records = read_manifest(manifest)
         self.skipped = read_skipped(manifest)
         self.claim_data(records)
-        return make_plan(records), labels
+        plan = make_plan(records)
+        logger.info(f"{len(records)} clips; {plan.protocol}")
+        return plan, labels
 
     def claim_data(self, records):
         """Refuse data or a number of processes other than before.
@@ -158,7 +165,7 @@ class Experiment:
         ddp_barrier()
         kept = {file.parent.name for file in finished} & tests.keys()
         for name in sorted(kept):
-            print(f"{name} is finished already and is kept")
+            logger.info(f"{name} is finished already and is kept")
         return [fold for fold in plan.folds if fold.name not in kept]
 
     def load(self, fold, **overrides):
@@ -190,10 +197,18 @@ class Experiment:
         overrides = {"fold": fold.name, **overrides}
         made = self.recipe.make_all(**overrides)
         require_metric(made["best_metric"], made["metrics"])
-        self.log = self.fold_folder(fold) / "log.txt"
+        model = made["modules"]["model"]
         if self.run_opts.debug:
-            self.frozen = frozen_digests(made["modules"]["model"])
+            self.frozen = frozen_digests(model)
         save_setup(self.fold_folder(fold), self.file, overrides, self.script)
+        self.log = log_to(self.fold_folder(fold) / "log.txt")
+        clips = ", ".join(f"{k}: {len(v)}" for k, v in fold.parts.items())
+        count = model.count_parameters()
+        logger.info(
+            f"{fold.name}: clips ({clips}); trained parameters "
+            f"{count['trainable_parameters']:,} of "
+            f"{count['total_parameters']:,}; log file {self.log}"
+        )
         return made
 
     def finish_fold(self, fold, result, rows, model):
@@ -238,7 +253,7 @@ class Experiment:
             write_json(folder / RESULT, entry)
             seal_fold(folder)
         ddp_barrier()
-        self.log = self.folder / "log.txt"
+        self.log = log_to(self.folder / "log.txt")
 
     def summarise(self, plan, report=None):
         """Write ``summary.json`` and print the table of the folds.
@@ -261,8 +276,8 @@ class Experiment:
         if report is not None:
             report(self.folder, read_predictions(self.folder, summary["folds"]))
         write_json(self.folder / "summary.json", summary)
-        print(table(summary, plan.n_folds, self.metric))
+        show(table(summary, plan.n_folds, self.metric))
         if self.temporary is None:
-            print(f"\nsummary and predictions: {self.folder}")
+            show(f"\nsummary and predictions: {self.folder}")
         else:
-            print("\na debug run: nothing of it is kept")
+            show("\na debug run: nothing of it is kept")

@@ -96,6 +96,9 @@ def layer_over_base(path, base=None, folders=(), above=()):
     merged = layer_over_base(below, base, folders, above)
     unknown = [key for key in tree if key not in merged]
     known = list(merged)
+    place = known.index("methods") if "methods" in known else len(known)
+    for key in reversed(unknown):  # keys of a method, next to its other ones
+        merged.insert(place, key, None)
     merged.update(tree)
     text = dump_yaml(merged) if unknown else ""
     for key in unknown:

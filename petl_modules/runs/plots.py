@@ -1,6 +1,10 @@
 """Figure of results: a metric against trained parameters."""
 
 import logging
+import math
+
+COLORS = [*(f"C{i}" for i in range(10)), "black", "gold"]
+MARKERS = "oDs^vPX"
 
 
 def draw_tradeoff(path, panels, metric):
@@ -20,25 +24,31 @@ def draw_tradeoff(path, panels, metric):
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     from matplotlib.figure import Figure  # slow to import, needed only here
 
-    figure = Figure(figsize=(1 + 4.5 * len(panels), 4), layout="constrained")
-    for axes, (title, points) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items()
-    ):
+    # The legend has a place of its own: next to points, names would overlap
+    columns = min(len(panels) + 1, 3)
+    rows = math.ceil((len(panels) + 1) / columns)
+    figure = Figure(figsize=(4 * columns, 3.5 * rows), layout="constrained")
+    *places, key = figure.subplots(rows, columns, squeeze=False).flat
+    names = {name: None for points in panels.values() for name, *_ in points}
+    for axes, (title, points) in zip(places, panels.items()):
         for name, parameters, mean, std in points:
-            mark = axes.errorbar(
-                parameters, 100 * mean, 100 * std, fmt="o", capsize=2, lw=0.7
-            )
-            axes.annotate(
-                name,
-                (parameters, 100 * mean),
-                (4, 4),
-                textcoords="offset points",
-                fontsize=8,
-                color=mark[0].get_color(),
+            number = [*names].index(name)
+            names[name] = axes.errorbar(
+                parameters,
+                100 * mean,
+                100 * std,
+                fmt=MARKERS[number % len(MARKERS)],
+                color=COLORS[number % len(COLORS)],
+                capsize=2,
+                lw=0.7,
             )
         axes.set_xscale("log")
-        axes.margins(x=0.2)
+        axes.margins(x=0.1)
+        axes.grid(alpha=0.3)
         axes.set_title(title)
         axes.set_xlabel("trained parameters")
-    figure.axes[0].set_ylabel(f"{metric}, %")
+        axes.set_ylabel(f"{metric}, %")
+    for axes in (*places[len(panels) :], key):
+        axes.axis("off")
+    key.legend(names.values(), names, loc="center left", frameon=False)
     figure.savefig(path, dpi=150)

@@ -6,6 +6,8 @@ import statistics
 def means(folds):
     """Return mean and population standard deviation of each test metric.
 
+    One fold alone has no deviation.
+
     Arguments
     ---------
     folds : iterable of dict
@@ -28,7 +30,8 @@ def means(folds):
         if name not in (key, "loss"):
             values = [fold[key] for fold in folds]
             summary[f"{name}_mean"] = statistics.fmean(values)
-            summary[f"{name}_std"] = statistics.pstdev(values)
+            if len(values) > 1:
+                summary[f"{name}_std"] = statistics.pstdev(values)
     return summary
 
 
@@ -73,12 +76,15 @@ def table(summary, n_folds, metric):
         for row in rows
     ]
     names = [k.removesuffix("_mean") for k in summary if k.endswith("_mean")]
+    skipped = len(folds[0].get("skipped_clips", []))
+    left_out = f"{skipped} clips that cannot be read are left out"
     return "\n".join(
         [
             f"{summary['dataset']}, {summary['method']} on "
             f"{summary['backbone']}, seed {summary['seed']}",
             summary["protocol"],
             *lines,
+            *([left_out] if skipped else []),
             *(
                 f"{name.replace('_', ' ')} {_spread(summary, name)} % "
                 f"over {_extent(folds, n_folds)}"

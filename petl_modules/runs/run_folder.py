@@ -170,7 +170,7 @@ def save_setup(folder, file, overrides, script):
     Arguments
     ---------
     folder : pathlib.Path
-        The fold's folder. Logging goes to its ``log.txt`` from now on.
+        The fold's folder.
     file : pathlib.Path
         The recipe file.
     overrides : dict
@@ -179,7 +179,8 @@ def save_setup(folder, file, overrides, script):
         The recipe's ``train.py``.
     """
     with _own_pip_first():
-        create_experiment_directory(folder, file, overrides)
+        # No log_config: logging stays as log_to has set it up
+        create_experiment_directory(folder, file, overrides, log_config="")
     if if_main_process():
         # SpeechBrain saves the calling script, which is this file
         (folder / Path(__file__).name).unlink(missing_ok=True)

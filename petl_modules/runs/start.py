@@ -19,7 +19,8 @@ from torch import distributed
 from petl_modules.runs.checks import check_device, check_keys, check_values
 from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.experiment import Experiment
-from petl_modules.utils import UserError, leave_group
+from petl_modules.runs.logs import prepare_terminal
+from petl_modules.utils import UserError, fail, leave_group
 
 
 @contextlib.contextmanager
@@ -58,6 +59,7 @@ def open_run(arguments, script):
         print(recipe.text)
         sys.exit()
     check_keys(recipe.settings, script)
+    prepare_terminal()
     check_values(recipe.settings)
     check_device(run_opts.device)
     ddp_init_group(run_opts)
@@ -112,7 +114,7 @@ def plain_errors(debug=False):
         text = str(error)
         if text.startswith("Caught "):  # by a loader's worker, with traceback
             text = text.rstrip().rpartition(f"{type(error).__name__}: ")[2]
-        sys.exit(f"error: {text}")
+        fail(text)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command resumes from the last epoch")
 

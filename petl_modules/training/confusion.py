@@ -80,6 +80,8 @@ def draw_confusion(path, counts, labels):
     text = {"fontsize": 8, "parse_math": False}
     axes.set_xticks(range(len(labels)), labels, rotation=90, **text)
     axes.set_yticks(range(len(labels)), labels, **text)
+    right = np.trace(counts) / max(counts.sum(), 1)
+    figure.suptitle(f"{counts.sum():,} test clips, {right:.2%} right")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     for row, column in zip(*np.nonzero(counts)):

@@ -9,11 +9,10 @@ SpeechBrain's ``tests/recipes``.
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 
 from petl_modules.upstream.collect import export
-from petl_modules.utils import UserError
+from petl_modules.utils import UserError, fail
 
 NEXT = """
 next, in a checkout of SpeechBrain:
@@ -39,7 +38,7 @@ def main(arguments=None):
     try:
         names = export(chosen.recipe, method, folder, chosen.base)
     except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
+        fail(error)
     print(f"wrote to {folder}:")
     print(*(f"    {name}" for name in names), sep="\n")
     print(

@@ -35,6 +35,7 @@ from petl_modules.utils.reading import (
     read_json,
 )
 from petl_modules.utils.seal import SEAL, damage, seal
+from petl_modules.utils.terminal import fail, printable, show
 from petl_modules.utils.versions import versions
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "counted_seed",
     "damage",
     "damaged",
+    "fail",
     "flush",
     "is_taken",
     "leave_group",
@@ -58,12 +60,14 @@ __all__ = [
     "lock_folder",
     "n_processes",
     "parse_json",
+    "printable",
     "problem",
     "read_bytes",
     "read_csv",
     "read_json",
     "refusal",
     "seal",
+    "show",
     "versions",
     "write_bytes",
     "write_csv",

@@ -16,7 +16,9 @@ from petl_modules.data.prepare import (
     absolute,
     check_counts,
     count,
+    decode_list,
     finish,
+    is_system_file,
     read_list,
     warn_of_leaks,
 )
@@ -139,8 +141,8 @@ def prepare_gsc(
 def find_clips(folder):
     """Find the clips of all words, and report files that belong to no word.
 
-    Hidden files, the folder of background noise, and folders without wav files
-    are skipped.
+    Hidden files and those of the system, the folder of background noise, and
+    folders without wav files are skipped.
 
     Arguments
     ---------
@@ -215,12 +217,12 @@ def parse_lists(lists, clips):
     """
     splits, places, problems = {}, {}, []
     for split, (path, content) in lists.items():
-        try:
-            lines = content.decode("utf-8-sig").split("\n")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            problems.append(f"{path}:{line}: {error}")
+        text, problem = decode_list(content)
+        if problem:
+            line, why = problem
+            problems.append(f"{path}:{line}: {why}")
             continue
+        lines = text.split("\n")
         names = {n: text.strip(" \t\r") for n, text in enumerate(lines, 1)}
         if not any(names.values()):
             problems.append(f"{path}:1: no clips are listed")
@@ -254,7 +256,7 @@ def _visible(folder):
     """Return a folder's visible entries, sorted by name."""
     try:
         with os.scandir(folder) as entries:
-            seen = [entry for entry in entries if entry.name[0] != "."]
+            seen = [e for e in entries if not is_system_file(e.name)]
     except OSError as error:
         raise refusal(folder, error, "make it a readable folder") from error
     return sorted(seen, key=lambda entry: entry.name)

@@ -18,6 +18,7 @@ from petl_modules.data.prepare import (
     check_counts,
     count,
     finish,
+    is_system_file,
     read_list,
     refuse,
 )
@@ -210,7 +211,7 @@ def _label_files(folder, allow_partial):
     files, missing = {}, []
     for session in range(1, 6):
         place = folder / f"Session{session}" / "dialog" / "EmoEvaluation"
-        found = [p for p in place.glob("*.txt") if p.name[0] != "."]
+        found = [p for p in place.glob("*.txt") if not is_system_file(p.name)]
         if found:
             files[session] = sorted(found)
         else:
@@ -275,7 +276,7 @@ def _check_unlabelled(folder, files, labelled, allow_partial):
         str(folder / wav)
         for wav in sorted(wavs)
         if wav.as_posix() not in labelled
-        and not any(part.startswith(".") for part in wav.parts)
+        and not any(map(is_system_file, wav.parts))
     ]
     if not others:
         return

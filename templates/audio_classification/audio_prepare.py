@@ -4,7 +4,6 @@ Authors
  * The PETL audio recipes team 2026
 """
 
-import hashlib
 import os
 import posixpath
 import re
@@ -14,14 +13,19 @@ from petl_modules.data.prepare import (
     absolute,
     count,
     finish,
+    is_system_file,
     path_problem,
     read_list,
+    read_manifest,
     read_table,
     refuse,
+    refuse_look_alikes,
+    warn_of_leaks,
 )
-from petl_modules.utils import DataError, listed, refusal
+from petl_modules.utils import DataError, listed, refusal, show
 
 SPLITS = ("train", "valid", "test")
+GROUPS = ("speaker", "group")  # columns of what stays together
 SUFFIXES = set(
     ".aif .aifc .aiff .au .caf .flac .mp3 .nist .oga .ogg .opus .rf64 .snd "
     ".sph .voc .w64 .wav .wave".split()
@@ -41,8 +45,13 @@ LAYOUT = """Give --data_folder a folder such as
 
 or one with train/, valid/ and test/, each with such folders in it, or a CSV
 file with --table FILE: the columns path (below the data folder) and label,
-and, if you have them, split (train, valid, test) or fold (1, 2, ...). Formats
-other than WAV, FLAC, MP3, Ogg and AIFF may need to be converted."""
+and, if you have them, split (train, valid, test) or fold (1, 2, ...), and
+speaker or group. Formats other than WAV, FLAC, MP3, Ogg and AIFF may need to be
+converted."""
+REMEDY = (
+    "Correct them. --path_column and --label_column name other columns than "
+    "path and label."
+)
 
 
 def prepare_audio(
@@ -51,13 +60,15 @@ def prepare_audio(
     table=None,
     n_folds=5,
     skip_bad_audio=False,
+    path_column="path",
+    label_column="label",
 ):
     """Check the sounds and write their manifest, if it is not up to date.
 
     If neither folders nor list define a split, every class is spread evenly and
-    at random over folds. The draw depends on the file names alone. If clips
-    belong together (one recording, one speaker), give a list with a ``fold``
-    column that keeps them together.
+    at random over folds, see ``petl_modules.data.prepare.make_folds``. If clips
+    belong together (one recording, one speaker), give a list with a column
+    ``group`` or ``speaker``, which stays in one fold.
 
     Arguments
     ---------
@@ -72,6 +83,8 @@ def prepare_audio(
     skip_bad_audio : bool
         Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
+    path_column, label_column : str
+        Names of columns of the table.
 
     Returns
     -------
@@ -95,6 +108,9 @@ def prepare_audio(
         raise FileNotFoundError(
             f"there is no folder {folder}. {LAYOUT.format(folder=folder)}"
         )
+    columns = (str(path_column), str(label_column))
+    if table is None and columns != ("path", "label"):
+        raise DataError("--path_column and --label_column need a --table")
     if table is None:
         records = find_clips(folder)
     else:
@@ -102,29 +118,33 @@ def prepare_audio(
         content = read_list(table)
         if content is None:
             raise FileNotFoundError(f"--table: there is no file {table}")
-        records = parse_clips(content, table, folder)
+        records = parse_clips(content, table, folder, columns)
+    refuse_look_alikes(records)
     classes = count(records, "label")
     if len(classes) < 2:
         raise DataError(
             f"only one class was found: {', '.join(classes)}. "
             + LAYOUT.format(folder=folder)
         )
+    show(f"{len(records)} clips; {_told(classes, 'classes')}")
     keys = next(iter(records.values())).keys()
     part = "split" if "split" in keys else "fold"
-    how = f"{part}s" if part in keys else "folds, made by chance"
-    if part in keys:
+    if given := part in keys:
         check_parts(records, part)
-    else:
-        make_folds(records, n_folds)
-    parts = _told(count(records, part), how)
-    print(f"{len(records)} clips; {_told(classes, 'classes')}; {parts}")
+        for group in GROUPS:
+            grouped = {k: r for k, r in records.items() if group in r}
+            warn_of_leaks(grouped, group, part)
     manifest = finish(
         "audio",
         folder,
         manifest_folder,
         records,
+        allow_partial=True,  # there are no counts to compare with
         skip_bad_audio=skip_bad_audio,
+        n_folds=None if given else n_folds,
     )
+    how = f"{part}s" if given else "folds, made by chance"
+    show(_told(count(read_manifest(manifest), part), how))
     return manifest, list(classes)
 
 
@@ -140,7 +160,8 @@ def find_clips(folder):
     """Take each folder as a class, or as a split with a folder for each class.
 
     Subfolders of a class's folder belong to the class, links are followed,
-    hidden files are skipped, and files that are not audio are counted.
+    hidden files and those of the system are skipped, and files that are not
+    audio are counted.
 
     Arguments
     ---------
@@ -201,7 +222,7 @@ def find_clips(folder):
     if others:
         kinds = Counter(os.path.splitext(p)[1] or "none" for p in others)
         told = _told(dict(kinds.most_common()), "suffixes")
-        print(f"{len(others)} files skipped, not audio; {told}")
+        show(f"{len(others)} files skipped, not audio; {told}")
     return records
 
 
@@ -232,14 +253,14 @@ def _walk(folder, path="", above=()):
     except OSError as error:
         raise refusal(place, error, "make it a readable folder") from error
     for name, is_folder in found:
-        if name[0] == "." or name == "__MACOSX":
+        if is_system_file(name):
             continue
         yield f"{path}{name}" + "/" * is_folder
         if is_folder:
             yield from _walk(folder, f"{path}{name}/", (*above, here))
 
 
-def parse_clips(content, table, folder):
+def parse_clips(content, table, folder, columns=("path", "label")):
     """Read a list of clips and report all of its problems.
 
     Arguments
@@ -250,11 +271,13 @@ def parse_clips(content, table, folder):
         The file's name, for error messages.
     folder : pathlib.Path
         The data folder. Paths may be absolute ones in it.
+    columns : tuple of str
+        Names of the columns of paths and of labels.
 
     Returns
     -------
     records : dict
-        ``{path: {wav, label[, split or fold]}}``.
+        ``{path: {wav, label[, split or fold][, speaker][, group]}}``.
 
     Raises
     ------
@@ -268,42 +291,43 @@ def parse_clips(content, table, folder):
     >>> parse_clips(content, "my.csv", Path("my_sounds"))
     {'a.wav': {'wav': 'a.wav', 'label': 'dog', 'fold': 1}}
     """
-    rows, problems = read_table(content, ("path", "label"), ("split", "fold"))
+    path_column, label_column = columns
+    optional = [key for key in ("split", "fold", *GROUPS) if key not in columns]
+    rows, problems = read_table(content, columns, optional)
     header = rows[0][1].keys() if rows else ()
-    if {"split", "fold"} <= set(header):
+    if {"split", "fold"} <= {*optional}.intersection(header):
         problems.append((1, "both 'split' and 'fold': keep one of them"))
     for name in header:
         right = name.lower().removesuffix("s")
-        if right in ("split", "fold") and right not in header:
+        if right in optional and right not in header and name not in columns:
             problems.append((1, f"column {name!r}: name it {right!r}"))
     roots = [f"{path}/" for path in (folder, folder.resolve())]
     records, lines = {}, {}
     for line, row in rows:
-        path = row["path"].replace("\\", "/")
+        path = row[path_column].replace("\\", "/")
         for root in roots:
             path = path.removeprefix(root)
-        problems += [(line, text) for text in _row_problems(path, row)]
+        label = row[label_column]
+        problems += [(line, text) for text in _row_problems(path, label, row)]
         name = posixpath.normpath(path)
         above = lines.setdefault(name, line)
         if above != line:
             text = f"path {name!r} is listed in line {above} already"
             problems.append((line, text))
-        records[name] = {"wav": name, "label": row["label"]}
-        if "split" in row:
-            records[name]["split"] = row["split"]
-        elif "fold" in row:
-            number = FOLD.fullmatch(row["fold"])
-            records[name]["fold"] = number and int(row["fold"])
-    refuse([(table, line, text) for line, text in sorted(problems)])
+        more = {key: row[key] for key in optional if row.get(key)}
+        if number := FOLD.fullmatch(more.get("fold", "")):
+            more["fold"] = int(number[0])
+        records[name] = {"wav": name, "label": label, **more}
+    refuse([(table, line, text) for line, text in sorted(problems)], REMEDY)
     return records
 
 
-def _row_problems(path, row):
+def _row_problems(path, label, row):
     """Yield the problems of one row."""
     if problem := path_problem(path):
         yield f"path {problem}"
-    if not row["label"] or UNWRITABLE.search(row["label"]):
-        yield f"label {row['label']!r} is no name"
+    if not label or UNWRITABLE.search(label):
+        yield f"label {label!r} is no name"
     if "split" in row and row["split"] not in SPLITS:
         yield f"split {row['split']!r} is none of: {', '.join(SPLITS)}"
     if "fold" in row and not FOLD.fullmatch(row["fold"]):
@@ -347,41 +371,3 @@ def check_parts(records, part):
             "some classes would be tested without being trained:\n"
             f"{listed(untrained)}\nCorrect their names, or leave them out"
         )
-
-
-def make_folds(records, n_folds):
-    """Assign the clips of every class to folds, in place.
-
-    Arguments
-    ---------
-    records : dict
-        Records by path; each gets its ``fold``.
-    n_folds : int
-        Number of folds.
-
-    Raises
-    ------
-    DataError
-        If there are too few folds, or too few clips of a class.
-    """
-    if n_folds < 3:
-        raise DataError(
-            f"n_folds is {n_folds}: training, validation and test need 3"
-        )
-    few = {k: n for k, n in count(records, "label").items() if n < n_folds}
-    if few:
-        found = ", ".join(f"{label}: {n}" for label, n in few.items())
-        least = min(few.values())
-        fit = f"give --n_folds {least}" if least > 2 else "leave these out"
-        raise DataError(
-            f"some classes have fewer clips than the {n_folds} folds: "
-            f"{found}. Add clips, or {fit}"
-        )
-
-    def chance(name):
-        return hashlib.sha256(name.encode()).digest()
-
-    # Class by class, so that folds are even in every class and as a whole
-    ordered = sorted(records, key=lambda n: (records[n]["label"], chance(n)))
-    for place, name in enumerate(ordered):
-        records[name]["fold"] = place % n_folds + 1

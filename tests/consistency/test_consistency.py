@@ -14,6 +14,7 @@ from petl_modules.models import TunedModel
 from petl_modules.runs import compose
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import read_csv
+from tests.readmes import row_of
 from tools import copy_methods
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +23,6 @@ RECIPES = [file.parent for file in sorted(ROOT.glob("recipes/*/train.py"))]
 RECIPES.append(TEMPLATE)
 FILES = [file for r in RECIPES for file in sorted(r.glob("hparams/*.yaml"))]
 BASES = [file for file in FILES if file.stem in ("ast", "wav2vec2")]
-SPEECH = ["FSC", "GSC", "IEMOCAP"]  # they have wav2vec 2.0, as the template
 COLUMNS = (
     "Task Dataset Script_file Hparam_file Data_prep_file Readme_file "
     "Result_url HF_repo test_debug_flags test_debug_checks"
@@ -31,14 +31,6 @@ CONTRACT = (
     "data_folder output_folder backbone seed folds number_of_epochs "
     "batch_size lr fixed_epochs few_shot few_shot_draws"
 ).split()
-RATES = {
-    "full_finetuning": 5e-5,
-    **dict.fromkeys(["ast", "wav2vec2", "linear"], 1e-3),
-    **dict.fromkeys(["prefix", "prompt_deep", "prompt_shallow"], 1e-2),
-    **dict.fromkeys(["bitfit", "bottleneck", "houlsby", "lora"], 5e-3),
-    **dict.fromkeys(["conformer", "conformer_wav2vec2"], 5e-3),
-    **dict.fromkeys(["dense_moa", "soft_moa"], 5e-3),
-}
 # By dataset: frames, batch, epochs (AST, wav2vec 2.0), SpecAugment, the
 # Conformer's kernel
 PROTOCOLS = {
@@ -48,6 +40,8 @@ PROTOCOLS = {
     "FSC": (400, 32, 75, 50, None, 31),
     "IEMOCAP": (800, 32, 20, 20, None, 31),
 }
+# They have wav2vec 2.0, as the template
+SPEECH = [name for name, protocol in PROTOCOLS.items() if protocol[3]]
 SPLITS = {
     "ESC50": (Folds, {"n_folds": 5, "valid_offset": -1}),
     "UrbanSound8k": (Folds, {"n_folds": 10, "valid_offset": 1}),
@@ -126,7 +120,8 @@ def test_header_has_the_command(file):
 
 @every_file
 def test_learning_rate_is_that_of_the_protocol(file):
-    assert settings(file)["lr"] == RATES[file.stem]
+    row = row_of(file.stem, recipe_of(file) / "README.md")
+    assert settings(file)["lr"] == float(row["learning rate"])
 
 
 @every_file
@@ -173,7 +168,9 @@ def test_every_recipe_has_the_same_files(recipe):
 
 def test_every_recipe_is_copied_to():
     names = [recipe.name for recipe in RECIPES if recipe != TEMPLATE]
-    assert names == list(copy_methods.DATASETS)
+    assert names == list(copy_methods.DATASETS), (
+        "DATASETS of tools/copy_methods.py has a row for each recipe"
+    )
 
 
 @pytest.mark.parametrize("recipe", copy_methods.DATASETS)
@@ -214,7 +211,12 @@ OF_THE_DATASET = {
 OF_ONE_DATASET = {
     "ESC50": {"download"},
     "IEMOCAP": {"protocol"},
-    "audio_classification": {"table", "n_folds"},
+    "audio_classification": {
+        "table",
+        "path_column",
+        "label_column",
+        "n_folds",
+    },
 }
 
 
@@ -227,7 +229,9 @@ def test_bases_differ_only_where_they_mean_to(file):
     )
     keys = {k for k in {**mine, **theirs} if mine.get(k) != theirs.get(k)}
     own = OF_ONE_DATASET.get(recipe_of(file).name, set())
-    assert keys <= OF_THE_DATASET | own
+    assert keys <= OF_THE_DATASET | own, (
+        f"a key of this dataset alone is named in OF_ONE_DATASET, {__file__}"
+    )
     order = [key for key in mine if key in theirs]
     assert order == [key for key in theirs if key in mine]
 
@@ -290,6 +294,17 @@ def test_names_of_the_script_are_keys(file):
 
 
 # Protocols
+
+
+@every_recipe
+def test_recipe_has_its_protocol(recipe):
+    """Its numbers are written down a second time, here."""
+    absent = [
+        name
+        for name, table in {"PROTOCOLS": PROTOCOLS, "SPLITS": SPLITS}.items()
+        if recipe != TEMPLATE and recipe.name not in table
+    ]
+    assert not absent, f"add {recipe.name} to {absent} in {__file__}"
 
 
 @every_dataset

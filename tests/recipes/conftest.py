@@ -66,9 +66,14 @@ def places(corpus, tmp_path_factory):
 def flags(places):
     """Gives the flags of a CSV row with the generated data put in."""
 
+    def place(found):
+        if found[1] not in places:
+            pytest.fail(f"{found[0]}: add its writer to places() in {__file__}")
+        return places[found[1]]
+
     def filled(row):
         return [
-            re.sub("tests/tmp/(.*)", lambda m: places[m[1]], word)
+            re.sub("tests/tmp/(.*)", place, word)
             for word in shlex.split(row["test_debug_flags"])
         ]
 

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 
 from petl_modules.data import AsListed
 from petl_modules.data.prepare import checks as preparation
+from petl_modules.data.prepare import make_folds
 from petl_modules.runs import plan_folds
 from petl_modules.utils import AudioError, DataError
+from tests.corpora import sound_of
 
 RECIPE = Path(__file__).resolve().parents[2] / "templates"
 RECIPE = RECIPE / "audio_classification"
-SOUND = np.full(1600, 0.1)
 CLASSES = [f"{label}/{i}.wav" for label in ("dog", "rain") for i in range(3)]
 SPLITS = [
     f"{split}/{label}/{split}.wav"
@@ -51,7 +52,7 @@ def make(folder, names):
         elif path.suffix.lower() in (".wav", ".flac"):
             with open(path, "wb") as stream:  # soundfile wants UTF-8 names
                 kind = path.suffix[1:].upper()
-                soundfile.write(stream, SOUND, 16000, format=kind)
+                soundfile.write(stream, sound_of(name), 16000, format=kind)
         else:
             path.touch()
     return folder
@@ -96,7 +97,7 @@ def test_manifest(audio, data, tmp_path):
 def test_what_is_done_is_told(audio, data, tmp_path, capsys):
     audio.prepare_audio(data, tmp_path / "out", n_folds=3)
     assert capsys.readouterr().out == (
-        "6 clips; 2 classes (dog: 3, rain: 3); "
+        "6 clips; 2 classes (dog: 3, rain: 3)\n"
         "3 folds, made by chance (1: 2, 2: 2, 3: 2)\n"
     )
 
@@ -105,7 +106,7 @@ def test_many_classes_are_told_by_their_extremes(audio, tmp_path, capsys):
     names = [f"{c:02}/{i}.wav" for c in range(21) for i in range(3 + c % 2)]
     make(tmp_path / "data", names)
     audio.prepare_audio(tmp_path / "data", tmp_path / "out", n_folds=3)
-    assert "73 clips; 21 classes (3 to 4 each); 3" in capsys.readouterr().out
+    assert "73 clips; 21 classes (3 to 4 each)\n3" in capsys.readouterr().out
 
 
 def test_what_belongs_to_a_class(audio, data, capsys):
@@ -113,6 +114,12 @@ def test_what_belongs_to_a_class(audio, data, capsys):
     more += ["rain/no-break\xa0space.wav", 'rain/"quoted".wav']
     others = ["rain/notes.txt", "rain/more.txt", "README", "dog/a/b/c.m4a"]
     hidden = ["dog/._0.wav", "dog/.DS_Store", ".git/x.wav", "__MACOSX/x.wav"]
+    hidden += ["dog/Thumbs.db", "rain/desktop.ini", "dog/Icon\r"]
+    hidden += [
+        "$RECYCLE.BIN/x.wav",
+        "System Volume Information/x",
+        "rain/THUMBS.DB",
+    ]
     make(data, more + others + hidden)
     found = labels_of(audio.find_clips(data))
     assert found == {n: n.split("/")[0] for n in CLASSES + more}
@@ -279,14 +286,14 @@ def test_folder_that_may_not_be_read(audio, data, tmp_path, monkeypatch):
     sizes=st.lists(st.integers(3, 12), min_size=1, max_size=8),
     n_folds=st.integers(3, 6),
 )
-def test_folds_are_even_in_each_class_and_as_a_whole(audio, sizes, n_folds):
+def test_folds_are_even_in_each_class_and_as_a_whole(sizes, n_folds):
     sizes = [max(size, n_folds) for size in sizes]
     records = {
         f"{label}/{i}.wav": {"label": label}
         for label, size in zip("abcdefgh", sizes)
         for i in range(size)
     }
-    audio.make_folds(records, n_folds)
+    make_folds(records, n_folds)
     every = Counter(r["fold"] for r in records.values())
     for counts in [every] + [
         Counter(r["fold"] for r in records.values() if r["label"] == label)
@@ -300,23 +307,23 @@ def clips(labels, count):
     return [f"{label}/{i}.wav" for label in labels for i in range(count)]
 
 
-def folds_of(audio, names, n_folds=5):
+def folds_of(names, n_folds=5):
     """The fold of each clip."""
     records = {name: {"label": name.split("/")[0]} for name in names}
-    audio.make_folds(records, n_folds)
+    make_folds(records, n_folds)
     return {name: record["fold"] for name, record in records.items()}
 
 
-def test_folds_do_not_depend_on_the_order_of_the_listing(audio):
+def test_folds_do_not_depend_on_the_order_of_the_listing():
     names = clips("ab", 20)
-    folds = folds_of(audio, names)
+    folds = folds_of(names)
     random.Random(0).shuffle(names)
-    assert folds_of(audio, names) == folds
+    assert folds_of(names) == folds
 
 
-def test_folds_are_by_chance_and_always_the_same(audio):
+def test_folds_are_by_chance_and_always_the_same():
     """Another version of the script must not test on clips of training."""
-    folds = folds_of(audio, clips("a", 15))
+    folds = folds_of(clips("a", 15))
     expected = [5, 1, 2, 1, 5, 4, 3, 3, 4, 3, 1, 5, 2, 2, 4]
     assert list(folds.values()) == expected
 
@@ -365,9 +372,9 @@ def test_number_of_folds_that_cannot_be(
     assert not (tmp_path / "out").exists()
 
 
-def test_class_of_two_clips(audio):
+def test_class_of_two_clips():
     with pytest.raises(ValueError, match="b: 2. Add clips, or leave these out"):
-        folds_of(audio, clips("a", 3) + clips("b", 2), 3)
+        folds_of(clips("a", 3) + clips("b", 2), 3)
 
 
 # Lists
@@ -397,7 +404,7 @@ def test_list_with_folds(audio, data, tmp_path, capsys):
     assert labels == ["dog", "rain"]
     assert [r["fold"] for r in read(path).values()] == [1, 2, 3, 1, 2, 3]
     assert capsys.readouterr().out == (
-        "6 clips; 2 classes (dog: 3, rain: 3); 3 folds (1: 2, 2: 2, 3: 2)\n"
+        "6 clips; 2 classes (dog: 3, rain: 3)\n3 folds (1: 2, 2: 2, 3: 2)\n"
     )
 
 
@@ -410,7 +417,7 @@ def test_list_with_splits(audio, data, tmp_path):
 
 
 def test_list_with_neither(audio, data, tmp_path):
-    table = write_table(data, listing("speaker", ("eve", "bob")))
+    table = write_table(data, listing("take", (1, 2)))
     path, _ = audio.prepare_audio(data, tmp_path / "out", table, n_folds=3)
     by_folders, _ = audio.prepare_audio(data, tmp_path / "out", n_folds=3)
     assert read(path) == read(by_folders)
@@ -445,7 +452,7 @@ def parsed(audio, text, folder="/data/my_sounds"):
 def test_list_of_a_spreadsheet(audio):
     text = "\ufefflabel,speaker,path,fold\r\n\r\n cat , x,a.WAV, 01\r\n"
     assert parsed(audio, text) == {
-        "a.WAV": {"wav": "a.WAV", "label": "cat", "fold": 1}
+        "a.WAV": {"wav": "a.WAV", "label": "cat", "fold": 1, "speaker": "x"}
     }
 
 
@@ -496,9 +503,19 @@ SPLIT = "path,label,split\n"
 BAD_LISTS = {
     "empty": ("", ":1: column 'path' is missing; found: none"),
     "no clips": ("path,label\n", ":1: no clips"),
-    "semicolons": (
-        "path;label\na;b",
-        ":1: column 'path' is missing; found: path;label",
+    "other names": (
+        "file;class\na;b",
+        ":1: column 'path' is missing; found: file;class",
+    ),
+    "other separator": (
+        "path|label\na|b",
+        ":1: column 'path' is missing; found: path|label",
+    ),
+    "speakers": ("path,label,Speaker\na,b,c", ":1: column 'Speaker': name it"),
+    "no text": ("path,label\n\na\0b,c", ":3: holds zero bytes: save the list"),
+    "UTF-16 without its mark": (
+        "p\0a\0t\0h\0,\0l\0a\0b\0e\0l\0",
+        ":1: holds zero bytes: save the list as UTF-8",
     ),
     "column twice": (
         "path,label,fold,fold\na,b,1,2",
@@ -564,13 +581,90 @@ def test_bad_list(case, audio):
     assert any(line.startswith(f"my.csv{expected}") for line in lines)
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_list_in_another_encoding(encoding, audio, data, tmp_path):
-    text = "path,label\na.wav,dog\ncafé.wav,dog".encode(encoding)
-    table = write_table(data, text)
-    with pytest.raises(ValueError, match="clips.csv:[13]: 'utf-8'") as error:
+def test_list_in_another_encoding(audio, data, tmp_path):
+    table = write_table(
+        data, "path,label\na.wav,dog\ncafé.wav,dog".encode("latin-1")
+    )
+    message = "clips.csv:3: byte 0xe9 is not UTF-8: save the list as UTF-8"
+    with pytest.raises(DataError, match=message) as error:
         audio.prepare_audio(data, tmp_path / "out", table)
-    assert type(error.value) is DataError
+    assert "fetch" not in str(error.value)
+    assert "--path_column and --label_column" in str(error.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]
+)
+def test_list_of_any_spreadsheet(encoding, separator, end, audio):
+    """The truth is what the same list gives in UTF-8 with commas."""
+    rows = [["path", "label", "fold"], ["é.wav", 'café, "big"; 雨', "1"]]
+    rows += [["b/c.wav", "dog", "2"]]
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=separator, lineterminator=end)
+    writer.writerows(rows)
+    content = stream.getvalue().encode(encoding)
+    marks = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
+    content = marks.get(encoding, b"") + content
+    found = audio.parse_clips(content, "my.csv", Path("/data"))
+    assert found == {
+        path: {"wav": path, "label": label, "fold": int(fold)}
+        for path, label, fold in rows[1:]
+    }
+
+
+def test_columns_of_other_names(audio, data, tmp_path):
+    table = write_table(data, listing())
+    expected, _ = audio.prepare_audio(data, tmp_path / "out", table, n_folds=3)
+    text = listing().replace("path,label", "file;class;label")
+    other = text.replace(",", ";").replace("\n", ";x\n")
+    other = other.replace("label;x", "label")
+    table = write_table(data, other, "other.csv")
+    names = {"path_column": "file", "label_column": "class"}
+    found, labels = audio.prepare_audio(
+        data, tmp_path / "out", table, n_folds=3, **names
+    )
+    assert read(found) == read(expected) and labels == ["dog", "rain"]
+    with pytest.raises(DataError, match="label_column need a --table"):
+        audio.prepare_audio(data, tmp_path / "out", **names)
+
+
+def test_column_of_labels_may_be_the_speaker(audio):
+    content = b"path,speaker,fold\na.wav,eve,1"
+    found = audio.parse_clips(
+        content, "my.csv", Path("/data"), ("path", "speaker")
+    )
+    assert found == {"a.wav": {"wav": "a.wav", "label": "eve", "fold": 1}}
+
+
+@pytest.mark.parametrize("column", ["speaker", "group"])
+def test_group_stays_in_one_fold(column, audio, data, tmp_path):
+    names = [f"{label}/{i}.wav" for label in ("dog", "rain") for i in range(12)]
+    make(data, names)
+    groups = ("a", "b", "c", "", "", "")
+    table = write_table(data, listing(column, groups, names))
+    path, _ = audio.prepare_audio(data, tmp_path / "out", table, n_folds=3)
+    found = {}
+    for record in read(path).values():
+        found.setdefault(record.get(column), set()).add(record["fold"])
+    assert all(len(found[group]) == 1 for group in "abc")
+    assert len(found[None]) > 1  # an empty cell binds nothing
+
+
+@pytest.mark.parametrize("column", ["speaker", "group"])
+def test_group_in_several_given_folds_is_told(
+    column, audio, data, tmp_path, caplog
+):
+    text = listing("fold", (1, 2, 3)).splitlines()
+    rows = [f"{text[0]},{column}"]
+    rows += [
+        f"{row},{g}" for row, g in zip(text[1:], ["x", "y", "", "x", "x", ""])
+    ]
+    table = write_table(data, "\n".join(rows))
+    audio.prepare_audio(data, tmp_path / "out", table)
+    assert f"{column} 'x' is in folds 1, 2" in caplog.text
+    assert "'y'" not in caplog.text and "''" not in caplog.text
 
 
 def test_all_problems_of_the_list_together(audio):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from petl_modules.data import AudioFacts
 from petl_modules.data.prepare import checks as preparation
 from petl_modules.utils import AudioError, DataError
-from tests.corpora import write_gsc
+from tests.corpora import sound_of, write_gsc
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "GSC"
 CLIPS = [
@@ -48,7 +48,7 @@ def write_clip(folder, clip, samples=1600):
     """Write a clip of so many samples."""
     path = folder / clip
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.full(samples, 0.1), 16000)
+    soundfile.write(path, sound_of(clip, samples), 16000)
     return path
 
 
@@ -274,7 +274,26 @@ def test_list_in_another_encoding(gsc, data, tmp_path):
     with pytest.raises(ValueError) as error:
         gsc.prepare_gsc(data, tmp_path / "out", True)
     [line] = problems(error)
-    assert line.startswith(f"{data / T}:2: 'utf-8' codec can't decode")
+    assert line.startswith(f"{data / T}:2: byte 0xe9 is not UTF-8")
+
+
+def test_lists_in_utf_16(gsc, data, tmp_path):
+    expected, _ = gsc.prepare_gsc(data, tmp_path / "one", True)
+    for name in (T, V):
+        text = (data / name).read_text()
+        (data / name).write_bytes(text.encode("utf-16"))
+    found, _ = gsc.prepare_gsc(data, tmp_path / "other", True)
+    assert found.read_text() == expected.read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["Thumbs.db", "desktop.ini", ".DS_Store", "._0a_nohash_0.wav"]
+)
+def test_files_of_the_system_are_passed_over(name, gsc, data, tmp_path):
+    expected, _ = gsc.prepare_gsc(data, tmp_path / "one", True)
+    (data / "no" / name).write_bytes(b"x")
+    found, _ = gsc.prepare_gsc(data, tmp_path / "other", True)
+    assert found.read_text() == expected.read_text()
 
 
 STRANGE = {

@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 from hypothesis import given, settings
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from petl_modules.data import AudioFacts
 from petl_modules.data.prepare import checks as preparation
 from petl_modules.utils import AudioError, DataError
-from tests.corpora import write_iemocap
+from tests.corpora import sound_of, write_iemocap
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "IEMOCAP"
 HEAD = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
@@ -60,7 +59,7 @@ def write(folder, dialog, labels):
     for turn in labels:
         wav = wav_file(folder, dialog, turn)
         wav.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(wav, np.full(1600, 0.1), 16000)
+        soundfile.write(wav, sound_of(wav.name), 16000)
 
 
 @pytest.fixture
@@ -261,7 +260,7 @@ def test_all_problems_of_all_files_together(iemocap, data, tmp_path):
 
 def test_wav_without_a_label(iemocap, data, tmp_path, caplog):
     wav = wav_file(data, "Ses04F_impro01", "M007")
-    soundfile.write(wav, np.full(1600, 0.1), 16000)
+    soundfile.write(wav, sound_of(wav.name), 16000)
     with pytest.raises(ValueError) as error:
         iemocap.prepare_iemocap(data, tmp_path / "out")
     assert str(error.value).startswith("1 wav files without a label line")

@@ -1,5 +1,6 @@
 """Tools of prepare scripts: lists, checks, manifests, downloads."""
 
+from petl_modules.data.prepare.chance_folds import make_folds
 from petl_modules.data.prepare.checks import (
     absolute,
     check_counts,
@@ -8,12 +9,14 @@ from petl_modules.data.prepare.checks import (
     warn_of_leaks,
 )
 from petl_modules.data.prepare.csv_lists import (
+    decode_list,
     path_problem,
     read_list,
     read_table,
     refuse,
 )
 from petl_modules.data.prepare.download import download, unpack
+from petl_modules.data.prepare.duplicates import check_duplicates
 from petl_modules.data.prepare.manifest import (
     Record,
     manifest_path,
@@ -21,14 +24,19 @@ from petl_modules.data.prepare.manifest import (
     read_skipped,
     write_manifest,
 )
+from petl_modules.data.prepare.names import is_system_file, refuse_look_alikes
 
 __all__ = [
     "Record",
     "absolute",
     "check_counts",
+    "check_duplicates",
     "count",
+    "decode_list",
     "download",
     "finish",
+    "is_system_file",
+    "make_folds",
     "manifest_path",
     "path_problem",
     "read_list",
@@ -36,6 +44,7 @@ __all__ = [
     "read_skipped",
     "read_table",
     "refuse",
+    "refuse_look_alikes",
     "unpack",
     "warn_of_leaks",
     "write_manifest",

@@ -7,9 +7,12 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import check_audio
+from petl_modules.data.prepare.chance_folds import make_folds
+from petl_modules.data.prepare.duplicates import check_duplicates
 from petl_modules.data.prepare.manifest import (
     bad_audio_path,
     manifest_path,
+    read_manifest,
     read_skipped,
     write_manifest,
 )
@@ -124,6 +127,7 @@ def finish(
     records,
     allow_partial=False,
     skip_bad_audio=False,
+    n_folds=None,
 ):
     """Check the audio and write the manifest, if no up-to-date manifest exists.
 
@@ -141,10 +145,14 @@ def finish(
     records : dict
         Records by id, ``wav`` relative to the data folder.
     allow_partial : bool
-        Whether the dataset may be incomplete.
+        Whether the dataset may be incomplete. If not, it is a whole published
+        one, see ``check_duplicates``.
     skip_bad_audio : bool
         Leave unreadable clips out of the manifest, list them in
         ``<stem>.bad_audio.txt`` and log a warning.
+    n_folds : int or None
+        Number of folds to make by chance, see ``make_folds``. None: the
+        records have their parts.
 
     Returns
     -------
@@ -157,8 +165,12 @@ def finish(
         A file is missing or unreadable; with ``skip_bad_audio``, all are.
     PermissionError or DataError
         The manifest cannot be written.
+    DataError
+        Folds cannot be made, or one sound has several labels.
     """
     records = dict(sorted(records.items()))
+    if n_folds is not None:
+        make_folds(records, n_folds)  # too few clips: known before all are read
     paths = [folder / record["wav"] for record in records.values()]
     options = [bool(allow_partial), bool(skip_bad_audio)]
     facts = [str(folder), options, records]
@@ -173,7 +185,10 @@ def finish(
             others = {k: v for k, v in record.items() if k != "wav"}
             wav = f"{{data_root}}/{record['wav']}"
             whole[clip] = {"wav": wav, **facts._asdict(), **others}
+        if n_folds is not None:
+            make_folds(whole, n_folds)  # equal sounds together
         write_manifest(manifest, whole, skipped)
+    check_duplicates(read_manifest(manifest), published=not allow_partial)
     if skipped := read_skipped(manifest):
         logger.warning(
             f"{len(skipped)} of {len(records)} clips of {name} cannot be read "

@@ -1,11 +1,19 @@
 """Read a dataset's list of clips, and report every problem with its line."""
 
+import codecs
 import csv
 import io
 import unicodedata
 from pathlib import PureWindowsPath
 
 from petl_modules.utils import DataError, listed, refusal
+
+SEPARATORS = ",;\t"
+MARKS = {  # at the beginning of a file
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def read_list(path):
@@ -33,13 +41,49 @@ def read_list(path):
         raise refusal(path, error, "make it a readable file") from error
 
 
-def read_table(content, columns, known=()):
-    """Read a CSV file with a header.
+def decode_list(content):
+    """Return the text of a list, and None or why it is not text.
 
     Arguments
     ---------
     content : bytes
-        The file, in UTF-8.
+        The file, in UTF-8, or in UTF-16 with a byte order mark.
+
+    Returns
+    -------
+    text : str
+        Empty if there is a problem.
+    problem : tuple or None
+        Its line, and a text.
+
+    Example
+    -------
+    >>> decode_list("café".encode("utf-16"))
+    ('café', None)
+    >>> decode_list("dog\\ncafé".encode("latin-1"))
+    ('', (2, 'byte 0xe9 is not UTF-8: save the list as UTF-8'))
+    """
+    encoding = next(
+        (name for mark, name in MARKS.items() if content.startswith(mark)),
+        "utf-8",
+    )
+    name = encoding.removesuffix("-sig").upper()
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = f"byte {content[error.start]:#04x}"
+        return "", (line, f"{byte} is not {name}: save the list as UTF-8")
+    return text, None
+
+
+def read_table(content, columns, known=()):
+    """Read a CSV file with a header; comma, semicolon or tab separates.
+
+    Arguments
+    ---------
+    content : bytes
+        The file, see ``decode_list``.
     columns : iterable
         Names of required columns.
     known : iterable
@@ -57,7 +101,7 @@ def read_table(content, columns, known=()):
     >>> read_table(b"name,fold\\na.wav,1\\nb.wav", ["name"])
     ([(2, {'name': 'a.wav', 'fold': '1'})], [(3, '1 fields where the header has 2')])
     """
-    lines, problems = read_rows(content)
+    lines, problems = read_rows(content, columns)
     first, header = lines[0] if lines else (1, [])
     wrong = []
     if lines or not problems:
@@ -92,13 +136,15 @@ def path_problem(name):
     return None
 
 
-def refuse(problems):
+def refuse(problems, remedy="Correct them, or fetch the dataset again."):
     """Raise one error with all problems of a dataset's lists, if any.
 
     Arguments
     ---------
     problems : list
         ``(file, line, text)`` triples.
+    remedy : str
+        What to do.
 
     Raises
     ------
@@ -109,17 +155,19 @@ def refuse(problems):
         texts = [f"{file}:{line}: {text}" for file, line, text in problems]
         raise DataError(
             f"Problems in the list of clips ({len(texts)}):\n{listed(texts)}\n"
-            "Correct them, or fetch the dataset again."
+            + remedy
         )
 
 
-def read_rows(content):
+def read_rows(content, columns=()):
     """Split a CSV file into rows.
 
     Arguments
     ---------
     content : bytes
-        The file, in UTF-8.
+        The file, see ``decode_list``.
+    columns : iterable
+        Names of columns. They tell which character separates the fields.
 
     Returns
     -------
@@ -130,15 +178,30 @@ def read_rows(content):
 
     Example
     -------
-    >>> read_rows(b"name,fold\\n\\na.wav,1\\n")
+    >>> read_rows(b"name;fold\\n\\na.wav;1\\n", ["name"])
     ([(1, ['name', 'fold']), (3, ['a.wav', '1'])], [])
     """
+    text, problem = decode_list(content)
+    if problem:
+        return [], [problem]
+    if "\0" in text:  # UTF-16 without its mark, or no text
+        line = text.count("\n", 0, text.index("\0")) + 1
+        return [], [(line, "holds zero bytes: save the list as UTF-8")]
+    # The one that finds the most of the columns; in doubt the comma
+    return max(
+        (_split(text, separator) for separator in SEPARATORS),
+        key=lambda found: len(
+            {*columns} & {*found[0][0][1]} if found[0] else ()
+        ),
+    )
+
+
+def _split(text, separator):
+    """Split a text into rows and problems, see ``read_rows``."""
     rows, problems, last = [], [], 0
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return [], [(content.count(b"\n", 0, error.start) + 1, str(error))]
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, strict=True
+    )
     try:
         for fields in reader:
             if reader.line_num > last + 1:

@@ -18,7 +18,7 @@ from petl_modules.utils import (
     write_text,
 )
 
-FORMAT = 2  # raise it to ignore manifests of an older format
+FORMAT = 3  # raise it to ignore manifests of an older format
 REMEDY = "Delete it: the same command makes it again"
 NUMBER = range(1, 1 << 53)
 FORM = {
@@ -31,6 +31,7 @@ FORM = {
         "session?": NUMBER,
         "split?": re.compile("train|valid|test"),
         "speaker?": str,
+        "group?": str,
         "recording?": str,
     }
 }
@@ -49,7 +50,8 @@ class Record(TypedDict, total=False):
     label: str  # the class name
     fold: int  # of a cross-validation, from 1
     split: str  # of the dataset's own lists: train, valid or test
-    speaker: str
+    speaker: str  # clips of one speaker or group stay together in
+    group: str  # folds that are made by chance
     recording: str  # the recording that the clip was cut from
 
 

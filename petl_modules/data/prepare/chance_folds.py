@@ -1,0 +1,108 @@
+"""Folds by chance, in which clips that belong together stay together."""
+
+import hashlib
+from collections import Counter
+
+from petl_modules.data.prepare.names import appearance
+from petl_modules.utils import DataError
+
+TOGETHER = ("speaker", "group", "digest")  # equal values: one fold
+
+
+def make_folds(records, n_folds):
+    """Assign the clips of every class to folds, in place.
+
+    Clips of one ``speaker``, of one ``group`` or with one ``digest`` (the same
+    sound) get the same fold. Every class is spread as evenly as that allows.
+    The draw depends on the ids alone.
+
+    Arguments
+    ---------
+    records : dict
+        Records by id; each gets its ``fold``.
+    n_folds : int
+        Number of folds.
+
+    Raises
+    ------
+    DataError
+        There are too few folds, or too few clips of a class that may be apart.
+
+    Example
+    -------
+    >>> clips = {f"{i}.wav": {"label": "dog"} for i in range(4)}
+    >>> for clip, speaker in zip(clips, ["eve", "bob", "eve", "tim"]):
+    ...     clips[clip]["speaker"] = speaker
+    >>> make_folds(clips, 3)
+    >>> [record["fold"] for record in clips.values()]
+    [1, 2, 1, 3]
+    """
+    if n_folds < 3:
+        raise DataError(
+            f"n_folds is {n_folds}: training, validation and test need 3"
+        )
+    groups = _groups(records)
+    _check_sizes(records, groups, n_folds)
+    in_class, in_all = Counter(), Counter()
+
+    def crowd(fold):
+        """Return how much a fold has of what the group has, for the least."""
+        of_each = sum(n * in_class[fold, label] for label, n in labels.items())
+        return of_each, in_all[fold], fold
+
+    for group in groups:
+        labels = Counter(records[clip]["label"] for clip in group)
+        fold = min(range(1, n_folds + 1), key=crowd)
+        in_all[fold] += len(group)
+        for clip in group:
+            records[clip]["fold"] = fold
+            in_class[fold, records[clip]["label"]] += 1
+
+
+def _groups(records):
+    """Return lists of clips that stay together, in the order of the draw."""
+    first, above = {}, {}  # the first clip with a value; a clip's union
+
+    def root(clip):
+        while above.get(clip, clip) != clip:
+            clip = above[clip]
+        return clip
+
+    for clip, record in records.items():
+        for key in TOGETHER:
+            if value := record.get(key):
+                other = first.setdefault((key, appearance(value)), clip)
+                above[root(clip)] = root(other)
+    members = {}
+    for clip in records:
+        members.setdefault(root(clip), []).append(clip)
+
+    def order(group):
+        """The largest first; then class by class, so that folds are even."""
+        names = sorted(group, key=lambda clip: (records[clip]["label"], clip))
+        chance = hashlib.sha256(names[0].encode()).digest()
+        return -len(group), records[names[0]]["label"], chance
+
+    return sorted(members.values(), key=order)
+
+
+def _check_sizes(records, groups, n_folds):
+    """Check that every class has enough clips that may be apart."""
+    found = Counter(
+        label
+        for group in groups
+        for label in {records[clip]["label"] for clip in group}
+    )
+    few = {label: n for label, n in sorted(found.items()) if n < n_folds}
+    if not few:
+        return
+    what = "clips"
+    if len(groups) < len(records):
+        what = "groups of clips (one speaker, group or sound)"
+    least = min(few.values())
+    fit = f"give --n_folds {least}" if least > 2 else "leave these out"
+    raise DataError(
+        f"some classes have fewer {what} than the {n_folds} folds: "
+        f"{', '.join(f'{label}: {n}' for label, n in few.items())}. "
+        f"Add clips, or {fit}"
+    )

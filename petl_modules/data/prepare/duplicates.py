@@ -1,0 +1,71 @@
+"""The same sound under two names: two labels, or training and test."""
+
+from speechbrain.utils.logger import get_logger
+
+from petl_modules.utils import DataError, listed
+
+logger = get_logger(__name__)
+
+
+def check_duplicates(records, published=False):
+    """Refuse a sound with two labels; warn of sounds in several parts.
+
+    Clips are the same sound if rate and samples are equal, whatever the
+    format of the files; links are found as well.
+
+    Arguments
+    ---------
+    records : dict
+        The manifest.
+    published : bool
+        Whether the records are a whole published dataset. Its labels are part
+        of the protocol, so that contradictions are a warning.
+
+    Raises
+    ------
+    DataError
+        One sound has several labels; names the clips and their labels.
+    """
+    by_sound = {}
+    for clip, record in records.items():
+        by_sound.setdefault(record["digest"], []).append((clip, record))
+    groups = [group for group in by_sound.values() if len(group) > 1]
+    conflicts = _differing(groups, lambda record: record.get("label"))
+    if conflicts:
+        text = (
+            f"{len(conflicts)} sounds have several labels. Equal samples (of "
+            f"silence, too) are one sound:\n{listed(conflicts, limit=20)}"
+        )
+        if not published:
+            raise DataError(
+                f"{text}\nRemove the clips with a wrong label (from the list, "
+                "if there is one), then run the same command again."
+            )
+        logger.warning(f"{text}\nThey are used as published.")
+    if leaks := _differing(groups, _part):
+        logger.warning(
+            f"{len(leaks)} sounds are in several parts, so test accuracies "
+            f"come out too high:\n{listed(leaks, limit=5)}"
+        )
+
+
+def _differing(groups, value_of):
+    """Return a line for each group of clips that differ in a value."""
+    lines = []
+    for group in groups:
+        first = {}  # a clip for each value
+        for clip, record in group:
+            first.setdefault(value_of(record), clip)
+        if len(first) > 1:
+            lines.append(
+                " = ".join(f"{clip} ({value})" for value, clip in first.items())
+            )
+    return lines
+
+
+def _part(record):
+    """Return the part of a clip: its split, fold or session."""
+    for key in ("split", "fold", "session"):
+        if key in record:
+            return f"{key} {record[key]}"
+    return None

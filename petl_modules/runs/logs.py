@@ -1,0 +1,86 @@
+"""What a run says: a few lines on the terminal, everything in its log file."""
+
+import logging
+
+import speechbrain.core
+from speechbrain.utils.distributed import if_main_process
+from tqdm import tqdm
+
+from petl_modules.utils import show
+
+# Loggers whose notes a user needs. Of all others the terminal shows warnings
+# alone, and not even those of Python's warnings module
+SHOWN = ("petl_modules.runs", "speechbrain.utils.train_logger")
+
+
+class Terminal(logging.Handler):
+    """A handler that shows what concerns a user, one line each."""
+
+    def emit(self, record):
+        """Show a record if it is a warning, or a note of ``SHOWN``."""
+        note = record.levelno == logging.INFO and record.name.startswith(SHOWN)
+        warning = record.levelno >= logging.WARNING
+        if not note and (not warning or record.name == "py.warnings"):
+            return
+        try:
+            text = record.getMessage()
+            show(text if note else f"{record.levelname.lower()}: {text}")
+        except Exception:
+            self.handleError(record)
+
+
+class LogFile(logging.FileHandler):
+    """A handler that appends every record to a file."""
+
+    def __init__(self, path):
+        super().__init__(
+            path, encoding="utf-8", errors="backslashreplace", delay=True
+        )
+        form = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+        self.setFormatter(logging.Formatter(form))
+
+
+def log_to(path):
+    """Log to a file from now on, and to the terminal what a user needs.
+
+    Processes other than the main one log nothing.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file, which is appended to.
+
+    Returns
+    -------
+    pathlib.Path
+        The same.
+    """
+    root = logging.getLogger()
+    for handler in [*root.handlers]:
+        if isinstance(handler, (Terminal, LogFile, logging.NullHandler)):
+            root.removeHandler(handler)
+            handler.close()
+    if if_main_process():
+        root.addHandler(Terminal())
+        root.addHandler(LogFile(path))
+    else:
+        root.addHandler(logging.NullHandler())
+    root.setLevel(logging.DEBUG)
+    logging.captureWarnings(True)
+    return path
+
+
+def prepare_terminal():
+    """Leave out what libraries say to every user of theirs.
+
+    Bars disappear when they are full, and where the output is no terminal.
+    SpeechBrain has no option for that.
+    """
+    speechbrain.core.tqdm = progress_bar
+    logger = logging.getLogger("speechbrain.utils.train_logger")
+    logger.addFilter(lambda record: "torchvision" not in record.getMessage())
+
+
+def progress_bar(*args, disable=False, **options):
+    """Return a ``tqdm`` bar that leaves nothing behind."""
+    return tqdm(*args, disable=disable or None, leave=False, **options)

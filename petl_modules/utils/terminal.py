@@ -1,0 +1,75 @@
+"""Text on the terminal: names come from others and may hold anything."""
+
+import re
+import sys
+
+from speechbrain.utils.distributed import if_main_process
+from tqdm import tqdm
+
+# Control characters, halves of characters, separators of lines, and marks that
+# turn the direction of the text around them
+ACTIVE = re.compile(
+    "[\0-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+
+
+def printable(text, keep=""):
+    """Escape the characters that act on a terminal instead of being shown.
+
+    Arguments
+    ---------
+    text : object
+        A text, or what has one: a path, an error.
+    keep : str
+        Characters that are not escaped, such as line feeds.
+
+    Returns
+    -------
+    text : str
+
+    Example
+    -------
+    >>> print(printable("caf\xe9\\x1b[2J"))
+    caf\xe9\\x1b[2J
+    """
+    return ACTIVE.sub(
+        lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1],
+        str(text),
+    )
+
+
+def fail(error):
+    """End the program with an error as its message.
+
+    Arguments
+    ---------
+    error : Exception or str
+        What went wrong, and the remedy.
+
+    Raises
+    ------
+    SystemExit
+    """
+    sys.exit(printable(f"error: {error}", keep="\n"))
+
+
+def show(text):
+    """Print lines on the terminal, in the main process alone.
+
+    Progress bars stay intact. What the terminal cannot show is escaped.
+
+    Arguments
+    ---------
+    text : str
+        The lines.
+
+    Example
+    -------
+    >>> show("dog\\x07")
+    dog\\x07
+    """
+    if not if_main_process():
+        return
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    text = printable(text, keep="\n\t")
+    tqdm.write(text.encode(encoding, "backslashreplace").decode(encoding))
