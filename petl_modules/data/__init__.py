@@ -1,12 +1,18 @@
 """From audio files to batches. Knows no model."""
 
-from petl_modules.data.audio import AudioFacts, check_audio, read_audio
+from petl_modules.data.audio import (
+    AudioFacts,
+    check_audio,
+    read_audio,
+    read_clip,
+)
 from petl_modules.data.datasets import (
     ClipDataset,
     audio_path,
     load_features,
     longest_first,
     make_datasets,
+    used_part,
 )
 from petl_modules.data.features import FilterBank, SpecAugment, Waveform
 from petl_modules.data.samplers import EpochBatches
@@ -38,4 +44,6 @@ __all__ = [
     "longest_first",
     "make_datasets",
     "read_audio",
+    "read_clip",
+    "used_part",
 ]

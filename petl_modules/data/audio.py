@@ -2,32 +2,45 @@
 
 import contextlib
 import hashlib
+import math
 import os
-import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 from tqdm import tqdm
 
+from petl_modules.data.decoding import decode, naming
+from petl_modules.data.levels import OPEN_END, Levels
 from petl_modules.utils import AudioError, listed
 
-BLOCK = 1 << 20  # samples of a channel that are decoded at a time
-UNKNOWN = 0x7FFFF000  # programs that write to a pipe give this size or more
+RATE = 16_000  # Hz, of all features
+HEAD = 20  # seconds that have a digest of their own
+MARGIN = 1  # seconds behind what is wanted, for the resampler's filter
 
 
 class AudioFacts(NamedTuple):
-    """Duration and digest of an audio file, as ``check_audio`` returns them."""
+    """What ``check_audio`` finds out about an audio file."""
 
     duration: float  # in seconds
-    digest: str  # of rate and samples, before any resampling; 32 hex digits
+    # Of rate and samples, before any resampling; 32 hex digits. If the file is
+    # longer than HEAD, the first 16 are of its first HEAD seconds
+    digest: str
+    peak: float = 0.0  # of the channels' mean
+    remarks: tuple = ()  # sentences: what is odd about it
 
 
-def read_audio(path, sample_rate=16000, digest=None):
-    """Read an audio file as one channel at the wanted rate.
+class Clip(NamedTuple):
+    """What ``read_clip`` returns."""
+
+    samples: torch.Tensor  # float32 of shape [samples]
+    remarks: list  # sentences: what is odd about it
+
+
+def read_audio(path, sample_rate=16000, digest=None, longest=None):
+    """Read an audio file, or its beginning, as one channel at the wanted rate.
 
     Channels are averaged, never dropped. Other rates are converted by soxr's
     high quality resampler.
@@ -40,6 +53,9 @@ def read_audio(path, sample_rate=16000, digest=None):
         The wanted rate in Hz.
     digest : str or None
         The ``AudioFacts.digest`` that the file must have. None: any.
+    longest : int or None
+        How many samples to return at most. The rest of the file is not read;
+        the samples are the same as if it were. None: all.
 
     Returns
     -------
@@ -50,31 +66,120 @@ def read_audio(path, sample_rate=16000, digest=None):
     ------
     AudioError
         The file is missing, unreadable, empty, no audio or truncated, it
-        holds NaN or infinite samples, or has another digest.
+        holds samples that are not finite or far beyond -1 .. 1, or has another
+        digest.
 
     Example
     -------
-    >>> import tempfile
+    >>> import tempfile, soundfile
     >>> path = tempfile.mkdtemp() + "/stereo.wav"
     >>> soundfile.write(path, np.zeros((44100, 2)), 44100)
     >>> read_audio(path).shape
     torch.Size([16000])
     """
-    with _naming(path):
-        rates, blocks = zip(*_mono_blocks(path))
-        samples = np.concatenate(blocks)
-        if digest and _hex(_hasher(rates[0], samples)) != digest:
-            raise AudioError(
-                "changed since it was checked. Wait until nothing writes to "
-                "the data, then run the same command again"
-            )
-        if rates[0] != sample_rate:
-            samples = soxr.resample(
-                samples, rates[0], sample_rate, quality="HQ"
-            )
-        if not len(samples):
-            raise AudioError(f"too short to hold a sample at {sample_rate} Hz")
-    return torch.from_numpy(samples)
+    with naming(path):
+        return _read(path, sample_rate, digest, longest)[0]
+
+
+def read_clip(path, sample_rate=16000, longest=None):
+    """Read an audio file as ``read_audio`` does, and say what is odd about it.
+
+    Arguments
+    ---------
+    path, sample_rate, longest
+        See ``read_audio``.
+
+    Returns
+    -------
+    Clip
+        Its remarks also say if the file is longer than what is read.
+
+    Raises
+    ------
+    AudioError
+        See ``read_audio``.
+    """
+    levels = Levels()
+    with naming(path):
+        samples, is_longer = _read(path, sample_rate, None, longest, levels)
+    remarks = levels.remarks()
+    if is_longer:
+        seconds = f"{longest / sample_rate:.4g} s"
+        remarks.append(f"longer than {seconds}: the first {seconds} are used")
+    return Clip(samples, remarks)
+
+
+def _read(path, sample_rate, digest, longest, levels=None):
+    """Return samples, and whether the file has more than the longest."""
+    seconds = math.inf if longest is None else longest / sample_rate + MARGIN
+    until = seconds  # of the file
+    if digest:
+        until = HEAD + MARGIN if seconds <= HEAD else math.inf
+    blocks, count, hasher, ended = [], 0, None, False
+    with contextlib.closing(decode(path, until)) as decoded:
+        for rate, block, _ in decoded:
+            hasher = hasher or _Hasher(rate)
+            mean = block.mean(axis=1)
+            if digest:
+                hasher.add(mean)
+            if levels:
+                levels.add(block, mean)
+            if count < seconds * rate:
+                blocks.append(mean)
+            count += len(mean)
+            if count >= until * rate:
+                break
+        else:
+            ended = True
+    if digest and not hasher.fits(digest, ended):
+        raise AudioError(
+            "changed since it was checked. Wait until nothing writes to "
+            "the data, then run the same command again"
+        )
+    samples = np.concatenate(blocks)
+    if longest is not None:
+        samples = samples[: math.ceil(seconds * rate)]
+    samples = _resampled(samples, rate, sample_rate)
+    if not len(samples):
+        raise AudioError(f"too short to hold a sample at {sample_rate} Hz")
+    is_longer = longest is not None and len(samples) > longest
+    return torch.from_numpy(samples[:longest]), is_longer
+
+
+def _resampled(samples, rate, wanted):
+    """Return samples at the wanted rate."""
+    if rate == wanted:
+        return samples
+    return soxr.resample(samples, rate, wanted, quality="HQ")
+
+
+class _Hasher:
+    """The digest of a file's rate and samples, see ``AudioFacts``."""
+
+    def __init__(self, rate):
+        self.hash = hashlib.sha256(b"%d Hz:" % rate)
+        self.left = HEAD * rate  # samples up to the end of the head
+        self.head = ""
+
+    def add(self, samples):
+        """Add samples."""
+        if not self.head and len(samples) > self.left:
+            self.hash.update(samples[: self.left])
+            self.head = self.hash.hexdigest()[:16]
+            samples = samples[self.left :]
+        self.left -= len(samples)
+        self.hash.update(samples)
+
+    def digest(self):
+        """Return the digest of all samples."""
+        whole = self.hash.hexdigest()
+        return (self.head + whole)[:32]
+
+    def fits(self, digest, ended):
+        """Return whether a digest is that of the samples so far."""
+        if ended:
+            return digest == self.digest()
+        return bool(self.head) and digest.startswith(self.head)
 
 
 def check_audio(paths, title="Checking audio", skip_bad_audio=False):
@@ -103,7 +208,7 @@ def check_audio(paths, title="Checking audio", skip_bad_audio=False):
 
     Example
     -------
-    >>> import tempfile
+    >>> import tempfile, soundfile
     >>> path = tempfile.mkdtemp() + "/half_a_second.wav"
     >>> soundfile.write(path, np.zeros(8000), 16000)
     >>> check_audio([path])[0].duration
@@ -121,89 +226,27 @@ def check_audio(paths, title="Checking audio", skip_bad_audio=False):
         raise AudioError(
             f"{len(errors)} of {len(paths)} audio files cannot be used:\n"
             f"{listed(errors)}\n"
-            "Fetch these files again from where the dataset came from, then "
-            "run the same command again."
+            "Mend these files, or fetch them again from where the dataset came "
+            "from; then run the same command again."
         )
     return facts
 
 
 def _facts_or_error(path):
     """Return a file's ``AudioFacts``, or the ``AudioError`` it raises."""
+    levels, hasher = Levels(), None
     try:
-        with _naming(path):
-            samples, hasher = 0, None
-            for rate, block in _mono_blocks(path):
-                samples += len(block)
-                hasher = hasher or _hasher(rate)
-                hasher.update(block)
-            return AudioFacts(samples / rate, _hex(hasher))
+        with naming(path):
+            for rate, block, stated in decode(path):
+                mean = block.mean(axis=1)
+                hasher = hasher or _Hasher(rate)
+                hasher.add(mean)
+                levels.add(block, mean)
+            count = levels.samples
+            few = np.zeros(min(count, rate), "float32")
+            if not len(_resampled(few, rate, RATE)):
+                raise AudioError(f"too short to hold a sample at {RATE} Hz")
     except AudioError as error:
         return error
-
-
-def _hasher(rate, samples=b""):
-    """Start the digest of an audio file with its rate and first samples."""
-    hasher = hashlib.sha256(b"%d Hz:" % rate)
-    hasher.update(samples)
-    return hasher
-
-
-def _hex(hasher):
-    """Return the first 32 hex digits of a digest."""
-    return hasher.hexdigest()[:32]
-
-
-@contextlib.contextmanager
-def _naming(path):
-    """Turn any error in reading a file into an AudioError with its path."""
-    try:
-        yield
-    except AudioError as error:
-        raise AudioError(f"{path}: {error}") from None
-    except OSError as error:
-        raise AudioError(f"{path}: {error.strerror or error}") from error
-    except (soundfile.SoundFileError, TypeError, ValueError) as error:
-        # TypeError: soundfile reads a file named *.raw as headerless audio
-        reason = getattr(error, "error_string", error)
-        raise AudioError(f"{path}: not audio, or damaged ({reason})") from error
-
-
-def _mono_blocks(path):
-    """Yield a file's (rate, block [samples]) pairs, at least one."""
-    with open(path, "rb") as stream:
-        if not os.fstat(stream.fileno()).st_size:
-            raise AudioError("empty file (0 bytes)")
-        missing = _missing_bytes(stream)
-    if missing:
-        raise AudioError(f"truncated, {missing} bytes are missing at its end")
-    samples = 0
-    with soundfile.SoundFile(path) as audio:
-        while len(block := audio.read(BLOCK, "float32", always_2d=True)):
-            with np.errstate(over="ignore", invalid="ignore"):
-                block = block.mean(axis=1)
-            if not np.isfinite(block).all():
-                raise AudioError("holds NaN or infinite samples")
-            samples += len(block)
-            yield audio.samplerate, block
-        if samples < audio.frames:
-            raise AudioError(f"truncated, {samples} of {audio.frames} samples")
-    if not samples:
-        raise AudioError("holds no samples")
-
-
-def _missing_bytes(stream):
-    """Count the bytes that a WAV header promises beyond the file's end.
-
-    libsndfile reads a truncated file without an error, as a shorter one.
-    """
-    size = os.fstat(stream.fileno()).st_size
-    head = stream.read(12)
-    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-        return 0
-    while len(head := stream.read(8)) == 8:
-        name, length = struct.unpack("<4sI", head)
-        if name == b"data":
-            known = length < UNKNOWN
-            return max(0, stream.tell() + length - size) if known else 0
-        stream.seek(length + length % 2, os.SEEK_CUR)
-    return 0
+    remarks = levels.remarks() + [OPEN_END] * (not stated)
+    return AudioFacts(count / rate, hasher.digest(), levels.peak, (*remarks,))

@@ -25,7 +25,8 @@ def load_features(features, data_folder, wav, digest=None):
     ---------
     features : callable
         Maps samples ``[time]`` to the backbone's input, ``[time, ...]``. Its
-        ``sample_rate`` is the rate of the samples.
+        ``sample_rate`` is the rate of the samples. If it has ``longest``, only
+        so many samples are read.
     data_folder : str
         The folder of the data.
     wav : str
@@ -39,8 +40,10 @@ def load_features(features, data_folder, wav, digest=None):
         ``[time, ...]``.
     """
     path = audio_path(data_folder, wav)
+    longest = getattr(features, "longest", None)
     with one_thread():
-        return features(read_audio(path, features.sample_rate, digest))
+        samples = read_audio(path, features.sample_rate, digest, longest)
+        return features(samples)
 
 
 @contextlib.contextmanager
@@ -90,6 +93,38 @@ def longest_first(records):
     """
     durations = {clip: record["duration"] for clip, record in records.items()}
     return sorted(durations, key=durations.get, reverse=True)
+
+
+def used_part(records, features):
+    """Return a line on the clips of which only the beginning is used.
+
+    Arguments
+    ---------
+    records : dict
+        A ``Record`` by id.
+    features : callable
+        See ``load_features``.
+
+    Returns
+    -------
+    str
+        Empty if all clips are used completely.
+
+    Example
+    -------
+    >>> from petl_modules.data import Waveform
+    >>> used_part({"a": {"duration": 9.0}}, Waveform(seconds=5.0))
+    '1 of 1 clips are longer than 5 s: the first 5 s are used'
+    """
+    if not (longest := getattr(features, "longest", None)):
+        return ""
+    seconds = longest / features.sample_rate
+    count = sum(record["duration"] > seconds for record in records.values())
+    text = (
+        f"{count} of {len(records)} clips are longer than {seconds:.4g} s: "
+        f"the first {seconds:.4g} s are used"
+    )
+    return text if count else ""
 
 
 class ClipDataset(DynamicItemDataset):

@@ -12,10 +12,11 @@ from petl_modules.utils import HparamsError
 class FilterBank:
     """Compute the normalised log-mel filter bank of a clip, the input of AST.
 
-    Kaldi's filter bank (25 ms windows every 10 ms, hanning, no dither, no
-    energy) of the mean-free waveform, padded with zeros or cut to a number
-    of frames, then ``(x - mean) / (2 std)`` with the mean and standard
-    deviation of AudioSet (https://arxiv.org/abs/2104.01778).
+    The clip is cut to what a number of frames needs. Kaldi's filter bank
+    (25 ms windows every 10 ms, hanning, no dither, no energy) of the mean-free
+    waveform is padded with zeros to that number, then ``(x - mean) / (2 std)``
+    with the mean and standard deviation of AudioSet
+    (https://arxiv.org/abs/2104.01778).
 
     Arguments
     ---------
@@ -29,6 +30,11 @@ class FilterBank:
         Mean of the log-mel values.
     std : float
         Standard deviation of the log-mel values.
+
+    Attributes
+    ----------
+    longest : int
+        How many samples of a clip are used.
 
     Example
     -------
@@ -50,15 +56,17 @@ class FilterBank:
         self.sample_rate = sample_rate
         self.mean = mean
         self.std = std
+        self.window = sample_rate * 25 // 1000
+        self.longest = self.window + (frames - 1) * (sample_rate // 100)
 
     def __call__(self, samples):
         """Return ``[frames, mel_bins]`` for samples ``[time]`` in -1 .. 1.
 
         Clips shorter than one window of 25 ms are padded with silence.
         """
+        samples = samples[: self.longest]
         samples = samples - samples.mean()
-        window = self.sample_rate * 25 // 1000
-        samples = F.pad(samples, (0, max(0, window - len(samples))))
+        samples = F.pad(samples, (0, max(0, self.window - len(samples))))
         mel = fbank(
             samples.unsqueeze(0),
             sample_frequency=self.sample_rate,
@@ -67,7 +75,7 @@ class FilterBank:
             htk_compat=True,
             use_energy=False,
             dither=0.0,
-        )[: self.frames]
+        )
         mel = F.pad(mel, (0, 0, 0, self.frames - len(mel)))
         return (mel - self.mean) / (2 * self.std)
 
@@ -89,6 +97,11 @@ class Waveform:
         Sampling rate in Hz.
     shortest : int
         Shorter clips, too short for one frame, are padded with silence.
+
+    Attributes
+    ----------
+    longest : int
+        How many samples of a clip are used.
 
     Example
     -------

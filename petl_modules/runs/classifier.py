@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import torch
+from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import read_audio
+from petl_modules.data import read_clip
 from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, upgrade_recipe
 from petl_modules.runs.checks import check_device
@@ -23,6 +24,8 @@ FORM = {
     "model": object,
     "encoder": {"backbone": {"source": str}},
 }
+
+logger = get_logger(__name__)
 
 
 def find_fold(run):
@@ -126,6 +129,9 @@ class Classifier:
     def __call__(self, path, top=5):
         """Classify one file.
 
+        What is odd about the file is logged as a warning, also if it is longer
+        than what is used of it.
+
         Arguments
         ---------
         path : str or pathlib.Path
@@ -143,7 +149,11 @@ class Classifier:
         petl_modules.utils.AudioError
             If the file cannot be used.
         """
-        features = self.features(read_audio(path, self.features.sample_rate))
+        longest = getattr(self.features, "longest", None)
+        clip = read_clip(path, self.features.sample_rate, longest)
+        for remark in clip.remarks:
+            logger.warning(f"{path}: {remark}")
+        features = self.features(clip.samples)
         logits = self.model(features.unsqueeze(0).to(self.device))
         best = logits[0].softmax(-1).topk(min(top, len(self.labels)))
         labels = [self.labels[i] for i in best.indices.tolist()]

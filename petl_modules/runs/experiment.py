@@ -9,6 +9,7 @@ from speechbrain.utils.distributed import (
 )
 from speechbrain.utils.logger import get_logger
 
+from petl_modules.data import used_part
 from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.models import WEIGHTS, save_trained
 from petl_modules.runs.fold_files import (
@@ -108,10 +109,21 @@ class Experiment:
         manifest, labels = run_on_main(prepare, kwargs=options)
         records = read_manifest(manifest)
         self.skipped = read_skipped(manifest)
+        if if_main_process():
+            self._print_counts(records)
         self.claim_data(records)
         plan = make_plan(records)
         logger.info(f"{len(records)} clips; {plan.protocol}")
         return plan, labels
+
+    def _print_counts(self, records):
+        """Print how many clips are cut and left out, if any are."""
+        features = self.recipe.make(["features"])["features"]
+        counts = [used_part(records, features)]
+        if self.skipped:
+            counts.append(f"{len(self.skipped)} unreadable clips are left out")
+        if any(counts):
+            print("; ".join(filter(None, counts)))
 
     def claim_data(self, records):
         """Refuse data or a number of processes other than before.

@@ -1,6 +1,7 @@
 """Metrics of a classifier: loss, accuracy, confusions, predictions."""
 
 import json
+import math
 from functools import partial
 
 import torch
@@ -136,9 +137,9 @@ class ClassificationMetrics:
             Loss of each clip, ``[batch]``.
         """
         best = logits.detach().float().softmax(-1).max(-1)
-        count = len(ids)
-        self.loss = self.loss + losses[:count].detach().float().sum()
-        columns = (targets, best.indices, best.values)
+        count, losses = len(ids), losses.detach().float()
+        self.loss = self.loss + losses[:count].sum()
+        columns = (targets, best.indices, best.values, losses)
         self.batches.append((ids, *(column[:count] for column in columns)))
 
     def counts(self, gather):
@@ -157,7 +158,7 @@ class ClassificationMetrics:
         size = len(self.labels)
         confusion, loss = self.restored, self.loss
         if self.batches:
-            _, targets, predicted, _ = zip(*self.batches)
+            _, targets, predicted, *_ = zip(*self.batches)
             cells = torch.cat(targets) * size + torch.cat(predicted)
             counted = cells.bincount(minlength=size * size).view(size, size)
             before = torch.as_tensor(confusion, device=counted.device)
@@ -203,11 +204,17 @@ class ClassificationMetrics:
                 "predicted": self.labels[index],
                 "probability": round(value, 6),
             }
-            for clips, *tensors in self.batches
-            for clip, target, index, value in zip(
-                clips, *(tensor.tolist() for tensor in tensors)
-            )
+            for clip, target, index, value, _ in self._rows()
         ]
+
+    def nonfinite_clips(self):
+        """Return the ids of the clips whose loss is not finite."""
+        return [row[0] for row in self._rows() if not math.isfinite(row[-1])]
+
+    def _rows(self):
+        """Yield id, target, prediction, probability and loss of each clip."""
+        for clips, *tensors in self.batches:
+            yield from zip(clips, *(tensor.tolist() for tensor in tensors))
 
     @mark_as_saver
     def _save(self, path):

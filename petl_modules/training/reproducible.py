@@ -163,14 +163,20 @@ class ReproducibleSteps:
         Raises
         ------
         TrainingError
-            See ``check_losses``; or if the mean is not finite.
+            See ``check_losses``; or if the mean is not finite. It names the
+            clips.
         """
         self.check_losses()
         if not math.isfinite(loss):
+            problem = f"the {stage.name.lower()} loss is {float(loss)}"
+            # The metrics of a task may not keep the loss of each clip
+            find = getattr(self.hparams.metrics, "nonfinite_clips", list)
+            if clips := find():
+                some = ", ".join(clips[:20]) + ", ..." * (len(clips) > 20)
+                problem += f", through {len(clips)} clips: {some}"
             raise TrainingError(
-                f"the {stage.name.lower()} loss is {float(loss)}: training "
-                "stops. Try a smaller lr, or fp32 where it computes in fewer "
-                "bits"
+                f"{problem}. Training stops. Try a smaller lr, or fp32 where "
+                "it computes in fewer bits"
             )
 
     def _should_save_intra_epoch_ckpt(self, *times):

@@ -10,11 +10,16 @@ from importlib.metadata import version
 import soundfile
 import torch
 
-from petl_modules.data import audio, load_features
+from petl_modules.data import audio, containers, decoding, load_features
+from petl_modules.data.containers import chunks, flac, headers, mpeg, ogg, part
 from petl_modules.data.datasets import one_thread
 from petl_modules.utils import HparamsError
 
 FORMAT = 2  # of the cache; raise it to ignore caches of an older format
+READING = (
+    *(audio, containers, decoding, load_features),
+    *(chunks, flac, headers, mpeg, ogg, part),
+)
 
 
 def feature_facts(features, dtype):
@@ -49,7 +54,7 @@ def feature_facts(features, dtype):
     modules = [sys.modules[c.__module__] for c in kind.__mro__[:-1]]
     try:
         settings = json.loads(json.dumps(vars(features)))
-        sources = [_sha256(part) for part in (*modules, audio, load_features)]
+        sources = [_sha256(part) for part in (*modules, *READING)]
     except (TypeError, OSError) as error:
         raise HparamsError(
             f"features of {kind.__qualname__} cannot be cached, since what "

@@ -7,12 +7,14 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import check_audio
+from petl_modules.data.levels import odd_classes
 from petl_modules.data.prepare.chance_folds import make_folds
 from petl_modules.data.prepare.duplicates import check_duplicates
 from petl_modules.data.prepare.manifest import (
     bad_audio_path,
     manifest_path,
     read_manifest,
+    read_remarks,
     read_skipped,
     write_manifest,
 )
@@ -133,6 +135,8 @@ def finish(
 
     The manifest's name has a hash of the records, the folder, the options, and
     each file's size and time: a change of any of them gives a new manifest.
+    What is odd about clips that can be used is logged as a warning, and kept
+    in ``<stem>.remarks.txt`` for later runs.
 
     Arguments
     ---------
@@ -177,18 +181,22 @@ def finish(
     manifest = manifest_path(manifest_folder, name.lower(), facts, paths)
     if not manifest.exists():
         checked = check_audio(paths, f"Checking {name}", skip_bad_audio)
-        whole, skipped = {}, {}
+        whole, skipped, found = {}, {}, {}
         for (clip, record), facts in zip(records.items(), checked):
             if isinstance(facts, AudioError):
                 skipped[clip] = " ".join(str(facts).split())
                 continue
             others = {k: v for k, v in record.items() if k != "wav"}
             wav = f"{{data_root}}/{record['wav']}"
-            whole[clip] = {"wav": wav, **facts._asdict(), **others}
+            told = {"duration": facts.duration, "digest": facts.digest}
+            whole[clip] = {"wav": wav, **told, **others}
+            found[clip] = facts
         if n_folds is not None:
             make_folds(whole, n_folds)  # equal sounds together
-        write_manifest(manifest, whole, skipped)
+        write_manifest(manifest, whole, skipped, _remarks(whole, found))
     check_duplicates(read_manifest(manifest), published=not allow_partial)
+    for remark in read_remarks(manifest):
+        logger.warning(f"{name}: {remark}")
     if skipped := read_skipped(manifest):
         logger.warning(
             f"{len(skipped)} of {len(records)} clips of {name} cannot be read "
@@ -196,3 +204,35 @@ def finish(
             f"{listed(skipped, limit=5)}"
         )
     return manifest
+
+
+def _remarks(records, facts):
+    """Return what is odd about clips and classes, one text a kind.
+
+    Arguments
+    ---------
+    records : dict
+        Records by id.
+    facts : dict
+        Their ``AudioFacts`` by id.
+
+    Returns
+    -------
+    list of str
+    """
+    clips, peaks = {}, {}
+    for clip, found in facts.items():
+        peaks.setdefault(records[clip].get("label"), []).append(found.peak)
+        for remark in found.remarks:
+            clips.setdefault(remark, []).append(clip)
+    remarks = [
+        f"{len(ids)} of {len(facts)} clips: {remark}:\n{listed(ids, limit=5)}"
+        for remark, ids in clips.items()
+    ]
+    if classes := odd_classes(peaks):
+        remarks.append(
+            "the level alone tells some classes from the others. If the sounds "
+            "are not so different, but were recorded or saved in another way, "
+            f"bring them to one level:\n{listed(classes)}"
+        )
+    return remarks

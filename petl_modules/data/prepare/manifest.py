@@ -89,7 +89,7 @@ def manifest_path(folder, name, facts, paths):
     return Path(folder) / f"{name}-{key}.json"
 
 
-def write_manifest(path, records, skipped=None):
+def write_manifest(path, records, skipped=None, remarks=None):
     """Write a manifest atomically.
 
     Arguments
@@ -101,6 +101,8 @@ def write_manifest(path, records, skipped=None):
     skipped : dict or None
         Problems of the clips that are left out, by id. These clips are listed
         in ``<stem>.bad_audio.txt`` next to the manifest.
+    remarks : list of str or None
+        See ``read_remarks``.
 
     Raises
     ------
@@ -113,6 +115,8 @@ def write_manifest(path, records, skipped=None):
         if skipped:  # first: an existing manifest counts as complete
             lines = [f"{clip}\t{why}\n" for clip, why in skipped.items()]
             write_text(bad_audio_path(path), "".join(lines))
+        if remarks:
+            write_text(_remarks_path(path), "\n\n".join(remarks))
         content = (json.dumps(records, indent=2) + "\n").encode()
         digest = hashlib.sha256(content).hexdigest()
         write_text(checksum_path(path), f"{digest}  {path.name}\n")
@@ -185,3 +189,36 @@ def read_skipped(path):
         return []
     text = read_bytes(path, REMEDY).decode("utf-8", "replace")
     return sorted(line.split("\t")[0] for line in text.splitlines())
+
+
+def _remarks_path(path):
+    """Return the file of remarks about the clips of a manifest."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.remarks.txt")
+
+
+def read_remarks(path):
+    """Return what is odd about a manifest's clips.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The manifest.
+
+    Returns
+    -------
+    remarks : list of str
+        Texts of one or more lines.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> manifest = Path(tempfile.mkdtemp()) / "manifest.json"
+    >>> write_manifest(manifest, {}, remarks=["1 of 9 clips: silence:\\n  a"])
+    >>> read_remarks(manifest)
+    ['1 of 9 clips: silence:\\n  a']
+    """
+    path = _remarks_path(path)
+    if not path.exists():
+        return []
+    return read_bytes(path, REMEDY).decode("utf-8", "replace").split("\n\n")

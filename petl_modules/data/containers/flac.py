@@ -1,0 +1,122 @@
+"""FLAC: the number of samples, in the header and by the last frame.
+
+https://www.rfc-editor.org/rfc/rfc9639. An encoder that writes to a pipe
+leaves 0 in the header, with which libsndfile cannot read the file. Each frame
+has its position, so the last frame gives the number.
+"""
+
+import functools
+
+from petl_modules.data.containers.part import Part, read_at, size_of, torn
+from petl_modules.utils import AudioError
+
+TOTAL = (1 << 36) - 1  # the header's lowest bits: the number of samples
+
+
+def flac_parts(stream):
+    """Yield the one part of a FLAC file.
+
+    Arguments
+    ---------
+    stream : Window
+        The file.
+
+    Yields
+    ------
+    Part
+
+    Raises
+    ------
+    AudioError
+        The header's number of samples is too small, or it has none and the
+        last frame is not complete.
+    """
+    size, head = size_of(stream), read_at(stream, 0, 42)
+    if len(head) < 42:
+        raise AudioError("not audio, or damaged (it has no FLAC header)")
+    facts = int.from_bytes(head[18:26], "big")
+    stated, there = facts & TOTAL, _samples(stream, head, size)
+    if not stated:
+        if not there:
+            raise torn()
+        number = (facts | there).to_bytes(8, "big")
+        yield Part(0, size, {18: number}, stated=False)
+        return
+    if there > stated:
+        raise AudioError(
+            f"its header says {stated} samples, and {there} are there. "
+            "Write it again with the program flac"
+        )
+    yield Part(0, size)
+
+
+def _samples(stream, head, size):
+    """Return the number of samples up to the end of the last frame.
+
+    0 if the file does not end with a frame, or its frames fit the header.
+    """
+    facts = int.from_bytes(head[18:26], "big")
+    longest = int.from_bytes(head[10:12], "big")  # samples of a frame
+    channels, bits = (facts >> 41 & 7) + 1, (facts >> 36 & 31) + 1
+    most = int.from_bytes(head[15:18], "big") or longest * channels * bits // 8
+    start = max(42, size - most - 1024)
+    tail = read_at(stream, start, size - start)
+    if tail[-128:-125] == b"TAG":
+        tail = tail[:-128]
+    place = len(tail)
+    while (place := tail.rfind(b"\xff", 0, place)) >= 0:
+        samples = _frame(tail[place : place + 16], longest)
+        if samples and samples == facts & TOTAL:
+            break  # decoding tells whether the frame is complete
+        if samples and _crc(tail[place:], 16, 0x8005) == 0:
+            return samples
+    return 0
+
+
+def _frame(head, longest):
+    """Return the number of samples up to the end of a frame, by its header.
+
+    0 if it is not the header of a frame.
+    """
+    if len(head) < 8 or head[1] not in (0xF8, 0xF9) or not head[2] >> 4:
+        return 0
+    head = head.ljust(16, b"\0")  # the shortest frame is shorter
+    ones = 8 - (head[4] ^ 0xFF).bit_length()  # as in UTF-8
+    count = max(1, ones)
+    number = head[4] & 0x7F >> ones
+    for byte in head[5 : 4 + count]:
+        number = number << 6 | byte & 0x3F
+    code, place = head[2] >> 4, 4 + count
+    if code in (6, 7):
+        extra = head[place : place + code - 5]
+        block, place = int.from_bytes(extra, "big") + 1, place + code - 5
+    elif code < 6:
+        block = 192 if code == 1 else 144 << code
+    else:
+        block = 1 << code
+    place += {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
+    if ones == 1 or _crc(head[:place], 8, 0x07) != head[place]:
+        return 0
+    first = number if head[1] & 1 else number * longest
+    return first + block
+
+
+def _crc(content, bits, polynomial):
+    """Return a CRC that begins with 0, the highest bit first."""
+    value, mask = 0, (1 << bits) - 1
+    table = _table(bits, polynomial)
+    for byte in content:
+        value = (value << 8 & mask) ^ table[value >> bits - 8 ^ byte]
+    return value
+
+
+@functools.cache
+def _table(bits, polynomial):
+    """Return what each byte adds to a CRC."""
+    table = []
+    for value in range(0, 256 << bits - 8, 1 << bits - 8):
+        for _ in range(8):
+            high = value >> bits - 1
+            value = (value << 1 & (1 << bits) - 1) ^ (polynomial * high)
+        table.append(value)
+    return table

@@ -1,0 +1,182 @@
+"""MPEG audio (MP3): frames, each with its length, and no end of the stream.
+
+The first frame may hold the number of frames: a Xing, Info or VBRI header.
+Files in a row are a valid file, of which libsndfile decodes the first only if
+that has such a header.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+from petl_modules.data.containers.part import (
+    NOT_AUDIO,
+    Part,
+    is_spare,
+    read_at,
+    size_of,
+    skip_tags,
+    torn,
+)
+from petl_modules.utils import AudioError
+
+SEARCHED = 1 << 16  # bytes in which the first frame begins
+BITRATES = {  # in kbit/s, by version (1, 2) and layer
+    (1, 1): [32 * i for i in range(15)],
+    (1, 2): [0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
+    (1, 3): [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
+    (2, 1): [0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256],
+    (2, 2): [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
+}
+BITRATES[2, 3] = BITRATES[2, 2]
+
+
+class Frame(NamedTuple):
+    """What the first bytes of a frame say."""
+
+    kind: tuple  # version, layer and rate: the same in all frames of a file
+    length: int  # bytes
+    samples: int
+    number: int = 0  # of the frames that follow it, if it says so
+    size: int = 0  # bytes of the file, if it says so
+
+
+def mpeg_parts(stream, seconds=math.inf):
+    """Yield the files that follow each other in an MPEG file, usually one.
+
+    Arguments
+    ---------
+    stream : Window
+        The file.
+    seconds : float
+        How much will be decoded: what is behind is not read.
+
+    Yields
+    ------
+    Part
+
+    Raises
+    ------
+    AudioError
+        It is no MPEG file, frames are missing, or the last is not complete.
+    """
+    size = size_of(stream)
+    start = _search(stream, 0, size)
+    if start is None:
+        raise AudioError(NOT_AUDIO)
+    while start < size and seconds > 0:
+        part, stop, length = _run(stream, start, size, seconds)
+        yield part
+        seconds -= length
+        start = skip_tags(stream, stop, size)
+        if start < size and not _begins(stream, start, size):
+            _check_tail(stream, start, size)
+            return
+
+
+def _run(stream, start, size, seconds):
+    """Return the file from here on, where its frames end, and its seconds.
+
+    They end with the number that the first frame gives, or with the last frame
+    of its kind, or where there is enough.
+    """
+    first = _frame(stream, start)
+    place = start + (first.length if first.number else 0)
+    most = first.number or size  # a frame is longer than a byte
+    count, samples, rate = 0, 0, first.kind[-1]
+    while count < most:
+        frame = _frame(stream, place)
+        if frame is None or frame.kind != first.kind:
+            break
+        if frame.number and place > start:  # another file
+            break
+        place += frame.length
+        if place > size:
+            raise torn()
+        count += 1
+        samples += frame.samples
+        if samples >= seconds * rate:
+            stop = max(place, start + first.size) if first.number else place
+            stop = min(stop, size) if first.size else size
+            return Part(start, stop), place, samples / rate
+    if count < first.number:
+        raise AudioError(
+            f"truncated, {count} of {first.number} frames are there"
+        )
+    return Part(start, place, stated=bool(first.number)), place, samples / rate
+
+
+def _search(stream, start, size):
+    """Return where frames begin, or None."""
+    content = read_at(stream, start, SEARCHED)
+    place = -1
+    while (place := content.find(b"\xff", place + 1)) >= 0:
+        if _begins(stream, start + place, size):
+            return start + place
+    return None
+
+
+def _begins(stream, place, size):
+    """Return whether three frames begin here, or all up to the end."""
+    for _ in range(3):
+        frame = _frame(stream, place)
+        if frame is None:
+            return False
+        place += frame.length
+        if place >= size or skip_tags(stream, place, size) > place:
+            return True
+    return True
+
+
+def _check_tail(stream, start, size):
+    """Check that no frame, and no part of one, is behind the last one."""
+    content = read_at(stream, start, 4)
+    if len(content) < 4 and content.startswith(b"\xff"):
+        raise torn()
+    found = _search(stream, start, size) is not None
+    if found or not is_spare(stream, start, size):
+        raise AudioError(f"damaged, no frame begins at byte {start}")
+
+
+def _frame(stream, place):
+    """Return the frame that begins at an offset, or None."""
+    content = read_at(stream, place, 64)
+    if len(content) < 4 or content[0] != 0xFF:
+        return None
+    frame = _frame_of(content[1], content[2])
+    if frame is None:
+        return None
+    (version, layer, _), mono = frame.kind, content[3] >> 6 == 3
+    side = (17 if mono else 32) if version == 1 else (9 if mono else 17)
+    mark = content[4 + side :]
+    if layer != 3 or mark[:4] not in (b"Xing", b"Info"):
+        if content[36:40] != b"VBRI":
+            return frame
+        size, number = content[46:50], content[50:54]
+    else:
+        has_number, has_size = mark[7] & 1, mark[7] & 2
+        number = mark[8:12] if has_number else b""
+        size = mark[12:16] if has_number and has_size else b""
+    number, size = int.from_bytes(number, "big"), int.from_bytes(size, "big")
+    return frame._replace(number=number, size=size)
+
+
+@functools.cache
+def _frame_of(second, third):
+    """Return the frame with these second and third bytes, or None."""
+    version = {3: 1, 2: 2, 0: 2.5}.get(second >> 3 & 3)
+    layer = 4 - (second >> 1 & 3)
+    bitrate, rate = third >> 4, third >> 2 & 3
+    if second < 0xE0 or version is None or layer > 3:
+        return None
+    if bitrate in (0, 15) or rate == 3:
+        return None
+    bitrate = 1000 * BITRATES[min(2, int(version)), layer][bitrate]
+    rate = (44100, 48000, 32000)[rate] // {1: 1, 2: 2, 2.5: 4}[version]
+    padding = third >> 1 & 1
+    if layer == 1:
+        frame = 4 * (12 * bitrate // rate + padding), 384
+    else:
+        samples = 576 if layer == 3 and version > 1 else 1152
+        frame = samples // 8 * bitrate // rate + padding, samples
+    return Frame((version, layer, rate), *frame)

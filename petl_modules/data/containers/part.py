@@ -1,0 +1,164 @@
+"""A part of an audio file, and what all containers share."""
+
+import io
+import os
+from typing import NamedTuple
+
+from petl_modules.utils import AudioError
+
+SPARE = 4096  # bytes behind the sound that nothing has to explain
+NOT_AUDIO = (
+    "not audio, or in a container other than WAV, AIFF, FLAC, Ogg, MP3, AU, "
+    "CAF, W64, NIST and VOC. Convert it to WAV"
+)
+AGAIN = "Open it in an audio editor and save it again"
+
+
+class Part(NamedTuple):
+    """A range of a file's bytes that is decoded as a file of its own.
+
+    Arguments
+    ---------
+    start : int
+        Offset of its first byte.
+    stop : int
+        Offset behind its last byte.
+    patches : dict
+        Bytes by their offset in the file, to read instead of the file's: the
+        right size where a header has none.
+    stated : bool
+        Whether the file states where the part ends.
+    """
+
+    start: int
+    stop: int
+    patches: dict = {}
+    stated: bool = True
+
+
+class Window(io.RawIOBase):
+    """A part of a file as a file of its own.
+
+    Arguments
+    ---------
+    stream : io.BufferedIOBase
+        The file.
+    part : Part
+        The part.
+    """
+
+    def __init__(self, stream, part):
+        self.stream = stream
+        self.start, self.stop = part.start, part.stop
+        self.patches = part.patches
+        self.place = 0
+
+    def readable(self):
+        """Return True."""
+        return True
+
+    def seekable(self):
+        """Return True."""
+        return True
+
+    def tell(self):
+        """Return the offset in the part."""
+        return self.place
+
+    def seek(self, offset, whence=os.SEEK_SET):
+        """Go to an offset in the part."""
+        size = self.stop - self.start
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self.place, os.SEEK_END: size}
+        self.place = max(0, origin[whence] + offset)
+        return self.place
+
+    def readinto(self, buffer):
+        """Fill a buffer as far as the part goes; return the bytes read."""
+        first = self.start + self.place
+        count = max(0, min(len(buffer), self.stop - first))
+        self.stream.seek(first)
+        count = self.stream.readinto(memoryview(buffer)[:count])
+        for offset, new in self.patches.items():
+            for i, byte in enumerate(new, offset - first):
+                if 0 <= i < count:
+                    buffer[i : i + 1] = bytes([byte])
+        self.place += count
+        return count
+
+
+def read_at(stream, offset, count):
+    """Return up to ``count`` bytes of a stream, from an offset."""
+    stream.seek(offset)
+    return stream.read(count)
+
+
+def size_of(stream):
+    """Return the size of a stream in bytes."""
+    return stream.seek(0, os.SEEK_END)
+
+
+def truncated(missing):
+    """Return the error for a file whose last bytes are missing."""
+    return AudioError(f"truncated, {missing} bytes are missing at its end")
+
+
+def torn():
+    """Return the error for a file that ends within a frame."""
+    return AudioError("truncated, its last frame is not complete")
+
+
+def check_rest(stream, sound, stop, size):
+    """Check that a file has no more sound than its header says.
+
+    Arguments
+    ---------
+    stream : io.BufferedIOBase
+        The file.
+    sound : int
+        Bytes of sound, as the header says.
+    stop : int
+        Where the sound, and what is known to follow it, ends.
+    size : int
+        Where the file ends.
+
+    Raises
+    ------
+    AudioError
+        There is more, see ``is_spare``.
+    """
+    stop = skip_tags(stream, stop, size)
+    if not is_spare(stream, stop, size):
+        raise AudioError(
+            f"its header says {sound} bytes of sound, and {size - stop} more "
+            f"bytes follow. {AGAIN}"
+        )
+
+
+def is_spare(stream, start, stop):
+    """Return whether a range is too short to be sound, or all zeros."""
+    if stop - start <= SPARE:
+        return True
+    stream.seek(start)
+    while block := stream.read(1 << 16):
+        if block.strip(b"\0"):
+            return False
+    return True
+
+
+def skip_tags(stream, offset, size):
+    """Return the offset behind the tags (ID3, APE) that begin at an offset."""
+    while offset < size:
+        head = read_at(stream, offset, 32)
+        if head[:3] == b"ID3" and len(head) > 9 and max(head[6:10]) < 128:
+            a, b, c, d = head[6:10]
+            footer = 10 if head[5] & 16 else 0
+            offset += 10 + (a << 21 | b << 14 | c << 7 | d) + footer
+        elif head[:8] == b"APETAGEX" and len(head) == 32:
+            is_header = head[23] & 32
+            rest = int.from_bytes(head[12:16], "little")
+            offset += 32 + (rest if is_header else 0)
+        elif head[:3] == b"TAG":
+            offset += 128
+        else:
+            break
+    return min(offset, size)

@@ -1,0 +1,142 @@
+"""Decode audio files block by block, as far as they are needed."""
+
+import contextlib
+import math
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from petl_modules.data.containers import Window, parts_of
+from petl_modules.utils import AudioError
+
+BLOCK = 1 << 16  # samples of a channel that are decoded at a time
+VALUES = 1 << 20  # of all channels, at most
+RATES = 1_000, 1_000_000  # Hz
+LOUDEST = 16  # float formats hold samples a little beyond -1 .. 1
+SLACK = 2  # seconds that decoders may leave out at the beginning
+
+
+def decode(path, seconds=math.inf):
+    """Decode a file, as far as it is consumed.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The file.
+    seconds : float
+        How much will be consumed. See ``petl_modules.data.containers``.
+
+    Yields
+    ------
+    rate : int
+        Sampling rate in Hz, the same for all blocks.
+    block : numpy.ndarray
+        Float32 of shape [samples, channels], not empty.
+    stated : bool
+        Whether the file states its length.
+
+    Raises
+    ------
+    AudioError
+        The file cannot be used.
+    OSError
+        It cannot be read.
+    """
+    path, before = Path(path), None
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise AudioError("a folder, not an audio file")
+    if not stat.S_ISREG(mode):  # to open a pipe would wait for its writer
+        raise AudioError("a pipe or device, not an audio file")
+    with open(path, "rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            raise AudioError("empty file (0 bytes)")
+        for source, stated in _sources(path, stream, seconds):
+            for kind, block in _blocks(source):
+                if kind != (before or kind):
+                    raise AudioError(
+                        "its parts differ in rate or channels. Save it as one "
+                        "part"
+                    )
+                before = kind
+                yield kind[0], block, stated
+    if before is None:
+        raise AudioError("holds no samples")
+
+
+def _sources(path, stream, seconds):
+    """Yield what soundfile opens, and whether its length is stated."""
+    if path.suffix.lower() == ".sd2":  # libsndfile needs its second file too
+        yield str(path), False
+        return
+    for part in parts_of(stream, seconds + SLACK):
+        source = _Source(stream, part)
+        yield source, part.stated
+        if source.failure:
+            raise source.failure
+
+
+class _Source(Window):
+    """A part of a file for libsndfile, which knows no errors in reading.
+
+    After an error it gets the end of the file, and the error is kept.
+    """
+
+    failure = None
+
+    def readinto(self, buffer):
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            self.failure = error
+            return 0
+
+
+def _blocks(source):
+    """Yield rate and channels, and a block, of a file or a part of it."""
+    samples = 0
+    with soundfile.SoundFile(source) as audio:
+        kind = audio.samplerate, audio.channels
+        if not RATES[0] <= audio.samplerate <= RATES[1]:
+            raise AudioError(
+                f"its header says {audio.samplerate} samples a second: from "
+                f"{RATES[0]} to {RATES[1]} can be read"
+            )
+        size = min(BLOCK, VALUES // audio.channels)
+        while len(block := audio.read(size, "float32", always_2d=True)):
+            _check_values(block)
+            samples += len(block)
+            yield kind, block
+        if samples < audio.frames:
+            raise AudioError(f"truncated, {samples} of {audio.frames} samples")
+
+
+def _check_values(block):
+    """Check that samples are numbers from about -1 to 1."""
+    peak = max(block.max(), -block.min())
+    if peak <= LOUDEST:
+        return
+    if not np.isfinite(block).all():
+        raise AudioError("holds NaN or infinite samples")
+    raise AudioError(
+        f"its samples reach {peak:.4g}, and should be from -1 to 1. Divide "
+        "them, most likely by 32768, or save them as integers"
+    )
+
+
+@contextlib.contextmanager
+def naming(path):
+    """Turn any error in reading a file into an AudioError with its path."""
+    try:
+        yield
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from None
+    except OSError as error:
+        raise AudioError(f"{path}: {error.strerror or error}") from error
+    except (soundfile.SoundFileError, ValueError) as error:
+        # ValueError: a path that no file can have
+        reason = getattr(error, "error_string", error)
+        raise AudioError(f"{path}: not audio, or damaged ({reason})") from error

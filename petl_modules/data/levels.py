@@ -1,0 +1,103 @@
+"""Levels of audio files: what is odd about one of them, or about a class."""
+
+from statistics import median
+
+import numpy as np
+
+CANCELS = (
+    "the channels cancel each other in their mean, which is what is used. "
+    "Save one of them as mono"
+)
+DEAD = "a channel is silent, which lowers the level of the channels' mean"
+SILENT = "there is nothing but silence, or a constant"
+OFFSET = "samples have a constant offset of more than 0.05"
+OPEN_END = "the file does not state its length, so a cut one may go unnoticed"
+
+CANCELLED = 0.25  # power of the mean, as a share of that of unlike channels
+OFFSET_FROM = 0.05
+QUIET = 1e-4  # standard deviation of silence: -80 dB
+NO_CHANNEL = 1e-6  # power of a channel, as a share of the loudest one's
+FAR = 8  # times the level of the other classes: 18 dB
+FEW = 3  # clips of a class whose level says nothing
+
+
+class Levels:
+    """Levels of a clip, taken from its blocks.
+
+    Example
+    -------
+    >>> levels, tone = Levels(), np.sin(np.arange(1000.0))
+    >>> levels.add(np.stack([tone, -tone], 1), 0 * tone)
+    >>> levels.remarks() == [CANCELS]
+    True
+    """
+
+    def __init__(self):
+        self.samples = 0
+        self.peak = 0.0  # of the channels' mean
+        self.sums = self.squares = 0.0  # of each channel, and of their mean
+
+    def add(self, block, mean):
+        """Add a block.
+
+        Arguments
+        ---------
+        block : numpy.ndarray
+            Of shape [samples, channels].
+        mean : numpy.ndarray
+            The mean of the channels, of shape [samples].
+        """
+        signals = np.column_stack([block, mean]).astype(np.float64)
+        self.samples += len(block)
+        self.peak = max(self.peak, float(np.abs(mean).max()))
+        self.sums = self.sums + signals.sum(0)
+        self.squares = self.squares + np.square(signals).sum(0)
+
+    def remarks(self):
+        """Return a sentence for each thing that is odd about the clip."""
+        means = self.sums / self.samples
+        powers = np.maximum(self.squares / self.samples - means**2, 0)
+        *channels, mean = powers
+        loudest, count = max(channels), len(channels)
+        if loudest < QUIET**2:
+            found = [SILENT]
+        else:
+            unlike = sum(channels) / count**2
+            quietest = min(channels) / loudest
+            checks = {CANCELS: mean < CANCELLED * unlike}
+            checks[DEAD] = quietest < NO_CHANNEL
+            found = [text for text, is_so in checks.items() if is_so]
+        return found + [OFFSET] * bool(abs(means[-1]) > OFFSET_FROM)
+
+
+def odd_classes(peaks):
+    """Return a line for each class much louder or quieter than the others.
+
+    Arguments
+    ---------
+    peaks : dict
+        The peaks of the clips, by class.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> odd_classes({"a": [0.3] * 3, "b": [0.4] * 3, "c": [0.02] * 3})
+    ['c: 24 dB quieter']
+    """
+    middle = {
+        label: median(values)
+        for label, values in peaks.items()
+        if len(values) >= FEW and median(values) > QUIET
+    }
+    lines = []
+    for label, level in middle.items():
+        others = [other for name, other in middle.items() if name != label]
+        ratio = level / median(others) if others else 1
+        if not 1 / FAR < ratio < FAR:
+            how = "louder" if ratio > 1 else "quieter"
+            decibels = abs(20 * np.log10(ratio))
+            lines.append(f"{label}: {decibels:.0f} dB {how}")
+    return lines
