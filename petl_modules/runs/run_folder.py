@@ -74,7 +74,7 @@ def claim_folder(file, text):
             f"({error.strerror}): name another with --output_folder"
         ) from error
     lock_folder(folder)
-    if not _is_begun(folder):
+    if not is_begun(folder):
         write_text(file, text)
         return
     try:
@@ -132,7 +132,7 @@ def claim_data(folder, records, processes):
         "processes": processes,
     }
     file = folder / "data.json"
-    if _is_begun(folder) and file.is_file():
+    if is_begun(folder) and file.is_file():
         remedy = "Delete it: the same command makes it again"
         theirs = read_json(file, DATA_FORM, remedy)
         lines = [
@@ -150,7 +150,7 @@ def claim_data(folder, records, processes):
         write_json(file, ours)
 
 
-def _is_begun(folder):
+def is_begun(folder):
     """Return whether a run's folder has a checkpoint or a result."""
     work = ("fold*/save/CKPT+*", "fold*/result.json")
     return any(any(folder.glob(pattern)) for pattern in work)
