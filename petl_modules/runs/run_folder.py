@@ -74,6 +74,7 @@ def claim_folder(file, text):
             f"({error.strerror}): name another with --output_folder"
         ) from error
     lock_folder(folder)
+    _remove_leftovers(folder)
     if not is_begun(folder):
         write_text(file, text)
         return
@@ -148,6 +149,13 @@ def claim_data(folder, records, processes):
             )
     else:
         write_json(file, ours)
+
+
+def _remove_leftovers(folder):
+    """Remove files that a killed run was writing, see ``write_bytes``."""
+    for file in [*folder.glob(".*.tmp"), *folder.glob("fold*/.*.tmp")]:
+        if re.fullmatch(r"\..+\.\d+\.tmp", file.name):
+            file.unlink(missing_ok=True)
 
 
 def is_begun(folder):
