@@ -33,7 +33,7 @@ FORM = {
         str,
     ),
     "feature_cache?": (str, None),
-    "folds?": [int],
+    "folds?": [object],  # plan_folds names the ones there are
     "best_metric": {"name": str, "mode": str},
     **dict.fromkeys(
         ("fixed_epochs?", "skip_bad_audio?", "allow_partial?", "pool_once?"),

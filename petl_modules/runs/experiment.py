@@ -22,7 +22,12 @@ from petl_modules.runs.fold_files import (
 from petl_modules.runs.logs import log_to
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.report import table
-from petl_modules.runs.run_folder import claim_data, claim_folder, save_setup
+from petl_modules.runs.run_folder import (
+    claim_data,
+    claim_folder,
+    is_begun,
+    save_setup,
+)
 from petl_modules.runs.summary import build_summary, read_predictions
 from petl_modules.training import (
     frozen_digests,
@@ -106,6 +111,9 @@ class Experiment:
         labels : list of str
             Class names, or what else the task learns from the data.
         """
+        if if_main_process() and not is_begun(self.folder):
+            # Wrong methods are known before all audio is read
+            self.recipe.make({"encoder"} & self.settings.keys())
         manifest, labels = run_on_main(prepare, kwargs=options)
         records = read_manifest(manifest)
         self.skipped = read_skipped(manifest)

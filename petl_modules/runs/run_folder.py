@@ -74,7 +74,8 @@ def claim_folder(file, text):
             f"({error.strerror}): name another with --output_folder"
         ) from error
     lock_folder(folder)
-    if not _is_begun(folder):
+    _remove_leftovers(folder)
+    if not is_begun(folder):
         write_text(file, text)
         return
     try:
@@ -132,7 +133,7 @@ def claim_data(folder, records, processes):
         "processes": processes,
     }
     file = folder / "data.json"
-    if _is_begun(folder) and file.is_file():
+    if is_begun(folder) and file.is_file():
         remedy = "Delete it: the same command makes it again"
         theirs = read_json(file, DATA_FORM, remedy)
         lines = [
@@ -150,7 +151,14 @@ def claim_data(folder, records, processes):
         write_json(file, ours)
 
 
-def _is_begun(folder):
+def _remove_leftovers(folder):
+    """Remove files that a killed run was writing, see ``write_bytes``."""
+    for file in [*folder.glob(".*.tmp"), *folder.glob("fold*/.*.tmp")]:
+        if re.fullmatch(r"\..+\.\d+\.tmp", file.name):
+            file.unlink(missing_ok=True)
+
+
+def is_begun(folder):
     """Return whether a run's folder has a checkpoint or a result."""
     work = ("fold*/save/CKPT+*", "fold*/result.json")
     return any(any(folder.glob(pattern)) for pattern in work)

@@ -19,16 +19,20 @@ from torch import distributed
 from petl_modules.runs.checks import check_device, check_keys, check_values
 from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.experiment import Experiment
+from petl_modules.runs.failures import failure_text
 from petl_modules.runs.logs import prepare_terminal
-from petl_modules.utils import UserError, fail, leave_group
+from petl_modules.runs.watch import start_watch
+from petl_modules.training import prepare_workers
+from petl_modules.utils import fail, leave_group
 
 
 @contextlib.contextmanager
 def start(arguments, script):
     """Start a run of a recipe, with its errors shown and logged.
 
-    ``UserError`` and ``OSError`` end the program with one line. Any other
-    exception keeps its traceback, and all of them are in ``log.txt``.
+    What a user or a machine did wrong (see ``failure_text``) ends the program
+    with one line. Any other exception keeps its traceback, and all of them
+    are in ``log.txt``.
 
     Arguments
     ---------
@@ -65,6 +69,8 @@ def open_run(arguments, script):
     ddp_init_group(run_opts)
     if distributed.is_initialized():
         atexit.register(leave_group)
+    prepare_workers(recipe.settings["num_workers"])
+    start_watch()
     temporary = None
     if run_opts.debug:
         run_opts, temporary = _move_aside(recipe, run_opts)
@@ -99,7 +105,7 @@ def _move_aside(recipe, run_opts):
 
 @contextlib.contextmanager
 def plain_errors(debug=False):
-    """End the program with one line for what a user or a disk did wrong.
+    """End the program with one line for what a user or a machine did wrong.
 
     Arguments
     ---------
@@ -108,12 +114,10 @@ def plain_errors(debug=False):
     """
     try:
         yield
-    except (UserError, OSError) as error:
-        if debug:
+    except Exception as error:
+        text = failure_text(error)
+        if debug or text is None:
             raise
-        text = str(error)
-        if text.startswith("Caught "):  # by a loader's worker, with traceback
-            text = text.rstrip().rpartition(f"{type(error).__name__}: ")[2]
         fail(text)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command resumes from the last epoch")

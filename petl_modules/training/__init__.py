@@ -3,7 +3,10 @@
 from petl_modules.training.checkpointer import SafeCheckpointer
 from petl_modules.training.confusion import write_confusion
 from petl_modules.training.linear_probe import pool_once
-from petl_modules.training.loaders import make_train_loader
+from petl_modules.training.loaders import (
+    make_train_loader,
+    prepare_workers,
+)
 from petl_modules.training.metrics import (
     ClassificationMetrics,
     accuracy,
@@ -35,6 +38,7 @@ __all__ = [
     "frozen_digests",
     "make_train_loader",
     "pool_once",
+    "prepare_workers",
     "require_gradients",
     "require_metric",
     "require_unchanged",

@@ -1,6 +1,12 @@
-"""Data loader of the training part."""
+"""Data loader of the training part, and how workers send their batches."""
 
+import multiprocessing
+import resource
+from multiprocessing.reduction import ForkingPickler
+
+import torch
 from speechbrain.dataio.dataloader import make_dataloader
+from torch.multiprocessing.reductions import reduce_tensor
 
 from petl_modules.utils import HparamsError
 
@@ -40,3 +46,60 @@ def make_train_loader(brain, dataset, train_batches, options):
     brain.train_sampler = sampler
     brain.checkpointer.add_recoverable("train_loader", loader)
     return loader
+
+
+def prepare_workers(number):
+    """Let a loader's workers send batches where memory or files are scarce.
+
+    A batch's tensors go through shared memory, each as an open file. Where
+    ``/dev/shm`` is full (Docker's has 64 MB) or few files may be open, PyTorch
+    would wait for ever; here the tensors go through the worker's pipe instead,
+    which is slower.
+
+    Arguments
+    ---------
+    number : int
+        How many workers a loader has.
+
+    Raises
+    ------
+    HparamsError
+        There are not enough semaphores, which all workers need.
+    """
+    if not number:
+        return
+    needed = 3 * number + 9  # of the queues of one loader
+    try:
+        [multiprocessing.Lock() for _ in range(needed)]
+    except (OSError, ImportError) as error:
+        raise HparamsError(
+            f"num_workers {number} needs {needed} semaphores, which Linux "
+            f"keeps in /dev/shm, and they cannot be made here ({error}). Give "
+            "--num_workers 0, or more room there (docker run --shm-size 1g)"
+        ) from error
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = files == resource.RLIM_INFINITY or files >= 64 + 16 * number
+    ForkingPickler.register(torch.Tensor, _sent if enough else _by_value)
+
+
+def _sent(tensor):
+    """Reduce a tensor, for pickle, to its place in shared memory."""
+    try:
+        tensor.share_memory_()
+    except RuntimeError:  # it is full
+        return _by_value(tensor)
+    return reduce_tensor(tensor)
+
+
+def _by_value(tensor):
+    """Reduce a tensor, for pickle, to its bytes."""
+    flat = tensor.detach().contiguous().reshape(-1)
+    content = flat.view(torch.uint8).numpy()
+    return _restore, (content, tensor.dtype, tensor.shape)
+
+
+def _restore(content, dtype, shape):
+    """Return the tensor of ``_by_value``."""
+    if not content.size:
+        return torch.empty(shape, dtype=dtype)
+    return torch.from_numpy(content).view(dtype).reshape(shape)

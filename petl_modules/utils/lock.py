@@ -7,6 +7,7 @@ end as well.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -17,6 +18,10 @@ from speechbrain.utils.logger import get_logger
 from petl_modules.utils.errors import HparamsError
 
 logger = get_logger(__name__)
+
+UNLOCKED = "PETL_NO_LOCKS"  # set to 1: take no locks
+BUSY = (errno.EAGAIN, errno.EACCES)  # another process has the lock
+NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 HELD = {}  # open files by path: closing any file of a lock releases the lock
 
@@ -32,21 +37,20 @@ def lock_folder(folder):
     Raises
     ------
     HparamsError
-        If another process has locked the folder; names that process.
+        If another process has locked the folder, with that process; or if the
+        file system has no locks, see ``_lock``.
     """
     path = (folder / ".lock").resolve()
     if path in HELD and path.exists():
         return
     stream = open(path, "a+", encoding="utf-8")
-    try:
-        _lock(stream, fcntl.LOCK_NB)
-    except OSError as error:
+    if not _lock(stream, fcntl.LOCK_NB):
         owner = _owner(stream)
         stream.close()
         raise HparamsError(
             f"{folder} is in use by {owner}. Wait for its end, stop it, or "
             "name another --output_folder"
-        ) from error
+        )
     HELD[path] = stream
 
 
@@ -58,11 +62,14 @@ def alone_in(folder):
     ---------
     folder : pathlib.Path
         The folder, which must exist.
+
+    Raises
+    ------
+    HparamsError
+        If the file system has no locks, see ``_lock``.
     """
     with open(folder / ".lock", "a+", encoding="utf-8") as stream:
-        try:
-            _lock(stream, fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
+        if not _lock(stream, fcntl.LOCK_NB):
             logger.warning(
                 f"waiting for {_owner(stream)}, which fills {folder}"
             )
@@ -71,15 +78,39 @@ def alone_in(folder):
 
 
 def _lock(stream, options=0):
-    """Lock a file, and write into the file which process holds the lock."""
-    fcntl.lockf(stream, fcntl.LOCK_EX | options)
+    """Lock a file, and write into the file which process holds the lock.
+
+    Returns
+    -------
+    bool
+        False: another process has it.
+
+    Raises
+    ------
+    HparamsError
+        The file system has no locks, and the environment variable
+        ``PETL_NO_LOCKS`` is not 1.
+    """
+    if os.environ.get(UNLOCKED) != "1":
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_EX | options)
+        except OSError as error:
+            if error.errno in BUSY:
+                return False
+            none = ": its file system has no locks" * (error.errno in NONE)
+            raise HparamsError(
+                f"{stream.name} cannot be locked ({error.strerror}){none}. "
+                f"Name a folder on another disk, or set {UNLOCKED}=1 and start "
+                "one run at a time in this folder"
+            ) from error
     stream.truncate(0)
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     stream.write(f"process {os.getpid()} on {socket.gethostname()} since {now}")
     stream.flush()
+    return True
 
 
 def _owner(stream):
     """Return which process has locked a file."""
     stream.seek(0)
-    return stream.read().strip() or "another process"
+    return stream.read(200).strip() or "another process"

@@ -43,6 +43,25 @@ def test_wrong_argument_of_a_block_is_one_line(esc50, words, tmp_path):
     assert not (tmp_path / "fold1").exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("lora", "rank", 0),
+        ("lora", "at", "[nowhere]"),
+        ("bottleneck", "reduction", -3),
+        ("prefix", "layers", "last_99"),
+    ],
+)
+def test_wrong_method_is_known_before_the_data_are_read(
+    file, key, value, esc50, words, tmp_path
+):
+    line = words(file, output_folder=tmp_path, data_folder="nowhere")
+    with pytest.raises(SystemExit) as end:
+        esc50.main([*line, f"--{key}={value}"])
+    text = str(end.value)
+    assert "there is no" not in text and str(value).strip("[]") in text
+
+
 @pytest.mark.parametrize("kind", [DataError, ValueError])
 @pytest.mark.parametrize("stage", ["prepare", "plan", "summary"])
 def test_any_error_is_in_the_log(

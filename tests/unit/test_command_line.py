@@ -378,7 +378,7 @@ def test_the_recipes_own_files_are_found(recipe):
         ("number_of_epochs", 2.5, "number_of_epochs is '2.5': give a whole"),
         ("max_grad_norm", "x", "max_grad_norm is 'x': give a number"),
         ("fixed_epochs", "no", "fixed_epochs: expected True or False"),
-        ("folds", ["a"], "folds.0.: expected a whole number, found 'a'"),
+        ("folds", 3, "folds: expected a list, found 3"),
         ("output_folder", 5, "output_folder: expected a text, found 5"),
         ("precision", "bf17", "'bf17' is none of: fp32, bf16, fp16"),
         ("best_metric", "accuracy", "best_metric is 'accuracy': give a name"),

@@ -41,6 +41,17 @@ def test_settings_that_cannot_be_read(content, folder):
     assert not file.exists() or file.read_bytes() == content
 
 
+def test_what_a_killed_run_was_writing_is_removed(tmp_path):
+    (tmp_path / "fold1").mkdir()
+    mine = tmp_path / ".notes.tmp"
+    left = [tmp_path / ".summary.json.4711.tmp"]
+    left += [tmp_path / "fold1" / ".predictions.csv.8.tmp"]
+    for file in [mine, *left]:
+        file.touch()
+    claim_folder(tmp_path / "hyperparams.yaml", "seed: 1\n")
+    assert mine.exists() and not any(file.exists() for file in left)
+
+
 def test_data_that_cannot_be_read(folder):
     file = folder / "data.json"
     file.write_text('{"clips": 1', encoding="utf-8")

@@ -1,0 +1,105 @@
+"""Watch over the processes of a run: none hangs, and none is left behind."""
+
+import functools
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from speechbrain.utils.logger import get_logger
+from torch import distributed
+
+logger = get_logger(__name__)
+
+PERIOD = 5  # seconds between two looks
+PATIENCE = 6  # looks at a stopped process before it is given up
+
+
+class Watch(threading.Thread):
+    """A thread that looks at the processes around this one.
+
+    A stopped worker of a loader is killed, which ends the run with an error.
+    If another process of a distributed run is stopped, or torchrun has ended,
+    this process ends. Processes that are merely slow are left alone: only
+    their state counts (on Linux; elsewhere only torchrun is watched).
+
+    Arguments
+    ---------
+    period : float
+        Seconds between two looks.
+    """
+
+    def __init__(self, period=PERIOD):
+        super().__init__(name="watch", daemon=True)
+        self.period = period
+        self.launcher = os.getppid() if distributed.is_initialized() else None
+        self.stopped = Counter()  # number of successive looks, by process
+
+    def run(self):
+        """Look around, again and again."""
+        while True:
+            time.sleep(self.period)
+            self.look()
+
+    def look(self):
+        """Look once at the workers, the other processes and the launcher."""
+        if self.launcher not in (None, os.getppid()):
+            _end("torchrun has ended, and so does this process of its run")
+        parents = {
+            process: parent
+            for process, (state, parent) in processes().items()
+            if state == "T" and parent in (os.getpid(), self.launcher)
+        }
+        self.stopped = Counter({p: self.stopped[p] + 1 for p in parents})
+        seconds = round(PATIENCE * self.period)
+        for process, parent in parents.items():
+            if self.stopped[process] < PATIENCE:
+                continue
+            if parent == self.launcher:
+                _end(
+                    f"process {process} of this run has been stopped for "
+                    f"{seconds} s"
+                )
+            logger.warning(
+                f"process {process}, a worker of this run, has been stopped "
+                f"for {seconds} s and is ended"
+            )
+            os.kill(process, signal.SIGKILL)
+
+
+@functools.cache
+def start_watch():
+    """Start the watch of this process, once."""
+    Watch().start()
+
+
+def processes():
+    """Return state and parent of each process, as far as the system tells.
+
+    Returns
+    -------
+    dict
+        From process to, for example, ``("R", 1234)``.
+    """
+    found = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The program's name is in brackets and may hold any character
+            state, parent = file.read_text().rpartition(")")[2].split()[:2]
+        except OSError:  # the process has ended
+            continue
+        found[int(file.parent.name)] = state, int(parent)
+    return found
+
+
+def _end(text):
+    """End this process at once; its main thread may wait for others."""
+    print(
+        f"error: {text}. The same command resumes from the last checkpoint",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)
