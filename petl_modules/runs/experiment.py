@@ -220,8 +220,8 @@ class Experiment:
         model = made["modules"]["model"]
         if self.run_opts.debug:
             self.frozen = frozen_digests(model)
-        save_setup(self.fold_folder(fold), self.file, overrides, self.script)
         self.log = log_to(self.fold_folder(fold) / "log.txt")
+        save_setup(self.fold_folder(fold), self.file, overrides, self.script)
         clips = ", ".join(f"{k}: {len(v)}" for k, v in fold.parts.items())
         count = model.count_parameters()
         logger.info(

@@ -48,7 +48,7 @@ def log_to(path):
     Arguments
     ---------
     path : pathlib.Path
-        The file, which is appended to.
+        The file, which is appended to. A missing folder is made.
 
     Returns
     -------
@@ -61,6 +61,7 @@ def log_to(path):
             root.removeHandler(handler)
             handler.close()
     if if_main_process():
+        path.parent.mkdir(parents=True, exist_ok=True)
         root.addHandler(Terminal())
         root.addHandler(LogFile(path))
     else:

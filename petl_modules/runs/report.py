@@ -77,7 +77,7 @@ def table(summary, n_folds, metric):
     ]
     names = [k.removesuffix("_mean") for k in summary if k.endswith("_mean")]
     skipped = len(folds[0].get("skipped_clips", []))
-    left_out = f"{skipped} clips that cannot be read are left out"
+    left_out = f"clips left out, which cannot be read: {skipped}"
     return "\n".join(
         [
             f"{summary['dataset']}, {summary['method']} on "

@@ -73,3 +73,4 @@ def show(text):
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     text = printable(text, keep="\n\t")
     tqdm.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()  # a pipe would keep the lines back

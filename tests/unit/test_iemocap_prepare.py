@@ -258,6 +258,17 @@ def test_all_problems_of_all_files_together(iemocap, data, tmp_path):
     assert "again" in remedy
 
 
+def test_files_of_the_system_are_passed_over(iemocap, data, tmp_path):
+    expected, _ = iemocap.prepare_iemocap(data, tmp_path / "one", True)
+    wavs = wav_file(data, "Ses04F_impro01", "M007").parents[1]
+    for path in (wavs / "__MACOSX/x.wav", wavs / "._x.wav", wavs / "Thumbs.db"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    label_file(data, "Ses04F_impro01").with_name("._a.txt").write_bytes(b"x")
+    found, _ = iemocap.prepare_iemocap(data, tmp_path / "other", True)
+    assert found.read_text() == expected.read_text()
+
+
 def test_wav_without_a_label(iemocap, data, tmp_path, caplog):
     wav = wav_file(data, "Ses04F_impro01", "M007")
     soundfile.write(wav, sound_of(wav.name), 16000)

@@ -248,6 +248,18 @@ def test_command_line_writes_and_refuses(tmp_path, capsys, monkeypatch):
         command_line.main(["GSC", str(tmp_path / "new")])
 
 
+def test_readme_has_the_printed_command(tmp_path, capsys, monkeypatch):
+    """Started as README says, but for the interpreter's name."""
+    monkeypatch.setitem(LAYOUTS, "GSC", lambda seed: corpus_of_one(seed))
+    monkeypatch.chdir(tmp_path)
+    command_line.main(["GSC", "data/speech_commands_v0.02"])
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    there = [word.removeprefix(f"{RECIPES.parent}/") for word in words[1:]]
+    command = shlex.join(["python", *there])
+    readme = (RECIPES.parent / "README.md").read_text(encoding="utf-8")
+    assert command in readme.splitlines()
+
+
 def test_a_negative_seed_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         command_line.main(["GSC", str(tmp_path / "new"), "--seed", "-1"])

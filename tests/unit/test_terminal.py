@@ -101,7 +101,7 @@ RECORDS = [
     ("speechbrain.utils.train_logger", logging.INFO, True),
     ("speechbrain.core", logging.INFO, False),
     ("speechbrain.core", logging.WARNING, True),
-    ("matplotlib", logging.DEBUG, False),
+    ("some.library", logging.DEBUG, False),
     ("py.warnings", logging.WARNING, False),
 ]
 
