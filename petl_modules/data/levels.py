@@ -84,8 +84,8 @@ def odd_classes(peaks):
 
     Example
     -------
-    >>> odd_classes({"a": [0.3] * 3, "b": [0.4] * 3, "c": [0.02] * 3})
-    ['c: 24 dB quieter']
+    >>> odd_classes({"a": [0.3] * 3, "b": [0.3] * 3, "c": [0.03] * 3})
+    ['c: 20 dB quieter']
     """
     middle = {
         label: median(values)

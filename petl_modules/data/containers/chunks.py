@@ -141,7 +141,8 @@ def chunk_parts(stream, form):
     frame = _frame_bytes(stream, chunks, form)
     if _is_streamed(stream, sound, size, form):
         length = size - sound.start
-        if length % frame and (length - 1) % frame:  # 1: padded
+        padded = length % 2 == 0 and (length - 1) % frame == 0
+        if length % frame and not padded:
             raise torn()
         yield Part(0, size, _patch(sound, length, form), stated=False)
         return
