@@ -1,7 +1,6 @@
 """Audio files are compared with what they state about their length."""
 
 import io
-import os
 import struct
 
 import numpy as np
@@ -208,3 +207,194 @@ def test_open_file_ends_where_it_was_cut(name, tmp_path):
             assert torch.equal(samples, whole[: len(samples)])
             kept += 1
     assert refused and (kept or len(ends) > 2)
+
+
+def voc(*blocks):
+    """A VOC file made of blocks of a kind and a content."""
+    head = VOC[: VOC.index(b"\x1a") + 1] + bytes([26, 0, 10, 1, 41, 17])
+    for kind, content in blocks:
+        size = len(content).to_bytes(3, "little")
+        head += bytes([kind]) + size + content
+    return head + b"\0"
+
+
+HALF = PCM.tobytes()[:RATE]
+SOUND = struct.pack("<IBBHI", RATE, 16, 1, 4, 0)  # the head of VOC's block 9
+TINY = riff(chunk(b"fmt ", FMT), chunk(b"data", HALF)) + HALF
+FLAC_TOTAL = int.from_bytes(FLAC[21:26], "big")
+REFUSED = {
+    "WAV, half": (TINY, "says 16000 bytes of sound, and 16000 more"),
+    "WAV, a tenth": (resized(WAV, b"data", 3200, "<I"), "says 3200 bytes"),
+    "WAV, half, then a list": (
+        TINY + chunk(b"LIST", b"INFO"),
+        "says 16000 bytes",
+    ),
+    "WAV, two sounds": (
+        riff(*[chunk(b"fmt ", FMT)] + [chunk(b"data", HALF)] * 2),
+        "two chunks of sound",
+    ),
+    "WAV, size with the header": (
+        resized(WAV, b"data", 2 * RATE + 36, "<I"),
+        "36 bytes are missing",
+    ),
+    "RIFX, half": (resized(STATED["RIFX"], b"data", RATE, ">I"), "says 16000"),
+    "RF64, half": (
+        patched(RF64, RF64.index(b"ds64") + 16, struct.pack("<Q", RATE)),
+        "says 16000 bytes",
+    ),
+    "W64, half": (resized(W64, W64_DATA, RATE + 24, "<Q"), "says 16000 bytes"),
+    "AIFF, half": (resized(AIFF, b"SSND", RATE + 8, ">I"), "says 32000 bytes"),
+    "AIFF, half the frames": (
+        patched(AIFF, AIFF.index(b"COMM") + 10, struct.pack(">I", RATE // 2)),
+        "says 16000 bytes of sound, and its sound chunk has 32000",
+    ),
+    "AU, half": (patched(AU, 8, struct.pack(">I", RATE)), "says 16000 bytes"),
+    "CAF, half": (resized(CAF, b"data", RATE + 4, ">Q"), "says 16000 bytes"),
+    "NIST, half": (NIST.replace(b"-i 16000\nend", b"-i 8000\nend"), "says 16000"),
+    "VOC, two sounds": (
+        voc((9, SOUND + HALF), (9, SOUND + HALF)),
+        "2 blocks of sound",
+    ),
+    "VOC, more sound": (
+        voc((9, SOUND + HALF), (2, HALF)),
+        "2 blocks of sound",
+    ),
+    "VOC, silence": (voc((9, SOUND + HALF), (3, bytes(3))), "block of kind 3"),
+    "VOC, more than its end": (voc((9, SOUND + HALF)) + HALF, "more bytes follow"),
+    "FLAC, fewer samples": (
+        patched(FLAC, 22, struct.pack(">I", RATE // 2)),
+        "says 8000 samples, and 16000 are there",
+    ),
+    "FLAC, more samples": (patched(FLAC, 22, struct.pack(">I", 2 * RATE)), "damaged"),
+    "Ogg, a page missing": (
+        OGG[: OGG.rindex(b"OggS")] + patched(OGG[OGG.rindex(b"OggS") :], 18, b"\7"),
+        "damaged",
+    ),
+    "Ogg, junk behind": (OGG + b"x" * 5000, "more bytes follow"),
+    "MP3, junk within": (MP3[:1044] + b"x" * 100 + MP3[1044:], "missing|there"),
+    "MP3, no Xing, junk within": (
+        without_xing(MP3)[:900] + b"x" * 100 + without_xing(MP3)[900:],
+        "damaged, no frame begins",
+    ),
+    "MP3, junk behind": (MP3 + b"x" * 5000, "damaged, no frame begins"),
+    "Ogg, parts of two kinds": (
+        OGG + written("OGG", np.stack([TONE] * 2, 1)),
+        "parts differ",
+    ),
+    "AVI": (b"RIFF\0\0\0\0AVI " + bytes(100), "other than WAV, AIFF"),
+    "SVX": (written("SVX"), "other than WAV, AIFF"),
+    "HTK": (written("HTK"), "other than WAV, AIFF"),
+    "MAT5": (written("MAT5"), "other than WAV, AIFF"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_file_that_does_not_fit_its_header(name, tmp_path):
+    content, reason = REFUSED[name]
+    path = put(tmp_path, content)
+    with pytest.raises(AudioError, match=reason):
+        facts(path)
+    with pytest.raises(AudioError, match=reason):
+        read_audio(path)
+
+
+FINE = {
+    "few bytes behind": WAV + bytes(range(256)) * 4,
+    "zeros behind": WAV + bytes(20_000),
+    "chunks behind": WAV + 5 * chunk(b"LIST", b"INFO" + bytes(2001)),
+    "odd chunk that is padded": WAV.replace(
+        b"data", b"note" + struct.pack("<I", 3) + b"abc\0data"
+    ),
+    "tags behind": MP3 + b"TAG" + bytes(125),
+    "large tag behind": MP3 + b"ID3\3\0\0\0\0\x08\0" + bytes(1024),
+    "junk in front": b"junk" * 300 + MP3,
+    "zeros behind MP3": MP3 + bytes(9000),
+    "tag behind FLAC": FLAC + b"TAG" + bytes(125),
+    "VOC with a text": voc((5, b"text\0"), (9, SOUND + PCM.tobytes())),
+    "VOC without its last byte": VOC[:-1],
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_what_is_around_the_sound_does_no_harm(name, tmp_path):
+    plain = FLAC if "FLAC" in name else MP3 if FINE[name].count(MP3) else WAV
+    wanted = read_audio(put(tmp_path, plain))
+    if "VOC" in name:  # rounds otherwise
+        wanted = read_audio(put(tmp_path, VOC))
+        found = read_audio(put(tmp_path, FINE[name]))
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+        return
+    assert torch.equal(read_audio(put(tmp_path, FINE[name])), wanted)
+
+
+def test_sound_of_an_odd_size_that_is_not_padded(tmp_path):
+    """And chunks behind it."""
+    content = written("WAV", TONE[:999], "PCM_U8")
+    wanted = read_audio(put(tmp_path, content))
+    assert len(content) == 44 + 1000
+    content = content[:-1] + chunk(b"LIST", bytes(9000))
+    assert torch.equal(read_audio(put(tmp_path, content)), wanted)
+
+
+def test_parts_follow_each_other(tmp_path):
+    """Each is decoded as it is alone."""
+    tag = b"ID3\3\0\0\0\0\x08\0" + bytes(1024)
+    end = b"TAG" + bytes(125)
+    for one, row in (
+        (MP3, [MP3, MP3, MP3]),
+        (MP3, [tag, MP3, end, tag, MP3, end]),
+        (OGG, [OGG, OGG]),
+        (OPUS, [OPUS, OPUS]),
+    ):
+        alone = read_audio(put(tmp_path, one))
+        found = read_audio(put(tmp_path, b"".join(row)))
+        assert torch.equal(found, alone.repeat(row.count(one)))
+
+
+def test_mp3_without_xing_is_the_same_sound(tmp_path):
+    """libsndfile alone takes its length from the first frame."""
+    wanted = read_audio(put(tmp_path, MP3))
+    path = put(tmp_path, without_xing(MP3))
+    assert soundfile.info(path).frames < RATE // 2
+    found = read_audio(path)
+    assert len(found) >= RATE
+    shifts = [
+        shift
+        for shift in range(len(found) - RATE + 1)
+        if torch.allclose(found[shift:][:RATE], wanted, atol=1e-3)
+    ]
+    assert len(shifts) == 1
+
+
+@pytest.mark.parametrize("name", ["Ogg Vorbis", "Ogg Opus", "FLAC"])
+def test_one_flipped_bit(name, tmp_path):
+    """Is refused, or changes no sample (in a comment of FLAC)."""
+    content = STATED[name]
+    whole = read_audio(put(tmp_path, content))
+    random, refused = np.random.default_rng(0), 0
+    for _ in range(40):
+        place, bit = random.integers(len(content)), random.integers(8)
+        changed = bytearray(content)
+        changed[place] ^= 1 << bit
+        try:
+            samples = read_audio(put(tmp_path, changed))
+        except AudioError:
+            refused += 1
+        else:
+            assert name == "FLAC" and torch.equal(samples, whole), place
+    assert refused == 40 or name == "FLAC"
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_random_bytes_end_in_an_audio_error(name, tmp_path):
+    """Or in finite samples."""
+    content, random = STATED[name], np.random.default_rng(1)
+    for _ in range(20):
+        changed = bytearray(content)
+        for place in random.integers(min(200, len(content)), size=3):
+            changed[place] = random.integers(256)
+        try:
+            samples = read_audio(put(tmp_path, changed))
+        except AudioError:
+            continue
+        assert samples.isfinite().all() and len(samples) < 400_000

@@ -118,7 +118,7 @@ def test_manifest(iemocap, data, tmp_path):
         "session": 2,
         "speaker": "Ses02M",
     }
-    assert list((tmp_path / "out").iterdir()) == [path]
+    assert list((tmp_path / "out").glob("*.json")) == [path]
 
 
 def test_generated_corpus(iemocap, tmp_path, caplog):

@@ -43,7 +43,7 @@ ODD = {
     "silence": ([0 * TONE], [SILENT]),
     "silence of two": ([0 * TONE, 0 * TONE], [SILENT]),
     "nearly silence": ([TONE / 32768], [SILENT]),
-    "a constant": ([0 * TONE + 0.9], [SILENT, OFFSET]),
+    "a constant": ([0 * TONE + 0.9], [SILENT]),
     "an offset": ([TONE + 0.1], [OFFSET]),
     "an offset of one channel": ([TONE, TONE - 0.3], [OFFSET]),
 }

@@ -93,7 +93,7 @@ def test_manifest(us8k, data, tmp_path):
         "fold": 10,
         "recording": "18",
     }
-    assert list((tmp_path / "out").iterdir()) == [path]
+    assert list((tmp_path / "out").glob("*.json")) == [path]
 
 
 FORMATS = {

@@ -8,8 +8,8 @@ from petl_modules.utils import AudioError
 
 SPARE = 4096  # bytes behind the sound that nothing has to explain
 NOT_AUDIO = (
-    "not audio, or in a container other than WAV, AIFF, FLAC, Ogg, MP3, AU, "
-    "CAF, W64, NIST and VOC. Convert it to WAV"
+    "not audio, or damaged, or in a container other than WAV, AIFF, FLAC, "
+    "Ogg, MP3, AU, CAF, W64, NIST and VOC. Convert it to WAV"
 )
 AGAIN = "Open it in an audio editor and save it again"
 
