@@ -73,10 +73,7 @@ def _sources(path, stream, seconds):
         yield str(path), False
         return
     for part in parts_of(stream, seconds + SLACK):
-        source = _Source(stream, part)
-        yield source, part.stated
-        if source.failure:
-            raise source.failure
+        yield _Source(stream, part), part.stated
 
 
 class _Source(Window):
@@ -98,20 +95,32 @@ class _Source(Window):
 def _blocks(source):
     """Yield rate and channels, and a block, of a file or a part of it."""
     samples = 0
-    with soundfile.SoundFile(source) as audio:
-        kind = audio.samplerate, audio.channels
-        if not RATES[0] <= audio.samplerate <= RATES[1]:
-            raise AudioError(
-                f"its header says {audio.samplerate} samples a second: from "
-                f"{RATES[0]} to {RATES[1]} can be read"
-            )
-        size = min(BLOCK, VALUES // audio.channels)
-        while len(block := audio.read(size, "float32", always_2d=True)):
-            _check_values(block)
-            samples += len(block)
-            yield kind, block
-        if samples < audio.frames:
-            raise AudioError(f"truncated, {samples} of {audio.frames} samples")
+    try:
+        with soundfile.SoundFile(source) as audio:
+            kind = audio.samplerate, audio.channels
+            _check_rate(audio.samplerate)
+            size = min(BLOCK, VALUES // audio.channels)
+            while len(block := audio.read(size, "float32", always_2d=True)):
+                _check_values(block)
+                samples += len(block)
+                yield kind, block
+            if samples < audio.frames:
+                raise AudioError(
+                    f"truncated, {samples} of {audio.frames} samples"
+                )
+    finally:
+        if failure := getattr(source, "failure", None):
+            raise failure  # the cause of any other error
+
+
+def _check_rate(rate):
+    """Check that a rate is that of sound."""
+    low, high = RATES
+    if not low <= rate <= high:
+        raise AudioError(
+            f"its header says {rate} samples a second: from {low} to {high} "
+            "can be read"
+        )
 
 
 def _check_values(block):

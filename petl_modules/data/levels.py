@@ -60,14 +60,13 @@ class Levels:
         *channels, mean = powers
         loudest, count = max(channels), len(channels)
         if loudest < QUIET**2:
-            found = [SILENT]
-        else:
-            unlike = sum(channels) / count**2
-            quietest = min(channels) / loudest
-            checks = {CANCELS: mean < CANCELLED * unlike}
-            checks[DEAD] = quietest < NO_CHANNEL
-            found = [text for text, is_so in checks.items() if is_so]
-        return found + [OFFSET] * bool(abs(means[-1]) > OFFSET_FROM)
+            return [SILENT]
+        checks = {
+            CANCELS: mean < CANCELLED * sum(channels) / count**2,
+            DEAD: min(channels) < NO_CHANNEL * loudest,
+            OFFSET: abs(means[-1]) > OFFSET_FROM,
+        }
+        return [text for text, is_so in checks.items() if is_so]
 
 
 def odd_classes(peaks):
@@ -84,8 +83,8 @@ def odd_classes(peaks):
 
     Example
     -------
-    >>> odd_classes({"a": [0.3] * 3, "b": [0.4] * 3, "c": [0.02] * 3})
-    ['c: 24 dB quieter']
+    >>> odd_classes({"a": [0.3] * 3, "b": [0.3] * 3, "c": [0.03] * 3})
+    ['c: 20 dB quieter']
     """
     middle = {
         label: median(values)

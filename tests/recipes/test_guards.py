@@ -25,14 +25,14 @@ def folds_of(folder):
 
 @pytest.fixture
 def poisoned(esc50, monkeypatch):
-    """Makes the loss of a clip infinite, wherever it comes up in training."""
+    """Makes the loss of a clip NaN, in training or in evaluation."""
 
-    def poison(clip):
+    def poison(clip, training=True):
         usual = esc50.ESC50Brain.compute_forward
 
         def forward(brain, batch, stage):
             logits = usual(brain, batch, stage)
-            if clip in batch.id and brain.modules.training:
+            if clip in batch.id and brain.modules.training == training:
                 rows = torch.tensor([name == clip for name in batch.id])
                 logits = logits.masked_fill(rows.unsqueeze(1), float("nan"))
             return logits
@@ -54,6 +54,19 @@ def test_loss_that_is_not_finite_names_its_clips(
     clip = a_training_clip(corpus)
     poisoned(clip)
     with pytest.raises(SystemExit, match=f"loss is nan in step.*{clip}"):
+        esc50.main(words("lora", output_folder=tmp_path))
+
+
+@pytest.mark.parametrize(("stage", "fold"), [("valid", "5"), ("test", "1")])
+def test_loss_that_is_not_finite_in_evaluation_names_its_clip(
+    stage, fold, esc50, words, corpus, poisoned, tmp_path
+):
+    rows = read_csv(Path(corpus) / "meta" / "esc50.csv")
+    clip = next(r["filename"] for r in rows if r["fold"] == fold)[:-4]
+    poisoned(clip, training=False)
+    with pytest.raises(
+        SystemExit, match=rf"the {stage} loss is nan.* 1 clips: {clip}\. "
+    ):
         esc50.main(words("lora", output_folder=tmp_path))
 
 

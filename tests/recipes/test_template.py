@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import soundfile
 
 from petl_modules import predict
 from petl_modules.utils import read_csv
@@ -186,3 +188,29 @@ def test_a_trained_model_classifies_files(
     assert first == f"model: {made.folder / 'fold1'}"
     assert lines[::2] == files
     assert [line.split()[-1] for line in lines[1::2]] == ["1", "no"]
+
+
+def test_cut_and_skipped_clips_are_told(run, places, tmp_path, capsys, caplog):
+    """In one line of preparation, and by predict."""
+    data = tmp_path / "sounds"
+    shutil.copytree(places["my_sounds"], data)
+    first, second, *_ = sorted((data / "low").iterdir())
+    long = data / "low" / "long.wav"
+    samples, rate = soundfile.read(second)
+    soundfile.write(long, np.tile(samples, 9), rate)
+    first.write_bytes(b"no sound")
+    run("linear", data_folder=data, folds=[1], skip_bad_audio=True, **SHORT)
+    length = 400 / 16000 + 0.49  # 50 frames
+    lines = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if "clips are longer than" in line
+    ]
+    assert len(lines) == 1
+    assert f"longer than {length:.4g} s: the first {length:.4g} s" in lines[0]
+    assert lines[0].endswith("; 1 unreadable clips are left out")
+    with pytest.raises(SystemExit):
+        predict.main(["out", str(long)])
+    shown = capsys.readouterr()
+    told = f"{long}: longer than {length:.4g} s: the first"
+    assert (shown.out + shown.err + caplog.text).count(told) == 1

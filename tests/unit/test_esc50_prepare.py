@@ -342,7 +342,8 @@ def test_option_without_bad_audio_changes_nothing(esc50, data, tmp_path):
     plain, _ = esc50.prepare_esc50(data, tmp_path, True)
     path, _ = esc50.prepare_esc50(data, tmp_path, True, skip_bad_audio=True)
     assert path != plain and path.read_text() == plain.read_text()
-    assert read_skipped(path) == [] and len(list(tmp_path.glob("*.json"))) == 2
+    assert read_skipped(path) == []
+    assert len(list(tmp_path.glob("*.json"))) == 2
 
 
 def full_list(labels):

@@ -11,7 +11,11 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.checkpoints import Checkpointer
 
 from petl_modules.data import EpochBatches
-from petl_modules.training import ReproducibleSteps, make_train_loader
+from petl_modules.training import (
+    ClassificationMetrics,
+    ReproducibleSteps,
+    make_train_loader,
+)
 from petl_modules.utils import TrainingError
 
 
@@ -101,11 +105,25 @@ def test_unread_losses_are_read_where_a_stage_ends():
 
 
 @pytest.mark.parametrize("stage", [Stage.VALID, Stage.TEST])
-def test_a_pass_whose_loss_is_not_finite_ends_the_run(stage):
-    with pytest.raises(TrainingError, match=f"the {stage.name.lower()} loss"):
-        Steps().require_finite(stage, torch.tensor(float("nan")))
-    Steps().require_finite(stage, torch.tensor(1.0))
-    Steps().require_finite(stage, 0.0)
+@pytest.mark.parametrize("bad", ["nan", "inf"])
+def test_a_pass_whose_loss_is_not_finite_names_the_clips(stage, bad):
+    metrics = ClassificationMetrics(["cat", "dog"])
+    for clips, *losses in (("ab", 1, 2), ("cd", float(bad), 3)):
+        targets = torch.zeros(2, dtype=int)
+        metrics.append(clips, torch.eye(2), targets, torch.tensor(losses))
+    steps = Steps(hparams=SimpleNamespace(metrics=metrics))
+    with pytest.raises(
+        TrainingError, match=f"the {stage.name.lower()} loss is {bad}.*: c. "
+    ):
+        steps.require_finite(stage, torch.tensor(float(bad)))
+    steps.require_finite(stage, torch.tensor(1.0))
+    steps.require_finite(stage, 0.0)
+
+
+def test_metrics_that_keep_no_losses():
+    steps = Steps(hparams=SimpleNamespace(metrics=None))
+    with pytest.raises(TrainingError, match="the test loss is nan. Training"):
+        steps.require_finite(Stage.TEST, float("nan"))
 
 
 def bad_gradient(bad=True, **changes):

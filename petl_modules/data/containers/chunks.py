@@ -141,13 +141,14 @@ def chunk_parts(stream, form):
     frame = _frame_bytes(stream, chunks, form)
     if _is_streamed(stream, sound, size, form):
         length = size - sound.start
-        if length % frame and (length - 1) % frame:  # 1: padded
+        padded = length % 2 == 0 and (length - 1) % frame == 0
+        if length % frame and not padded:
             raise torn()
         yield Part(0, size, _patch(sound, length, form), stated=False)
         return
     if sound.stop > size:
         raise truncated(sound.stop - size)
-    length = sound.stop - sound.start
+    length, stop = sound.stop - sound.start, sound.stop
     if form.sound == b"SSND":
         _check_frames(stream, chunks, length, frame)
     while (chunk := _chunk_at(stream, stop, form)) and chunk.stop <= size:
@@ -216,10 +217,11 @@ def _frame_bytes(stream, chunks, form):
 
 def _check_frames(stream, chunks, length, frame):
     """Compare AIFF's number of frames with the size of the sound."""
-    start, stop = chunks[b"COMM"][1:] if b"COMM" in chunks else (0, 0)
+    if b"COMM" not in chunks:  # it follows the sound
+        return
+    _, start, stop = chunks[b"COMM"]
     content = read_at(stream, start, min(22, stop - start))
-    encoding = content[18:22] or b"NONE"
-    if encoding not in PLAIN:
+    if (content[18:22] or b"NONE") not in PLAIN:
         return
     stated = int.from_bytes(content[2:6], "big") * frame
     if abs(stated - length) > SPARE or stated > length:

@@ -7,6 +7,7 @@ that has such a header.
 
 import functools
 import math
+import struct
 from typing import NamedTuple
 
 from petl_modules.data.containers.part import (
@@ -96,18 +97,35 @@ def _run(stream, start, size, seconds):
         count += 1
         samples += frame.samples
         if samples >= seconds * rate:
-            stop = max(place, start + first.size) if first.number else place
-            stop = min(stop, size) if first.size else size
-            return Part(start, stop), place, samples / rate
-    if count < first.number:
+            break
+    length = samples / rate
+    if not first.number:
+        prefix = _xing(read_at(stream, start, 4), first, count)
+        return Part(start, place, {}, prefix, stated=False), place, length
+    if count < first.number and length < seconds:
         raise AudioError(
             f"truncated, {count} of {first.number} frames are there"
         )
-    return Part(start, place, stated=bool(first.number)), place, samples / rate
+    stop = max(place, start + first.size) if first.size else size
+    return Part(start, min(stop, size)), place, length
+
+
+def _xing(head, first, count):
+    """Return a frame that gives the number of frames.
+
+    Without it libsndfile takes all frames for as long as the first.
+    """
+    if first.kind[1] != 3:  # layers 1 and 2: that is so
+        return b""
+    head = bytes([0xFF, head[1] | 1, 0xE0 | head[2] & 0x0C, head[3]])
+    content = head + bytes(_side(head)) + b"Xing" + struct.pack(">II", 1, count)
+    return content.ljust(_frame_of(head[1], head[2]).length, b"\0")
 
 
 def _search(stream, start, size):
     """Return where frames begin, or None."""
+    if _begins(stream, start, size):
+        return start
     content = read_at(stream, start, SEARCHED)
     place = -1
     while (place := content.find(b"\xff", place + 1)) >= 0:
@@ -146,10 +164,8 @@ def _frame(stream, place):
     frame = _frame_of(content[1], content[2])
     if frame is None:
         return None
-    (version, layer, _), mono = frame.kind, content[3] >> 6 == 3
-    side = (17 if mono else 32) if version == 1 else (9 if mono else 17)
-    mark = content[4 + side :]
-    if layer != 3 or mark[:4] not in (b"Xing", b"Info"):
+    mark = content[4 + _side(content) :]
+    if frame.kind[1] != 3 or mark[:4] not in (b"Xing", b"Info"):
         if content[36:40] != b"VBRI":
             return frame
         size, number = content[46:50], content[50:54]
@@ -159,6 +175,12 @@ def _frame(stream, place):
         size = mark[12:16] if has_number and has_size else b""
     number, size = int.from_bytes(number, "big"), int.from_bytes(size, "big")
     return frame._replace(number=number, size=size)
+
+
+def _side(head):
+    """Return the bytes between the head of a frame and a Xing header."""
+    mono, version_1 = head[3] >> 6 == 3, head[1] >> 3 & 3 == 3
+    return (17 if mono else 32) if version_1 else (9 if mono else 17)
 
 
 @functools.cache

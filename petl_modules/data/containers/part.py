@@ -8,8 +8,8 @@ from petl_modules.utils import AudioError
 
 SPARE = 4096  # bytes behind the sound that nothing has to explain
 NOT_AUDIO = (
-    "not audio, or in a container other than WAV, AIFF, FLAC, Ogg, MP3, AU, "
-    "CAF, W64, NIST and VOC. Convert it to WAV"
+    "not audio, or damaged, or in a container other than WAV, AIFF, FLAC, "
+    "Ogg, MP3, AU, CAF, W64, NIST and VOC. Convert it to WAV"
 )
 AGAIN = "Open it in an audio editor and save it again"
 
@@ -26,6 +26,8 @@ class Part(NamedTuple):
     patches : dict
         Bytes by their offset in the file, to read instead of the file's: the
         right size where a header has none.
+    prefix : bytes
+        Bytes to read before the first.
     stated : bool
         Whether the file states where the part ends.
     """
@@ -33,6 +35,7 @@ class Part(NamedTuple):
     start: int
     stop: int
     patches: dict = {}
+    prefix: bytes = b""
     stated: bool = True
 
 
@@ -49,8 +52,8 @@ class Window(io.RawIOBase):
 
     def __init__(self, stream, part):
         self.stream = stream
-        self.start, self.stop = part.start, part.stop
-        self.patches = part.patches
+        self.part = part
+        self.size = len(part.prefix) + part.stop - part.start
         self.place = 0
 
     def readable(self):
@@ -67,23 +70,26 @@ class Window(io.RawIOBase):
 
     def seek(self, offset, whence=os.SEEK_SET):
         """Go to an offset in the part."""
-        size = self.stop - self.start
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self.place, os.SEEK_END: size}
-        self.place = max(0, origin[whence] + offset)
+        self.place = max(0, offset + (0, self.place, self.size)[whence])
         return self.place
 
     def readinto(self, buffer):
         """Fill a buffer as far as the part goes; return the bytes read."""
-        first = self.start + self.place
-        count = max(0, min(len(buffer), self.stop - first))
-        self.stream.seek(first)
-        count = self.stream.readinto(memoryview(buffer)[:count])
-        for offset, new in self.patches.items():
-            for i, byte in enumerate(new, offset - first):
-                if 0 <= i < count:
-                    buffer[i : i + 1] = bytes([byte])
-        self.place += count
-        return count
+        view = memoryview(buffer).cast("B")[: max(0, self.size - self.place)]
+        prefix = self.part.prefix[self.place :][: len(view)]
+        view[: len(prefix)] = prefix
+        first = self.place + len(prefix) - len(self.part.prefix)
+        first += self.part.start  # in the file
+        rest, count = view[len(prefix) :], 0
+        if rest:
+            self.stream.seek(first)
+            count = self.stream.readinto(rest)
+        for offset, new in self.part.patches.items():
+            for place, byte in enumerate(new, offset - first):
+                if 0 <= place < count:
+                    rest[place] = byte
+        self.place += len(prefix) + count
+        return len(prefix) + count
 
 
 def read_at(stream, offset, count):

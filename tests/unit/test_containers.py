@@ -1,0 +1,412 @@
+"""Audio files are compared with what they state about their length."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from petl_modules.data import check_audio, read_audio
+from petl_modules.data.levels import OPEN_END
+from petl_modules.utils import AudioError
+
+RATE = 16000
+TIME = np.arange(RATE) / RATE
+TONE = 0.3 * np.sin(2 * np.pi * 440 * TIME) * (1 + 0.5 * np.sin(19 * TIME))
+
+
+def written(kind, samples=TONE, subtype=None, endian=None):
+    """The bytes of a file by libsndfile."""
+    file = io.BytesIO()
+    soundfile.write(
+        file, samples, RATE, format=kind, subtype=subtype, endian=endian
+    )
+    return file.getvalue()
+
+
+def chunk(name, content, code="<I"):
+    """A chunk of RIFF or IFF."""
+    padding = b"\0" * (len(content) % 2)
+    return name + struct.pack(code, len(content)) + content + padding
+
+
+PCM = (TONE * 32767).astype("<i2")
+FMT = struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+
+
+def riff(*chunks):
+    """A WAV file made of chunks."""
+    body = b"WAVE" + b"".join(chunks)
+    return chunk(b"RIFF", body)
+
+
+def resized(content, name, sizes, code):
+    """A file with other sizes in the chunk of this name."""
+    content, place = bytearray(content), content.index(name) + len(name)
+    content[place : place + struct.calcsize(code)] = struct.pack(code, sizes)
+    return bytes(content)
+
+
+def patched(content, offset, new):
+    """A file with other bytes at an offset."""
+    return content[:offset] + new + content[offset + len(new) :]
+
+
+def piped_flac(content):
+    """A FLAC file as written to a pipe: 0 samples in its header."""
+    return patched(content, 21, bytes([content[21] & 0xF0, 0, 0, 0, 0]))
+
+
+def without_xing(mp3):
+    """An MP3 file without its first frame, which has the header."""
+    return mp3[mp3.index(mp3[:2], 40) :]
+
+
+WAV, AIFF, FLAC = written("WAV"), written("AIFF"), written("FLAC")
+OGG, MP3, AU = written("OGG"), written("MP3"), written("AU")
+RF64, W64, CAF = written("RF64"), written("W64"), written("CAF")
+NIST, VOC = written("NIST"), written("VOC")
+OPUS = written("OGG", subtype="OPUS")
+W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
+
+# What states its length
+STATED = {
+    "WAV": WAV,
+    "WAV, 24 bit, 3 channels": written(
+        "WAV", np.stack([TONE] * 3, 1), "PCM_24"
+    ),
+    "WAV, float": written("WAV", subtype="FLOAT"),
+    "WAV, IMA ADPCM": written("WAV", subtype="IMA_ADPCM"),
+    "WAV, MS ADPCM": written("WAV", subtype="MS_ADPCM"),
+    "WAV, GSM": written("WAV", subtype="GSM610"),
+    "WAV, mu-law": written("WAV", subtype="ULAW"),
+    "WAV, a list behind the sound": riff(
+        chunk(b"fmt ", FMT),
+        chunk(b"data", PCM.tobytes()),
+        chunk(b"LIST", b"INFO" + bytes(9000)),
+    ),
+    "WAV behind an ID3 tag": b"ID3\3\0\0\0\0\0\x0b" + bytes(11) + WAV,
+    "WAVEX": written("WAVEX"),
+    "RIFX": written("WAV", endian="BIG"),
+    "RF64": RF64,
+    "W64": W64,
+    "AIFF": AIFF,
+    "AIFF, float": written("AIFF", subtype="FLOAT"),
+    "AIFF, IMA ADPCM": written("AIFF", subtype="IMA_ADPCM"),
+    "AU": AU,
+    "AU, little endian": written("AU", endian="LITTLE"),
+    "NIST": NIST,
+    "VOC": VOC,
+    "CAF": CAF,
+    "FLAC": FLAC,
+    "FLAC, 24 bit": written("FLAC", subtype="PCM_24"),
+    "FLAC behind an ID3 tag": b"ID3\3\0\0\0\0\0\x0b" + bytes(11) + FLAC,
+    "Ogg Vorbis": OGG,
+    "Ogg Opus": OPUS,
+    "Ogg Vorbis, chained": OGG + OGG,
+    "MP3": MP3,
+    "MP3 behind a tag": b"ID3\3\0\0\0\0\x08\0" + bytes(1024) + MP3,
+    "MP3, two in a row": MP3 + MP3,
+}
+# What does not: read to its end
+OPEN = {
+    **{
+        f"WAV, size {size:#x}": resized(WAV, b"data", size, "<I")
+        for size in (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+    },
+    "RIFX, size 0": resized(STATED["RIFX"], b"data", 0, ">I"),
+    "RIFX, largest size": resized(STATED["RIFX"], b"data", 2**32 - 1, ">I"),
+    "RF64, size 0": patched(RF64, RF64.index(b"ds64") + 16, bytes(8)),
+    "RF64, size -1": patched(RF64, RF64.index(b"ds64") + 16, b"\xff" * 8),
+    "W64, size 0": resized(W64, W64_DATA, 0, "<Q"),
+    "W64, size of the head": resized(W64, W64_DATA, 24, "<Q"),
+    "W64, size -1": resized(W64, W64_DATA, 2**64 - 1, "<Q"),
+    "AIFF, size 0": resized(AIFF, b"SSND", 0, ">I"),
+    "AIFF, size of the head": resized(AIFF, b"SSND", 8, ">I"),
+    "AIFF, size by sox": resized(AIFF, b"SSND", 0x7F000008, ">I"),
+    "AIFF, size -1": resized(AIFF, b"SSND", 2**32 - 1, ">I"),
+    "AU, size 0": patched(AU, 8, bytes(4)),
+    "AU, size -1": patched(AU, 8, b"\xff" * 4),
+    "CAF, size -1": resized(CAF, b"data", 2**64 - 1, ">Q"),
+    "NIST without a count": NIST.replace(
+        b"sample_count -i", b"sample_kount -i"
+    ),
+    "FLAC from a pipe": piped_flac(FLAC),
+    "MP3 without Xing": without_xing(MP3),
+}
+
+
+def put(tmp_path, content, name="clip.wav"):
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+def facts(path):
+    return check_audio([path], title=None)[0]
+
+
+@pytest.mark.parametrize("name", [*STATED, *OPEN])
+def test_good_file_is_read_whole(name, tmp_path):
+    path = put(tmp_path, {**STATED, **OPEN}[name])
+    samples = read_audio(path)
+    repeats = 2 if "chained" in name or "two" in name else 1
+    codec = "ADPCM" in name or "without Xing" in name  # whole blocks
+    assert abs(len(samples) - repeats * RATE) <= 2000 * codec
+    if "without Xing" not in name:  # else the encoder's delay is in front
+        wanted = np.tile(TONE, repeats)[: len(samples)]
+        likeness = np.corrcoef(samples[: len(wanted)], wanted)[0, 1]
+        assert likeness > 0.995
+    found = facts(path)
+    assert found.duration == len(samples) / RATE
+    assert (OPEN_END in found.remarks) == (name in OPEN)
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_cut_file_is_refused(name, tmp_path):
+    """Or nothing of its sound is missing."""
+    content = STATED[name]
+    whole = read_audio(put(tmp_path, content))
+    random = np.random.default_rng(0)
+    cuts = {1, 2, len(content) // 2, *random.integers(1, len(content), 17)}
+    refused = 0
+    for cut in cuts:
+        path = put(tmp_path, content[:-cut])
+        try:
+            samples = read_audio(path)
+        except AudioError as error:
+            assert str(path) in str(error)
+            refused += 1
+            with pytest.raises(AudioError):
+                facts(path)
+        else:
+            link = len(whole) // 2  # the end of a whole file
+            at_link = cut == len(content) // 2 and len(samples) == link
+            assert at_link or torch.equal(samples, whole), cut
+    assert refused >= 15
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_open_file_ends_where_it_was_cut(name, tmp_path):
+    """Within a frame it is refused, between two it is whole."""
+    content = OPEN[name]
+    whole = read_audio(put(tmp_path, content))
+    header = len(content) - 2 * RATE
+    ends = [header + 2 * 4000, header + 2 * 4000 + 1]
+    if "FLAC" in name or "MP3" in name:
+        ends = [len(content) * part // 9 for part in range(4, 9)]
+    kept = refused = 0
+    for end in ends:
+        try:
+            samples = read_audio(put(tmp_path, content[:end]))
+        except AudioError as error:
+            assert "truncated" in str(error)
+            refused += 1
+        else:
+            assert 2000 < len(samples) < len(whole)
+            assert torch.equal(samples, whole[: len(samples)])
+            kept += 1
+    assert refused and (kept or len(ends) > 2)
+
+
+def voc(*blocks):
+    """A VOC file made of blocks of a kind and a content."""
+    head = VOC[: VOC.index(b"\x1a") + 1] + bytes([26, 0, 10, 1, 41, 17])
+    for kind, content in blocks:
+        size = len(content).to_bytes(3, "little")
+        head += bytes([kind]) + size + content
+    return head + b"\0"
+
+
+HALF = PCM.tobytes()[:RATE]
+SOUND = struct.pack("<IBBHI", RATE, 16, 1, 4, 0)  # the head of VOC's block 9
+TINY = riff(chunk(b"fmt ", FMT), chunk(b"data", HALF)) + HALF
+FLAC_TOTAL = int.from_bytes(FLAC[21:26], "big")
+REFUSED = {
+    "WAV, half": (TINY, "says 16000 bytes of sound, and 16000 more"),
+    "WAV, a tenth": (resized(WAV, b"data", 3200, "<I"), "says 3200 bytes"),
+    "WAV, half, then a list": (
+        TINY + chunk(b"LIST", b"INFO"),
+        "says 16000 bytes",
+    ),
+    "WAV, two sounds": (
+        riff(*[chunk(b"fmt ", FMT)] + [chunk(b"data", HALF)] * 2),
+        "two chunks of sound",
+    ),
+    "WAV, size with the header": (
+        resized(WAV, b"data", 2 * RATE + 36, "<I"),
+        "36 bytes are missing",
+    ),
+    "RIFX, half": (resized(STATED["RIFX"], b"data", RATE, ">I"), "says 16000"),
+    "RF64, half": (
+        patched(RF64, RF64.index(b"ds64") + 16, struct.pack("<Q", RATE)),
+        "says 16000 bytes",
+    ),
+    "W64, half": (resized(W64, W64_DATA, RATE + 24, "<Q"), "says 16000 bytes"),
+    "AIFF, half": (resized(AIFF, b"SSND", RATE + 8, ">I"), "says 32000 bytes"),
+    "AIFF, half the frames": (
+        patched(AIFF, AIFF.index(b"COMM") + 10, struct.pack(">I", RATE // 2)),
+        "says 16000 bytes of sound, and its sound chunk has 32000",
+    ),
+    "AU, half": (patched(AU, 8, struct.pack(">I", RATE)), "says 16000 bytes"),
+    "CAF, half": (resized(CAF, b"data", RATE + 4, ">Q"), "says 16000 bytes"),
+    "NIST, half": (
+        NIST.replace(b"-i 16000\nend", b"-i 8000\nend"),
+        "says 16000",
+    ),
+    "VOC, two sounds": (
+        voc((9, SOUND + HALF), (9, SOUND + HALF)),
+        "2 blocks of sound",
+    ),
+    "VOC, more sound": (
+        voc((9, SOUND + HALF), (2, HALF)),
+        "2 blocks of sound",
+    ),
+    "VOC, silence": (voc((9, SOUND + HALF), (3, bytes(3))), "block of kind 3"),
+    "VOC, more than its end": (
+        voc((9, SOUND + HALF)) + HALF,
+        "more bytes follow",
+    ),
+    "FLAC, fewer samples": (
+        patched(FLAC, 22, struct.pack(">I", RATE // 2)),
+        "says 8000 samples, and 16000 are there",
+    ),
+    "FLAC, more samples": (
+        patched(FLAC, 22, struct.pack(">I", 2 * RATE)),
+        "damaged",
+    ),
+    "Ogg, a page missing": (
+        OGG[: OGG.rindex(b"OggS")]
+        + patched(OGG[OGG.rindex(b"OggS") :], 18, b"\7"),
+        "damaged",
+    ),
+    "Ogg, junk behind": (OGG + b"x" * 5000, "more bytes follow"),
+    "MP3, junk within": (MP3[:1044] + b"x" * 100 + MP3[1044:], "missing|there"),
+    "MP3, no Xing, junk within": (
+        without_xing(MP3)[:900] + b"x" * 100 + without_xing(MP3)[900:],
+        "damaged, no frame begins",
+    ),
+    "MP3, junk behind": (MP3 + b"x" * 5000, "damaged, no frame begins"),
+    "Ogg, parts of two kinds": (
+        OGG + written("OGG", np.stack([TONE] * 2, 1)),
+        "parts differ",
+    ),
+    "AVI": (b"RIFF\0\0\0\0AVI " + bytes(100), "other than WAV, AIFF"),
+    "SVX": (written("SVX"), "other than WAV, AIFF"),
+    "HTK": (written("HTK"), "other than WAV, AIFF"),
+    "MAT5": (written("MAT5"), "other than WAV, AIFF"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_file_that_does_not_fit_its_header(name, tmp_path):
+    content, reason = REFUSED[name]
+    path = put(tmp_path, content)
+    with pytest.raises(AudioError, match=reason):
+        facts(path)
+    with pytest.raises(AudioError, match=reason):
+        read_audio(path)
+
+
+FINE = {
+    "few bytes behind": WAV + bytes(range(256)) * 4,
+    "zeros behind": WAV + bytes(20_000),
+    "chunks behind": WAV + 5 * chunk(b"LIST", b"INFO" + bytes(2001)),
+    "odd chunk that is padded": WAV.replace(
+        b"data", b"note" + struct.pack("<I", 3) + b"abc\0data"
+    ),
+    "tags behind": MP3 + b"TAG" + bytes(125),
+    "large tag behind": MP3 + b"ID3\3\0\0\0\0\x08\0" + bytes(1024),
+    "junk in front": b"junk" * 300 + MP3,
+    "zeros behind MP3": MP3 + bytes(9000),
+    "tag behind FLAC": FLAC + b"TAG" + bytes(125),
+    "VOC with a text": voc((5, b"text\0"), (9, SOUND + PCM.tobytes())),
+    "VOC without its last byte": VOC[:-1],
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_what_is_around_the_sound_does_no_harm(name, tmp_path):
+    plain = FLAC if "FLAC" in name else MP3 if FINE[name].count(MP3) else WAV
+    wanted = read_audio(put(tmp_path, plain))
+    if "VOC" in name:  # rounds otherwise
+        wanted = read_audio(put(tmp_path, VOC))
+        found = read_audio(put(tmp_path, FINE[name]))
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+        return
+    assert torch.equal(read_audio(put(tmp_path, FINE[name])), wanted)
+
+
+def test_sound_of_an_odd_size_that_is_not_padded(tmp_path):
+    """And chunks behind it."""
+    content = written("WAV", TONE[:999], "PCM_U8")
+    wanted = read_audio(put(tmp_path, content))
+    assert len(content) == 44 + 1000
+    content = content[:-1] + chunk(b"LIST", bytes(9000))
+    assert torch.equal(read_audio(put(tmp_path, content)), wanted)
+
+
+def test_parts_follow_each_other(tmp_path):
+    """Each is decoded as it is alone."""
+    tag = b"ID3\3\0\0\0\0\x08\0" + bytes(1024)
+    end = b"TAG" + bytes(125)
+    for one, row in (
+        (MP3, [MP3, MP3, MP3]),
+        (MP3, [tag, MP3, end, tag, MP3, end]),
+        (OGG, [OGG, OGG]),
+        (OPUS, [OPUS, OPUS]),
+    ):
+        alone = read_audio(put(tmp_path, one))
+        found = read_audio(put(tmp_path, b"".join(row)))
+        assert torch.equal(found, alone.repeat(row.count(one)))
+
+
+def test_mp3_without_xing_is_the_same_sound(tmp_path):
+    """libsndfile alone takes its length from the first frame."""
+    wanted = read_audio(put(tmp_path, MP3))
+    path = put(tmp_path, without_xing(MP3))
+    assert soundfile.info(path).frames < RATE // 2
+    found = read_audio(path)
+    assert len(found) >= RATE
+    shifts = [
+        shift
+        for shift in range(len(found) - RATE + 1)
+        if torch.allclose(found[shift:][:RATE], wanted, atol=1e-3)
+    ]
+    assert len(shifts) == 1
+
+
+@pytest.mark.parametrize("name", ["Ogg Vorbis", "Ogg Opus", "FLAC"])
+def test_one_flipped_bit(name, tmp_path):
+    """Is refused, or changes no sample (in a comment of FLAC)."""
+    content = STATED[name]
+    whole = read_audio(put(tmp_path, content))
+    random, refused = np.random.default_rng(0), 0
+    for _ in range(40):
+        place, bit = random.integers(len(content)), random.integers(8)
+        changed = bytearray(content)
+        changed[place] ^= 1 << bit
+        try:
+            samples = read_audio(put(tmp_path, changed))
+        except AudioError:
+            refused += 1
+        else:
+            assert name == "FLAC" and torch.equal(samples, whole), place
+    assert refused == 40 or name == "FLAC"
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_random_bytes_end_in_an_audio_error(name, tmp_path):
+    """Or in finite samples."""
+    content, random = STATED[name], np.random.default_rng(1)
+    for _ in range(20):
+        changed = bytearray(content)
+        for place in random.integers(min(200, len(content)), size=3):
+            changed[place] = random.integers(256)
+        try:
+            samples = read_audio(put(tmp_path, changed))
+        except AudioError:
+            continue
+        assert samples.isfinite().all() and len(samples) < 400_000
