@@ -25,6 +25,7 @@ from petl_modules.data.prepare import (
 from petl_modules.data.prepare import download as fetch
 from petl_modules.utils import DataError, is_taken
 
+BYTES = 900_000_000  # of the unpacked dataset, roughly
 ESC50_URL = "https://github.com/karolpiczak/ESC-50/archive/master.zip"
 LABELS = tuple(
     """
@@ -214,7 +215,7 @@ def _download(url, folder):
         )
     archive = folder.parent / "ESC-50-master.zip"
     had_archive = archive.exists()
-    fetch(url, archive)
-    unpack(archive, folder)
+    fetch(url, archive, largest=2 * BYTES)
+    unpack(archive, folder, largest=2 * BYTES)
     if not had_archive:
         archive.unlink()

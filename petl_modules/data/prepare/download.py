@@ -1,6 +1,7 @@
 """Fetch a dataset's archive and unpack it."""
 
 import contextlib
+import errno
 import lzma
 import os
 import shutil
@@ -26,10 +27,19 @@ DAMAGED = (
     NotImplementedError,
     ValueError,
 )
+# What the system says of members that are in each other's place, or nowhere
+MISPLACED = (
+    errno.EEXIST,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.ENOTEMPTY,
+)
 
 
-def download(url, archive):
-    """Fetch a file, unless it exists already.
+def download(url, archive, largest):
+    """Fetch a file of a bounded size, unless it exists already.
 
     Arguments
     ---------
@@ -37,18 +47,20 @@ def download(url, archive):
         The address.
     archive : str or pathlib.Path
         The file to write. Its folder is made if it is missing.
+    largest : int
+        The largest size that is expected, in bytes.
 
     Raises
     ------
     DownloadError
-        The download is incomplete. Nothing of it is kept.
+        The download is incomplete, or too large. Nothing of it is kept.
 
     Example
     -------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = (folder / "here.txt").write_text("hello")
-    >>> download((folder / "here.txt").as_uri(), folder / "there.txt")
+    >>> download((folder / "here.txt").as_uri(), folder / "there.txt", 9)
     >>> (folder / "there.txt").read_text()
     'hello'
     """
@@ -62,7 +74,7 @@ def download(url, archive):
             size = int(response.headers.get("Content-Length") or 0)
             bar = tqdm.wrapattr(response, "read", size, desc=archive.name)
             with bar as body, open(part, "wb") as file:
-                shutil.copyfileobj(body, file)
+                _copy(body, file, max(size, 0), largest)
         came = part.stat().st_size
         if size and came != size:
             raise ConnectionError(f"it broke off after {came} of {size} bytes")
@@ -77,7 +89,21 @@ def download(url, archive):
         ) from error
 
 
-def unpack(archive, folder):
+def _copy(body, file, size, largest):
+    """Copy a response to a file, unless it says or turns out too large."""
+    came = 0
+    while size <= largest and (block := body.read(1 << 20)):
+        came += len(block)
+        size = max(size, came)
+        if size <= largest:
+            file.write(block)
+    if size > largest:
+        raise ConnectionError(
+            f"it is larger than the {largest:,} bytes that are expected"
+        )
+
+
+def unpack(archive, folder, largest):
     """Unpack a zip archive atomically.
 
     All members are checked before anything is written. They are unpacked to a
@@ -87,15 +113,17 @@ def unpack(archive, folder):
     Arguments
     ---------
     archive : str or pathlib.Path
-        The zip file. It is kept.
+        The zip file. A damaged one is removed.
     folder : str or pathlib.Path
         The folder to make. It must not exist, or be empty.
+    largest : int
+        The largest total size that is expected of its files, in bytes.
 
     Raises
     ------
     DownloadError
-        The archive is damaged, a member would be written outside of the
-        folder, the folder is not empty, or the folder cannot be written.
+        The archive is damaged or too large, a member would be written outside
+        of the folder, the folder is not empty, or it cannot be written.
 
     Example
     -------
@@ -103,7 +131,7 @@ def unpack(archive, folder):
     >>> folder = Path(tempfile.mkdtemp())
     >>> with zipfile.ZipFile(folder / "data.zip", "w") as stream:
     ...     stream.writestr("top/note.txt", "hello")
-    >>> unpack(folder / "data.zip", folder / "data")
+    >>> unpack(folder / "data.zip", folder / "data", largest=1000)
     >>> (folder / "data" / "note.txt").read_text()
     'hello'
     """
@@ -115,9 +143,10 @@ def unpack(archive, folder):
                 f"{folder} exists and is not empty: {archive} is not unpacked "
                 "over it. Move it away or choose another folder."
             )
-        shutil.rmtree(work, ignore_errors=True)  # left by a killed run
+        _remove(work)  # left by a killed run
         with zipfile.ZipFile(archive) as stream:
-            for member in tqdm(_checked_members(stream), "Unpacking"):
+            members = _checked_members(stream, largest)
+            for member in tqdm(members, "Unpacking"):
                 stream.extract(member, work)
         top = list(work.iterdir())
         if folder.exists():
@@ -127,32 +156,47 @@ def unpack(archive, folder):
         )
     except DownloadError:
         raise
-    except DAMAGED as error:
-        raise DownloadError(
-            f"{archive} is not a whole zip archive ({error}). Delete it, then "
-            "run the same command again to fetch it anew."
-        ) from error
-    except OSError as error:
+    except (*DAMAGED, OSError) as error:
+        if not isinstance(error, OSError) or error.errno in MISPLACED:
+            with contextlib.suppress(OSError):
+                Path(archive).unlink()
+            raise DownloadError(
+                f"{archive} was not a whole zip archive ({error}), and has "
+                "been removed. Run the same command again to fetch it anew."
+            ) from error
         raise DownloadError(
             f"{archive} could not be unpacked to {folder}: {error}. Make sure "
             "that there is space and that the place can be written to, then "
             "run the same command again."
         ) from error
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _remove(work)
 
 
-def _checked_members(stream):
+def _remove(path):
+    """Remove a file or a folder, as far as that is possible."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _checked_members(stream, largest):
     """Return the archive's members; refuse the archive if one is unsafe."""
     members = stream.infolist()
     if not members:
         raise zipfile.BadZipFile("it holds no files")
+    if (size := sum(member.file_size for member in members)) > largest:
+        raise DownloadError(
+            f"{stream.filename} would unpack to {size:,} bytes, and at most "
+            f"{largest:,} are expected: nothing is unpacked. Delete the "
+            "archive and fetch it from a source that you trust."
+        )
     for member in members:
         # PureWindowsPath knows both kinds of slash, and drives
         path = PureWindowsPath(member.filename)
         kind = stat.S_IFMT(member.external_attr >> 16)
-        if not member.filename:
-            raise zipfile.BadZipFile("a member has no name")
+        if not set(path.parts) - {path.drive, path.root}:
+            raise zipfile.BadZipFile(f"a member is named {member.filename!r}")
         if path.drive or path.root or ".." in path.parts:
             reason = "would be written outside of the folder"
         elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
