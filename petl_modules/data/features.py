@@ -29,6 +29,8 @@ class FilterBank:
         Mean of the log-mel values.
     std : float
         Standard deviation of the log-mel values.
+    normalize : bool
+        Whether to subtract the mean and to divide by ``2 std``.
 
     Example
     -------
@@ -44,12 +46,14 @@ class FilterBank:
         sample_rate=16_000,
         mean=-4.2677393,
         std=4.5689974,
+        normalize=True,
     ):
         self.frames = frames
         self.mel_bins = mel_bins
         self.sample_rate = sample_rate
         self.mean = mean
         self.std = std
+        self.normalize = normalize
 
     def __call__(self, samples):
         """Return ``[frames, mel_bins]`` for samples ``[time]`` in -1 .. 1.
@@ -69,7 +73,7 @@ class FilterBank:
             dither=0.0,
         )[: self.frames]
         mel = F.pad(mel, (0, 0, 0, self.frames - len(mel)))
-        return (mel - self.mean) / (2 * self.std)
+        return (mel - self.mean) / (2 * self.std) if self.normalize else mel
 
 
 class Waveform:

@@ -19,6 +19,7 @@ from torch import distributed
 from petl_modules.runs.checks import check_device, check_values
 from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.experiment import Experiment
+from petl_modules.runs.input_keys import fill_in_input
 from petl_modules.utils import UserError, leave_group
 
 
@@ -58,6 +59,7 @@ def open_run(arguments, script):
         print(recipe.text)
         sys.exit()
     check_values(recipe.settings)
+    fill_in_input(recipe)
     check_device(run_opts.device)
     ddp_init_group(run_opts)
     if distributed.is_initialized():
