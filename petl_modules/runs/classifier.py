@@ -8,10 +8,11 @@ from petl_modules.data import read_audio
 from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, upgrade_recipe
 from petl_modules.runs.checks import check_device
+from petl_modules.runs.fold_weights import recorded_sha256
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.training import selection_value
-from petl_modules.utils import read_json
+from petl_modules.utils import AudioError, read_json
 
 
 def find_fold(run):
@@ -95,7 +96,8 @@ class Classifier:
         self.features, self.labels = made["features"], made["labels"]
         self.model = made["model"].to(device).eval()
         self.device = device
-        load_trained(self.model, self.folder / WEIGHTS)
+        sha256 = recorded_sha256(self.folder)
+        load_trained(self.model, self.folder / WEIGHTS, sha256)
         merge_lora(self.model)
 
     @torch.inference_mode()
@@ -117,10 +119,16 @@ class Classifier:
         Raises
         ------
         petl_modules.utils.AudioError
-            If the file cannot be used.
+            If the file cannot be used, or the model makes no finite numbers
+            of it.
         """
         features = self.features(read_audio(path, self.features.sample_rate))
         logits = self.model(features.unsqueeze(0).to(self.device))
+        if not logits.isfinite().all():
+            raise AudioError(
+                f"{path}: the model's outputs for it are not finite, so it "
+                "has no class. Is the sound far louder than those of training?"
+            )
         best = logits[0].softmax(-1).topk(min(top, len(self.labels)))
         labels = [self.labels[i] for i in best.indices.tolist()]
         return list(zip(labels, best.values.tolist()))

@@ -10,6 +10,7 @@ from speechbrain.utils.distributed import (
 
 from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.models import WEIGHTS, save_trained
+from petl_modules.runs.fold_weights import require_weights
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.report import table
 from petl_modules.runs.run_folder import claim_data, claim_folder, save_setup
@@ -122,6 +123,7 @@ class Experiment:
         unfinished = []
         for fold in plan.folds:
             if (self.fold_folder(fold) / "result.json").exists():
+                require_weights(self.fold_folder(fold))
                 print(f"{fold.name} is finished already and is kept")
             else:
                 unfinished.append(fold)
@@ -220,7 +222,10 @@ class Experiment:
         """
         if not if_main_process():
             return
-        results = plan.complete(map(read_json, find_results(self.folder)))
+        files = find_results(self.folder)
+        for file in files:
+            require_weights(file.parent)
+        results = plan.complete(map(read_json, files))
         summary = build_summary(self.settings, results, plan.protocol)
         if report is not None:
             report(self.folder, read_predictions(self.folder, summary["folds"]))
