@@ -5,6 +5,7 @@ import json
 import torch
 from transformers import AutoConfig, AutoModel
 
+from petl_modules.backbones.attention import ATTENTION
 from petl_modules.backbones.checkpoint import CONFIG
 from petl_modules.utils import HparamsError
 
@@ -150,15 +151,20 @@ def require_enough_weights(config, checkpoint):
     there = sum(f.stat().st_size for f in files)  # a byte or more for each
     try:
         with torch.device("meta"):
-            model = AutoModel.from_config(config, trust_remote_code=False)
+            model = AutoModel.from_config(
+                config,
+                attn_implementation=ATTENTION,
+                trust_remote_code=False,
+            )
         wanted = sum(p.numel() for p in model.parameters())
     except Exception as error:  # each kind of encoder raises its own
         raise HparamsError(_impossible(file, error)) from error
     if files and wanted > there:
+        names = ", ".join(sorted(f.name for f in files)[:3])
         raise HparamsError(
             f"{file} describes an encoder of {wanted:,} parameters, and the "
-            f"files of weights beside it have {there:,} bytes: they belong to "
-            "another one, or are cut. Copy or download both again"
+            f"weights beside it ({names}) have {there:,} bytes: they belong "
+            "to another one, or are cut. Copy or download both again"
         )
 
 

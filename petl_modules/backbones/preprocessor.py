@@ -125,9 +125,10 @@ def _read_preprocessor(folder):
     """Return the file that says how input is made, and what it says."""
     processor, preprocessor = (folder / name for name in PREPROCESSORS)
     if processor.is_file():
-        said = read_object(processor).get("feature_extractor")
-        if isinstance(said, dict):
-            return processor, said
+        parts = read_object(processor)
+        for name in ("feature_extractor", "audio_processor"):
+            if isinstance(parts.get(name), dict):
+                return processor, parts[name]
     if preprocessor.is_file():
         return preprocessor, read_object(preprocessor)
     return None, {}
