@@ -12,6 +12,7 @@ everything but the order in which a machine adds up numbers.
 import argparse
 import sys
 import time
+from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from petl_modules.backbones import fit_positions
+from petl_modules.backbones import fit_positions, save_encoder
 from petl_modules.data import FilterBank, SpecAugment, Waveform
 from petl_modules.utils import build_folder, is_taken
 from tools.pretraining_data import (
@@ -288,7 +289,7 @@ def main(arguments=None):
     torch.manual_seed(given.seed)
     task = AstTask() if given.kind == "ast" else Wav2Vec2Task()
     train(task, groups, steps, batch, given.seed)
-    build_folder(given.folder, task.model.save_pretrained)
+    build_folder(given.folder, partial(save_encoder, task.model))
     print(f"the encoder is in {given.folder}")
 
 

@@ -7,12 +7,24 @@ not depend on the others of its batch.
 """
 
 from petl_modules.backbones.ast import AST, fit_positions
+from petl_modules.backbones.checkpoint import Checkpoint, find_checkpoint
 from petl_modules.backbones.layouts import LAYOUTS, Layout, Site
 from petl_modules.backbones.masks import in_samples, mask_of_lengths
-from petl_modules.backbones.pretrained import fingerprint, load_pretrained
+from petl_modules.backbones.preprocessor import (
+    INPUT_KEYS,
+    InputFacts,
+    check_fact,
+    input_facts,
+)
+from petl_modules.backbones.pretrained import (
+    fingerprint,
+    load_pretrained,
+    refuse_to_save,
+)
 from petl_modules.backbones.sites import LayerSite, Sites
 from petl_modules.backbones.tiny import (
     NORMS,
+    save_encoder,
     write_tiny_ast,
     write_tiny_wav2vec2,
 )
@@ -20,6 +32,9 @@ from petl_modules.backbones.wav2vec2 import MaskedChannelNorm, Wav2Vec2
 
 __all__ = [
     "AST",
+    "Checkpoint",
+    "INPUT_KEYS",
+    "InputFacts",
     "LAYOUTS",
     "LayerSite",
     "Layout",
@@ -28,11 +43,16 @@ __all__ = [
     "Site",
     "Sites",
     "Wav2Vec2",
+    "check_fact",
+    "find_checkpoint",
     "fingerprint",
     "fit_positions",
     "in_samples",
+    "input_facts",
     "load_pretrained",
     "mask_of_lengths",
+    "refuse_to_save",
+    "save_encoder",
     "write_tiny_ast",
     "write_tiny_wav2vec2",
 ]

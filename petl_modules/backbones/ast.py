@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import ASTConfig
 
+from petl_modules.backbones.encoder_config import forward_settings
 from petl_modules.backbones.pretrained import fingerprint, load_pretrained
 from petl_modules.backbones.sites import Sites
 from petl_modules.blocks import ForwardContext
@@ -59,6 +60,7 @@ class AST(nn.Module):
             "d_model": config.hidden_size,
             "layers": config.num_hidden_layers,
             "weights": fingerprint(self.model),
+            "config": forward_settings(config),
             "frames": frames,
             "positions": positions,
         }
@@ -95,13 +97,13 @@ class AST(nn.Module):
 
         Raises
         ------
-        ValueError
+        HparamsError
             If the spectrograms have another size.
         """
         config = self.model.config
         wanted = (config.max_length, config.num_mel_bins)
         if inputs.shape[1:] != wanted:
-            raise ValueError(
+            raise HparamsError(
                 f"spectrograms are {tuple(inputs.shape[1:])} (frames, mel "
                 f"bins), and this backbone takes {wanted}"
             )

@@ -1,14 +1,18 @@
 """Load an encoder with all of its weights, or say what is wrong with it."""
 
 import hashlib
-from pathlib import Path
 
 import torch
-from transformers import ASTConfig, AutoConfig, AutoModel
+from transformers import ASTConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 from petl_modules.backbones.attention import ATTENTION
-from petl_modules.utils import HparamsError
+from petl_modules.backbones.checkpoint import find_checkpoint
+from petl_modules.backbones.encoder_config import (
+    read_config,
+    require_enough_weights,
+)
+from petl_modules.utils import CheckpointError, HparamsError, listed
 
 # The command that writes a small one, by kind
 TINY = {ASTConfig.model_type: "tiny-ast", "wav2vec2": "tiny-wav2vec2"}
@@ -22,7 +26,8 @@ def load_pretrained(kinds, source, **changes):
     kinds : tuple of str
         The ``model_type`` that its configuration may have.
     source : str
-        Hub name, or a local folder in Hugging Face format.
+        Hub name, or a local folder in Hugging Face format. See
+        ``petl_modules.backbones.find_checkpoint``.
     **changes : object
         Values of the configuration to change.
 
@@ -36,38 +41,55 @@ def load_pretrained(kinds, source, **changes):
     HparamsError
         If nothing can be loaded from there, if it is an encoder of another
         kind, or if a weight is missing, has another shape or is not finite.
+    DownloadError
+        See ``find_checkpoint``.
     """
     transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()  # missing weights are reported below
-    if Path(source).is_file():
-        raise HparamsError(f"backbone '{source}' is a file: name its folder")
-    if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
-        raise HparamsError(f"backbone '{source}' has no config.json")
-    try:
-        found = AutoConfig.from_pretrained(source).model_type
-        if found in kinds:
-            model, report = AutoModel.from_pretrained(
-                source,
-                attn_implementation=ATTENTION,
-                dtype=torch.float32,
-                output_loading_info=True,
-                **changes,
-            )
-    except Exception as error:  # each loading library raises its own
-        local = Path(source).is_dir()
+    transformers_logging.set_verbosity_error()  # what is missing is below
+    checkpoint = find_checkpoint(source)
+    config = read_config(checkpoint, **changes)
+    if config.model_type not in kinds:
         raise HparamsError(
-            f"backbone '{source}' could not be loaded: "
-            + ("" if local else "there is no such folder, and from the hub: ")
-            + f"{str(error).splitlines()[0]}\nIt must be a local folder with "
-            "config.json and a whole model.safetensors, or a name on the "
-            "Hugging Face hub (with a connection). The repository's "
-            f"pretrained/{TINY[kinds[0]]} is a small one for trials"
-        ) from error
-    if found not in kinds:
-        raise HparamsError(
-            f"backbone '{source}' is a '{found}'; this recipe file takes "
+            f"backbone '{source}' is a '{config.model_type}'; this recipe "
+            "file takes "
             + " or ".join(f"'{kind}'" for kind in kinds)
             + ". '--base' chooses the file for another kind"
+        )
+    require_enough_weights(config, checkpoint)
+    try:
+        model, report = AutoModel.from_pretrained(
+            checkpoint.folder,
+            config=config,
+            attn_implementation=ATTENTION,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, with both shapes
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    except Exception as error:  # each loading library raises its own
+        text = " ".join(str(error).split())[:300] or type(error).__name__
+        raise HparamsError(
+            f"backbone '{source}' could not be loaded: {text}\nIts folder "
+            f"{checkpoint.folder} must hold config.json and a whole "
+            "model.safetensors. The repository's "
+            f"pretrained/{TINY[kinds[0]]} is a small one for trials"
+        ) from error
+    _require_whole(model, report, source)
+    return model
+
+
+def _require_whole(model, report, source):
+    """Refuse an encoder with weights that are not those of its files."""
+    shapes = sorted(
+        f"{name}: {tuple(there)} in the weights, {tuple(wanted)} by config.json"
+        for name, there, wanted in report["mismatched_keys"]
+    )
+    if shapes:
+        raise HparamsError(
+            f"backbone '{source}' has weights of other shapes than its "
+            "config.json describes. Take both files from one checkpoint:\n"
+            + listed(shapes, limit=5)
         )
     missing = sorted(report["missing_keys"])
     if missing:
@@ -82,7 +104,22 @@ def load_pretrained(kinds, source, **changes):
                 f"backbone '{source}' is damaged: {name} has values that are "
                 "not finite. Copy or download it again"
             )
-    return model
+
+
+def refuse_to_save(*arguments, **options):
+    """Stand in for ``save_pretrained`` of an encoder that was changed.
+
+    Raises
+    ------
+    CheckpointError
+        Always.
+    """
+    raise CheckpointError(
+        "save_pretrained would write this encoder under names that no library "
+        "reads back: modules were inserted or folded. Save what was trained "
+        "with petl_modules.models.save_trained; the encoder itself is in the "
+        "folder or on the hub, as before"
+    )
 
 
 def fingerprint(model):

@@ -1,14 +1,38 @@
 """Small random encoders in Hugging Face format, for trials and tests."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+)
 
 from petl_modules.utils import build_folder, is_taken
 
 NORMS = ("group", "layer")
+
+
+def save_encoder(model, folder):
+    """Save an encoder, and how its input is made, as published for its kind.
+
+    Arguments
+    ---------
+    model : transformers.PreTrainedModel
+        The encoder.
+    folder : pathlib.Path
+        A new folder.
+    """
+    model.save_pretrained(folder)
+    spectrograms = isinstance(model.config, ASTConfig)
+    made_by = ASTFeatureExtractor if spectrograms else Wav2Vec2FeatureExtractor
+    made_by().save_pretrained(folder)
 
 
 def write_random(folder, model_class, config, seed):
@@ -47,7 +71,7 @@ def write_random(folder, model_class, config, seed):
             conv = name.endswith("weight") and weight.dim() == 3
             std = weight[0].numel() ** -0.5 if conv else 0.05
             nn.init.normal_(weight, mean=float(norm_weight), std=std)
-    build_folder(folder, model.save_pretrained)
+    build_folder(folder, partial(save_encoder, model))
 
 
 def write_tiny_ast(folder, seed=0):

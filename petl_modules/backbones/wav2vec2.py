@@ -7,8 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from petl_modules.backbones.encoder_config import forward_settings
 from petl_modules.backbones.masks import in_samples, mask_of_lengths
-from petl_modules.backbones.pretrained import fingerprint, load_pretrained
+from petl_modules.backbones.pretrained import (
+    fingerprint,
+    load_pretrained,
+    refuse_to_save,
+)
 from petl_modules.backbones.sites import Sites
 from petl_modules.blocks import ForwardContext
 from petl_modules.utils import HparamsError
@@ -30,8 +35,9 @@ def without_weight_norm(conv):
 class Wav2Vec2(nn.Module):
     """wav2vec 2.0, https://arxiv.org/abs/2006.11477, or HuBERT.
 
-    SpecAugment and LayerDrop are off, and the weight normalisation of the
-    position convolution is folded into its weight. Padded frames are masked,
+    SpecAugment and LayerDrop are off, and so is the adapter that some
+    checkpoints have behind the layers (``add_adapter``). The weight
+    normalisation of the position convolution is folded into its weight. Padded frames are masked,
     and the group norm of encoders that have one (``feat_extract_norm: group``,
     as base and base-960h) leaves them out: a padded clip equals the clip alone.
 
@@ -66,6 +72,7 @@ class Wav2Vec2(nn.Module):
             apply_spec_augment=False,
             mask_time_prob=0.0,
             mask_feature_prob=0.0,
+            add_adapter=False,
         )
         config = self.model.config
         if getattr(config, "conv_pos_batch_norm", False):
@@ -79,11 +86,13 @@ class Wav2Vec2(nn.Module):
             "d_model": config.hidden_size,
             "layers": config.num_hidden_layers,
             "weights": fingerprint(self.model),
+            "config": forward_settings(config),
         }
         self.sites = Sites(self.model)
         self.context = ForwardContext()
         positions = self.sites.module("positions")
         positions.conv = without_weight_norm(positions.conv)
+        self.model.save_pretrained = refuse_to_save  # names have changed
         if config.feat_extract_norm == "group":
             first = self.model.feature_extractor.conv_layers[0]
             first.layer_norm = MaskedChannelNorm(
@@ -156,11 +165,11 @@ class Wav2Vec2(nn.Module):
 
         Raises
         ------
-        ValueError
+        HparamsError
             If the waveforms are too short for one frame.
         """
         if inputs.dim() != 2 or self.frames(inputs.shape[1]) < 1:
-            raise ValueError(
+            raise HparamsError(
                 f"waveforms are {tuple(inputs.shape)} (batch, samples): too "
                 "short for one frame, or of another shape"
             )

@@ -30,6 +30,8 @@ class FilterBank:
         Mean of the log-mel values.
     std : float
         Standard deviation of the log-mel values.
+    normalize : bool
+        Whether to subtract the mean and to divide by ``2 std``.
 
     Attributes
     ----------
@@ -50,6 +52,7 @@ class FilterBank:
         sample_rate=16_000,
         mean=-4.2677393,
         std=4.5689974,
+        normalize=True,
     ):
         self.frames = frames
         self.mel_bins = mel_bins
@@ -58,6 +61,7 @@ class FilterBank:
         self.std = std
         self.window = sample_rate * 25 // 1000
         self.longest = self.window + (frames - 1) * (sample_rate // 100)
+        self.normalize = normalize
 
     def __call__(self, samples):
         """Return ``[frames, mel_bins]`` for samples ``[time]`` in -1 .. 1.
@@ -77,7 +81,7 @@ class FilterBank:
             dither=0.0,
         )
         mel = F.pad(mel, (0, 0, 0, self.frames - len(mel)))
-        return (mel - self.mean) / (2 * self.std)
+        return (mel - self.mean) / (2 * self.std) if self.normalize else mel
 
 
 class Waveform:

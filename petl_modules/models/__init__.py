@@ -5,15 +5,14 @@ from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
 from petl_modules.models.pooling import MeanPooling
 from petl_modules.models.probe import Probe
 from petl_modules.models.trained_weights import (
-    WEIGHTS,
     load_trained,
-    read_trained,
     save_trained,
     trained_state,
     weights_sha256,
 )
 from petl_modules.models.tuned_encoder import TunedEncoder
 from petl_modules.models.tuned_model import TunedModel
+from petl_modules.models.weights_file import WEIGHTS, read_trained
 
 __all__ = [
     "MeanPooling",

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from petl_modules.backbones import refuse_to_save
 from petl_modules.models.activation_checkpointing import (
     not_recomputed,
     recomputations,
@@ -72,6 +73,8 @@ def insert_methods(backbone, methods, *, train_norms, recompute):
     for _, step in sorted(steps, key=lambda step: -step[0].count(".")):
         step(model)
     recompute_norms(model, norms)
+    if steps:
+        model.save_pretrained = refuse_to_save  # names have changed
     return [(name, insertion.block) for name, insertion in plan]
 
 

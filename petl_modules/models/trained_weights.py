@@ -6,19 +6,18 @@ names that do not depend on the wrappers (``head.weight``, ``layer_weights``,
 its metadata everything that a model must share to load it.
 """
 
-import hashlib
 import json
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from petl_modules.models.old_names import upgrade_checkpoint
+from petl_modules.methods import Adapted
 from petl_modules.models.settings import differences
-from petl_modules.utils import CheckpointError, versions, write_bytes
-
-FORMAT = 2  # 1: before the encoder, the pooling and the head were apart
-WEIGHTS = "model.safetensors"  # of a fold, in its folder
+from petl_modules.models.weights_file import (
+    digest,
+    read_trained,
+    write_trained,
+)
+from petl_modules.utils import CheckpointError
 
 
 def trained_state(model):
@@ -60,54 +59,17 @@ def save_trained(model, path):
         The model.
     path : str or pathlib.Path
         The file, in safetensors format.
-    """
-    state = {k: v.cpu().contiguous() for k, v in trained_state(model).items()}
-    about = {
-        "format": FORMAT,
-        "settings": model.settings(),
-        "versions": versions(),
-    }
-    write_bytes(path, save(state, {"petl": json.dumps(about)}))
-
-
-def read_trained(path):
-    """Read a checkpoint without a model.
-
-    One of an earlier format is returned as one of today's.
-
-    Arguments
-    ---------
-    path : str or pathlib.Path
-        The file.
-
-    Returns
-    -------
-    tuple of dict
-        The tensors by name, and the metadata.
 
     Raises
     ------
     CheckpointError
-        If the file is none of ours, or damaged.
+        If LoRA weights are merged into the model.
     """
-    try:
-        with safe_open(str(path), "pt") as file:
-            about = json.loads((file.metadata() or {}).get("petl", "{}"))
-            state = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint: {error}"
-        ) from error
-    if about.get("format") == 1:
-        state, about = upgrade_checkpoint(state, about)
-    if about.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} is no checkpoint of a tuned model, or of another format"
-        )
-    return state, about
+    _require_unmerged(model)
+    write_trained(trained_state(model), model.settings(), path)
 
 
-def load_trained(model, path):
+def load_trained(model, path, sha256=None):
     """Load what was trained, or nothing at all.
 
     Arguments
@@ -116,25 +78,27 @@ def load_trained(model, path):
         A model of the same settings.
     path : str or pathlib.Path
         A file that ``save_trained`` wrote.
+    sha256 : str or None
+        See ``read_trained``.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read or does not fit; lists every difference.
+        If the file cannot be read, is damaged or does not fit, with every
+        difference; or if LoRA weights are merged into the model.
     """
-    state, about = read_trained(path)
+    _require_unmerged(model)
+    state, about = read_trained(path, sha256)
     own = trained_state(model)
     settings = json.loads(json.dumps(model.settings()))
+    _leave_out_unrecorded(settings, about["settings"])
     problems = differences(about["settings"], settings)
     same_settings = not problems
     for name in sorted(state.keys() | own.keys()):
-        shapes = [
-            tuple(s[name].shape) if name in s else None for s in (state, own)
-        ]
-        if shapes[0] != shapes[1]:
+        there, wanted = (_form(s.get(name)) for s in (state, own))
+        if there != wanted:
             problems.append(
-                f"{name}: {shapes[0] or 'absent'} in the file, "
-                f"{shapes[1] or 'absent'} in the model"
+                f"{name}: {there} in the file, {wanted} in the model"
             )
     if problems:
         shown = problems[:20]
@@ -165,8 +129,36 @@ def weights_sha256(model):
     -------
     str
     """
-    digest = hashlib.sha256()
-    for name, value in sorted(trained_state(model).items()):
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy())
-    return digest.hexdigest()
+    return digest(trained_state(model))
+
+
+def _form(tensor):
+    """Return a tensor's shape and dtype as a text."""
+    if tensor is None:
+        return "absent"
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _leave_out_unrecorded(own, saved):
+    """Leave out what a file does not record of its backbone's configuration.
+
+    Files of earlier formats have none of it, and other versions of
+    transformers have other keys.
+    """
+    own, saved = (s["encoder"]["backbone"] for s in (own, saved))
+    if "config" not in saved:
+        own.pop("config", None)
+    elif "config" in own:
+        shared = own["config"].keys() & saved["config"].keys()
+        for part in (own, saved):
+            part["config"] = {key: part["config"][key] for key in shared}
+
+
+def _require_unmerged(model):
+    """Refuse a model whose base weights have LoRA's updates in them."""
+    if any(isinstance(m, Adapted) and m.merged for m in model.modules()):
+        raise CheckpointError(
+            "LoRA weights are merged into this model, so it can neither take "
+            "others nor be saved. Call what merge_lora has returned, which "
+            "takes them out, or build the model again"
+        )

@@ -10,12 +10,12 @@ from petl_modules.data import read_clip
 from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, upgrade_recipe
 from petl_modules.runs.checks import check_device
-from petl_modules.runs.fold_files import read_result
+from petl_modules.runs.fold_files import read_result, recorded_sha256
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.runs.yaml_text import read_text
 from petl_modules.training import selection_value
-from petl_modules.utils import damaged
+from petl_modules.utils import AudioError, damaged
 
 # Of the recipe file of a trained fold
 FORM = {
@@ -122,7 +122,8 @@ class Classifier:
         self.features, self.labels = made["features"], made["labels"]
         self.model = made["model"].to(device).eval()
         self.device = device
-        load_trained(self.model, self.folder / WEIGHTS)
+        sha256 = recorded_sha256(self.folder)
+        load_trained(self.model, self.folder / WEIGHTS, sha256)
         merge_lora(self.model)
 
     @torch.inference_mode()
@@ -147,7 +148,8 @@ class Classifier:
         Raises
         ------
         petl_modules.utils.AudioError
-            If the file cannot be used.
+            If the file cannot be used, or the model makes no finite numbers
+            of it.
         """
         longest = getattr(self.features, "longest", None)
         clip = read_clip(path, self.features.sample_rate, longest)
@@ -155,6 +157,11 @@ class Classifier:
             logger.warning(f"{path}: {remark}")
         features = self.features(clip.samples)
         logits = self.model(features.unsqueeze(0).to(self.device))
+        if not logits.isfinite().all():
+            raise AudioError(
+                f"{path}: the model's outputs for it are not finite, so it "
+                "has no class. Is the sound far louder than those of training?"
+            )
         best = logits[0].softmax(-1).topk(min(top, len(self.labels)))
         labels = [self.labels[i] for i in best.indices.tolist()]
         return list(zip(labels, best.values.tolist()))

@@ -2,7 +2,7 @@
 
 import re
 
-from petl_modules.models import WEIGHTS
+from petl_modules.models import WEIGHTS, read_trained
 from petl_modules.runs.plan import find_results, folder_name
 from petl_modules.utils import (
     SEAL,
@@ -122,6 +122,31 @@ def seal_fold(folder):
     seal(folder, [name for name in names if (folder / name).exists()])
 
 
+def recorded_sha256(folder):
+    """Return the digest of a fold's weights that its result has.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The fold's folder.
+
+    Returns
+    -------
+    str or None
+        None: there is no result.
+
+    Raises
+    ------
+    DataError
+        The result is damaged.
+    """
+    file = folder / RESULT
+    if not file.exists():
+        return None
+    form = {"fold": {"weights_sha256": re.compile("[0-9a-f]{64}")}}
+    return read_json(file, form, remedy(folder))["fold"]["weights_sha256"]
+
+
 def require_intact(folder, metric, clips=None):
     """Check the files of a finished fold.
 
@@ -139,11 +164,14 @@ def require_intact(folder, metric, clips=None):
     DataError
         A file was changed, cut or removed; or the predictions, where they
         have ids, are not those of the clips.
+    CheckpointError
+        The weights are not those of the result.
     """
     if (folder / SEAL).exists():  # not in folds of earlier versions
         if reason := damage(folder, SEALED):
             raise damaged(folder, reason, remedy(folder))
     read_result(folder / RESULT, metric)
+    read_trained(folder / WEIGHTS, recorded_sha256(folder))
     file = folder / PREDICTIONS
     rows = read_csv(file, remedy=remedy(folder)) if file.exists() else []
     found = [row["id"] for row in rows if "id" in row]

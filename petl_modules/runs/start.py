@@ -20,6 +20,7 @@ from petl_modules.runs.checks import check_device, check_keys, check_values
 from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.experiment import Experiment
 from petl_modules.runs.failures import failure_text
+from petl_modules.runs.input_keys import fill_in_input
 from petl_modules.runs.logs import prepare_terminal
 from petl_modules.runs.watch import start_watch
 from petl_modules.training import prepare_workers
@@ -65,6 +66,7 @@ def open_run(arguments, script):
     check_keys(recipe.settings, script)
     prepare_terminal()
     check_values(recipe.settings)
+    fill_in_input(recipe)
     check_device(run_opts.device)
     ddp_init_group(run_opts)
     if distributed.is_initialized():

@@ -144,7 +144,7 @@ def _groups(datasets, hparams, run_opts, backbone):
     groups = {}
     for precision, parts in by_precision.items():
         clips = frozenset(c for d in parts.values() for c in d.data_ids)
-        key = (precision, clips, *backbone.settings.values())
+        key = (precision, clips, str(backbone.settings))
         groups[key] = parts
     return groups
 

@@ -11,7 +11,7 @@ from speechbrain.utils.run_opts import HELP_TEXTS
 
 from petl_modules.data import Folds, Lists, Sessions, SpecAugment
 from petl_modules.models import TunedModel
-from petl_modules.runs import compose
+from petl_modules.runs import RecipeFile, compose, fill_in_input
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import read_csv
 from tests.readmes import row_of
@@ -105,7 +105,10 @@ def test_file_loads(file, tiny_ast, tiny_wav2vec2, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     speech = "wav2vec2" in file.stem
     backbone = tiny_wav2vec2["group"] if speech else tiny_ast
-    made = merged(file).make_all(labels=["cat", "dog"], backbone=backbone)
+    recipe = RecipeFile.parse(merged(file).text)
+    recipe.update({"backbone": backbone})
+    fill_in_input(recipe)
+    made = recipe.make_all(labels=["cat", "dog"])
     assert isinstance(made["modules"]["model"], TunedModel)
 
 
@@ -242,7 +245,10 @@ BACKBONE_KEYS = {
     "frames",
     "positions",
     "seconds",
-    "normalize",
+    "mean",
+    "std",
+    "mel_bins",
+    "do_normalize",
     "pooling",
     "train_norms",
     "number_of_epochs",

@@ -63,6 +63,7 @@ def test_files_are_small(kind):
         "README.md",
         "config.json",
         "model.safetensors",
+        "preprocessor_config.json",
     }
     assert sum(file.stat().st_size for file in files) < 6e6
 

@@ -1,0 +1,215 @@
+"""An encoder's ``config.json``: its bounds, and what of it changes outputs."""
+
+import json
+
+import torch
+from transformers import AutoConfig, AutoModel
+
+from petl_modules.backbones.attention import ATTENTION
+from petl_modules.backbones.checkpoint import CONFIG
+from petl_modules.utils import HparamsError
+
+MOST_LAYERS = 1000
+MOST_BYTES = 10_000_000  # of config.json
+# Of the output's form: what the encoders here count on
+FORM = {
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "return_dict": True,
+}
+# Keys that change no output of an encoder. These begin like one of them: names
+# and versions, token ids, heads of other tasks, the quantizer of pretraining,
+# random initialisation, masks of SpecAugment, which is off, and the sizes of an
+# adapter that is left out. (Dropout does change the training of whole layers.)
+NO_EFFECT = (
+    "_",
+    "adapter_kernel_size",
+    "adapter_stride",
+    "architectures",
+    "auto_map",
+    "bos_token_id",
+    "chunk_size_feed_forward",
+    "classifier_proj_size",
+    "codevector_dim",
+    "contrastive_logits_temperature",
+    "ctc_",
+    "diversity_loss_weight",
+    "dtype",
+    "eos_token_id",
+    "feat_quantizer_dropout",
+    "finetuning_task",
+    "id2label",
+    "initializer_range",
+    "label2id",
+    "mask_",
+    "num_adapter_layers",
+    "num_codevector",
+    "num_labels",
+    "num_negatives",
+    "output_hidden_size",
+    "pad_token_id",
+    "problem_type",
+    "proj_codevector_dim",
+    "task_specific_params",
+    "tdnn_",
+    "tokenizer_class",
+    "transformers_version",
+    "use_weighted_layer_sum",
+    "vocab_size",
+    "xvector_output_dim",
+)
+
+
+def read_object(file):
+    """Return the content of a JSON file that holds keys and values.
+
+    Arguments
+    ---------
+    file : pathlib.Path
+        A file of a checkpoint.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    HparamsError
+        If the file is damaged, or larger than any such file.
+    """
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise ValueError(f"larger than {MOST_BYTES:,} bytes")
+        content = json.loads(file.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("no keys and values")
+    except (ValueError, RecursionError) as error:
+        raise HparamsError(
+            f"{file} is damaged ({error}). Copy or download it again"
+        ) from error
+    return content
+
+
+def read_config(checkpoint, **changes):
+    """Read the configuration of an encoder.
+
+    Arguments
+    ---------
+    checkpoint : petl_modules.backbones.checkpoint.Checkpoint
+        The checkpoint.
+    **changes : object
+        Values to set; those that this kind of encoder lacks are left out.
+
+    Returns
+    -------
+    transformers.PretrainedConfig
+
+    Raises
+    ------
+    HparamsError
+        If it is damaged or impossible; no code of the checkpoint is run.
+    """
+    file = checkpoint.folder / CONFIG
+    content = read_object(file)
+    for key, value in content.items():
+        _require_possible(file, key, value)
+    try:
+        config = AutoConfig.from_pretrained(
+            checkpoint.folder, trust_remote_code=False
+        )
+        for key, value in {**FORM, **changes}.items():
+            if hasattr(config, key):
+                setattr(config, key, value)
+    except Exception as error:  # each kind of encoder raises its own
+        raise HparamsError(_impossible(file, error)) from error
+    return config
+
+
+def require_enough_weights(config, checkpoint):
+    """Refuse an encoder that is larger than the weights in its folder.
+
+    It is built without memory for this, so that sizes which no machine has
+    end in a message.
+
+    Arguments
+    ---------
+    config : transformers.PretrainedConfig
+        The encoder's configuration.
+    checkpoint : petl_modules.backbones.checkpoint.Checkpoint
+        Its checkpoint.
+
+    Raises
+    ------
+    HparamsError
+        If ``config`` is impossible, or needs more numbers than there are.
+    """
+    file = checkpoint.folder / CONFIG
+    files = [
+        *checkpoint.folder.glob("*.safetensors"),
+        *checkpoint.folder.glob("*.bin"),
+    ]
+    there = sum(f.stat().st_size for f in files)  # a byte or more for each
+    try:
+        with torch.device("meta"):
+            model = AutoModel.from_config(
+                config,
+                attn_implementation=ATTENTION,
+                trust_remote_code=False,
+            )
+        wanted = sum(p.numel() for p in model.parameters())
+    except Exception as error:  # each kind of encoder raises its own
+        raise HparamsError(_impossible(file, error)) from error
+    if files and wanted > there:
+        names = ", ".join(sorted(f.name for f in files)[:3])
+        raise HparamsError(
+            f"{file} describes an encoder of {wanted:,} parameters, and the "
+            f"weights beside it ({names}) have {there:,} bytes: they belong "
+            "to another one, or are cut. Copy or download both again"
+        )
+
+
+def forward_settings(config):
+    """Return what of a configuration may change the outputs of an encoder.
+
+    Arguments
+    ---------
+    config : transformers.PretrainedConfig
+        The configuration, after ``read_config``.
+
+    Returns
+    -------
+    dict
+        Plain data.
+    """
+    return {
+        key: value
+        for key, value in json.loads(config.to_json_string(False)).items()
+        if not key.startswith(NO_EFFECT)
+    }
+
+
+def _require_possible(file, key, value):
+    """Refuse negative sizes, and more layers than any encoder has."""
+    parts = value if isinstance(value, list) else [value]
+    layers = len(parts)
+    if key == "num_hidden_layers" and isinstance(value, int):
+        layers = value
+    if layers not in range(1, MOST_LAYERS + 1):
+        raise HparamsError(
+            f"{file}: {key} is {layers} layers long, and an encoder here has "
+            f"1 to {MOST_LAYERS}. Copy or download it again"
+        )
+    numbers = [part for part in parts if isinstance(part, (int, float))]
+    if not key.startswith(NO_EFFECT) and any(n < 0 for n in numbers):
+        raise HparamsError(
+            f"{file}: {key} is {value}, below 0. Copy or download it again"
+        )
+
+
+def _impossible(file, error):
+    """Return the text for a configuration of which nothing can be made."""
+    text = " ".join(str(error).split())
+    return (
+        f"{file} describes no encoder that can be made "
+        f"({type(error).__name__}: {text[:300]}). Copy or download it again"
+    )
