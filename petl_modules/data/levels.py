@@ -35,7 +35,9 @@ class Levels:
     def __init__(self):
         self.samples = 0
         self.peak = 0.0  # of the channels' mean
-        self.sums = self.squares = 0.0  # of each channel, and of their mean
+        # Of each channel, and of their mean: mean, and sum of the squared
+        # differences from it
+        self.means = self.squares = 0.0
 
     def add(self, block, mean):
         """Add a block.
@@ -47,24 +49,29 @@ class Levels:
         mean : numpy.ndarray
             The mean of the channels, of shape [samples].
         """
-        signals = np.column_stack([block, mean]).astype(np.float64)
-        self.samples += len(block)
-        self.peak = max(self.peak, float(np.abs(mean).max()))
-        self.sums = self.sums + signals.sum(0)
-        self.squares = self.squares + np.square(signals).sum(0)
+        count, channels = block.shape
+        signals = np.empty((channels + 1, count), np.float32)  # rows are fast
+        signals[:-1], signals[-1] = block.T, mean
+        means = signals.mean(1)
+        signals -= means[:, None]
+        squares = np.array([row.dot(row) for row in signals])
+        self.peak = max(self.peak, float(mean.max()), -float(mean.min()))
+        # Chan, Golub and LeVeque: sums of two samples are put together
+        before, self.samples = self.samples, self.samples + count
+        share, change = count / self.samples, means - self.means
+        self.means = self.means + share * change.astype(float)
+        self.squares = self.squares + squares + before * share * change**2
 
     def remarks(self):
         """Return a sentence for each thing that is odd about the clip."""
-        means = self.sums / self.samples
-        powers = np.maximum(self.squares / self.samples - means**2, 0)
-        *channels, mean = powers
+        *channels, mean = self.squares / self.samples
         loudest, count = max(channels), len(channels)
         if loudest < QUIET**2:
             return [SILENT]
         checks = {
             CANCELS: mean < CANCELLED * sum(channels) / count**2,
             DEAD: min(channels) < NO_CHANNEL * loudest,
-            OFFSET: abs(means[-1]) > OFFSET_FROM,
+            OFFSET: abs(self.means[-1]) > OFFSET_FROM,
         }
         return [text for text, is_so in checks.items() if is_so]
 
