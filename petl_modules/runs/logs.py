@@ -55,11 +55,8 @@ def log_to(path):
     pathlib.Path
         The same.
     """
+    stop_logging()
     root = logging.getLogger()
-    for handler in [*root.handlers]:
-        if isinstance(handler, (Terminal, LogFile, logging.NullHandler)):
-            root.removeHandler(handler)
-            handler.close()
     if if_main_process():
         path.parent.mkdir(parents=True, exist_ok=True)
         root.addHandler(Terminal())
@@ -69,6 +66,17 @@ def log_to(path):
     root.setLevel(logging.DEBUG)
     logging.captureWarnings(True)
     return path
+
+
+def stop_logging():
+    """Leave the root logger as it was before ``log_to``."""
+    root = logging.getLogger()
+    for handler in [*root.handlers]:
+        if isinstance(handler, (Terminal, LogFile, logging.NullHandler)):
+            root.removeHandler(handler)
+            handler.close()
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(False)
 
 
 def prepare_terminal():

@@ -19,7 +19,7 @@ from torch import distributed
 from petl_modules.runs.checks import check_device, check_values
 from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.experiment import Experiment
-from petl_modules.runs.logs import prepare_terminal
+from petl_modules.runs.logs import prepare_terminal, stop_logging
 from petl_modules.utils import UserError, fail, leave_group
 
 
@@ -144,3 +144,4 @@ def errors_in_log(experiment):
     finally:
         # SpeechBrain's would log the error again and print no traceback
         sys.excepthook = hook
+        stop_logging()
