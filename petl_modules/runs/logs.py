@@ -29,6 +29,8 @@ class Terminal(logging.Handler):
             else:
                 level = record.levelname.lower()
                 show(f"{level}: {record.getMessage()}", sys.stderr)
+        except OSError:  # nobody reads; the file has it
+            pass
         except Exception:
             self.handleError(record)
 
@@ -42,6 +44,13 @@ class LogFile(logging.FileHandler):
         )
         form = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
         self.setFormatter(logging.Formatter(form))
+
+    def handleError(self, record):
+        """Go on without this file, such as on a full disk, and tell so."""
+        logging.getLogger().removeHandler(self)
+        why = sys.exc_info()[1]
+        text = f"warning: no more is logged in {self.baseFilename}: {why}"
+        show(text, sys.stderr)
 
 
 def log_to(path=None):

@@ -127,3 +127,25 @@ def test_logging_moves_to_the_next_file(logged, tmp_path, capsys):
     assert capsys.readouterr().err == "warning: once\n"
     assert "once" in (tmp_path / "next.txt").read_text()
     assert not logged.exists()
+
+
+def test_full_disk_is_told_once(logged, tmp_path, capsys):
+    (tmp_path / "full.txt").symlink_to("/dev/full")
+    log_to(tmp_path / "full.txt")
+    for _ in range(2):
+        logging.getLogger("speechbrain.core").info("on")
+    said = capsys.readouterr()
+    assert said.err.count("no more is logged in") == 1
+    assert "full.txt: [Errno 28] No space left" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_closed_pipe_does_not_end_a_run(logged, monkeypatch, capsys):
+    class Closed(io.StringIO):
+        def flush(self):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    logging.getLogger("petl_modules.runs.x").info("on")
+    assert capsys.readouterr().err == ""
+    assert "on" in logged.read_text()
