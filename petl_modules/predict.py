@@ -11,6 +11,7 @@ from petl_modules.libraries import require_libraries
 require_libraries("torch", "torchaudio")
 
 from petl_modules.runs.classifier import Classifier, find_fold
+from petl_modules.runs.logs import log_to, stop_logging
 from petl_modules.utils import AudioError, UserError, fail, printable, show
 
 __all__ = ["Classifier", "find_fold", "main"]
@@ -27,7 +28,17 @@ def main(arguments=None):
     chosen = parser.parse_args(arguments)
     if chosen.top < 1:
         parser.error(f"--top is {chosen.top}: at least 1 is needed")
-    failed = False
+    log_to()
+    try:
+        good = classify(chosen)
+    finally:
+        stop_logging()
+    sys.exit(0 if good else 1)
+
+
+def classify(chosen):
+    """Print the classes of each file; return whether all could be read."""
+    good = True
     try:
         classifier = Classifier(chosen.run, chosen.device, chosen.backbone)
     except (UserError, OSError) as error:
@@ -37,13 +48,13 @@ def main(arguments=None):
         try:
             guesses = classifier(path, chosen.top)
         except AudioError as error:
-            print(printable(f"error: {error}"), file=sys.stderr)
-            failed = True
+            show(printable(f"error: {error}"), sys.stderr)
+            good = False
             continue
         show(printable(path))
         for label, probability in guesses:
             show(f"  {probability:7.2%}  {printable(label)}")
-    sys.exit(1 if failed else 0)
+    return good
 
 
 if __name__ == "__main__":

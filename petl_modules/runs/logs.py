@@ -1,6 +1,7 @@
 """What a run says: a few lines on the terminal, everything in its log file."""
 
 import logging
+import sys
 
 import speechbrain.core
 from speechbrain.utils.distributed import if_main_process
@@ -14,17 +15,22 @@ SHOWN = ("petl_modules.runs", "speechbrain.utils.train_logger")
 
 
 class Terminal(logging.Handler):
-    """A handler that shows what concerns a user, one line each."""
+    """A handler that shows what concerns a user."""
 
     def emit(self, record):
-        """Show a record if it is a warning, or a note of ``SHOWN``."""
+        """Print notes of ``SHOWN``, and warnings on the standard error."""
         note = record.levelno == logging.INFO and record.name.startswith(SHOWN)
         warning = record.levelno >= logging.WARNING
         if not note and (not warning or record.name == "py.warnings"):
             return
         try:
-            text = record.getMessage()
-            show(text if note else f"{record.levelname.lower()}: {text}")
+            if note:
+                show(record.getMessage())
+            else:
+                level = record.levelname.lower()
+                show(f"{level}: {record.getMessage()}", sys.stderr)
+        except OSError:  # nobody reads; the file has it
+            pass
         except Exception:
             self.handleError(record)
 
@@ -39,36 +45,53 @@ class LogFile(logging.FileHandler):
         form = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
         self.setFormatter(logging.Formatter(form))
 
+    def handleError(self, record):
+        """Go on without this file, such as on a full disk, and tell so."""
+        logging.getLogger().removeHandler(self)
+        why = sys.exc_info()[1]
+        text = f"warning: no more is logged in {self.baseFilename}: {why}"
+        show(text, sys.stderr)
 
-def log_to(path):
+
+def log_to(path=None):
     """Log to a file from now on, and to the terminal what a user needs.
 
     Processes other than the main one log nothing.
 
     Arguments
     ---------
-    path : pathlib.Path
-        The file, which is appended to. A missing folder is made.
+    path : pathlib.Path or None
+        The file, which is appended to. A missing folder is made. None: only
+        the terminal.
 
     Returns
     -------
-    pathlib.Path
+    pathlib.Path or None
         The same.
     """
+    stop_logging()
+    root = logging.getLogger()
+    if if_main_process():
+        root.addHandler(Terminal())
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            root.addHandler(LogFile(path))
+    else:
+        root.addHandler(logging.NullHandler())
+    root.setLevel(logging.DEBUG)
+    logging.captureWarnings(path is not None)
+    return path
+
+
+def stop_logging():
+    """Leave the root logger as it was before ``log_to``."""
     root = logging.getLogger()
     for handler in [*root.handlers]:
         if isinstance(handler, (Terminal, LogFile, logging.NullHandler)):
             root.removeHandler(handler)
             handler.close()
-    if if_main_process():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        root.addHandler(Terminal())
-        root.addHandler(LogFile(path))
-    else:
-        root.addHandler(logging.NullHandler())
-    root.setLevel(logging.DEBUG)
-    logging.captureWarnings(True)
-    return path
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(False)
 
 
 def prepare_terminal():

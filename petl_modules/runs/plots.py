@@ -43,6 +43,7 @@ def draw_tradeoff(path, panels, metric):
                 lw=0.7,
             )
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter("")  # several decades, or they overlap
         axes.margins(x=0.1)
         axes.grid(alpha=0.3)
         axes.set_title(title)

@@ -21,7 +21,7 @@ from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.experiment import Experiment
 from petl_modules.runs.failures import failure_text
 from petl_modules.runs.input_keys import fill_in_input
-from petl_modules.runs.logs import prepare_terminal
+from petl_modules.runs.logs import prepare_terminal, stop_logging
 from petl_modules.runs.watch import start_watch
 from petl_modules.training import prepare_workers
 from petl_modules.utils import fail, leave_group
@@ -151,3 +151,4 @@ def errors_in_log(experiment):
     finally:
         # SpeechBrain's would log the error again and print no traceback
         sys.excepthook = hook
+        stop_logging()

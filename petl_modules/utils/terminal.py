@@ -53,7 +53,7 @@ def fail(error):
     sys.exit(printable(f"error: {error}", keep="\n"))
 
 
-def show(text):
+def show(text, stream=None):
     """Print lines on the terminal, in the main process alone.
 
     Progress bars stay intact. What the terminal cannot show is escaped.
@@ -62,6 +62,8 @@ def show(text):
     ---------
     text : str
         The lines.
+    stream : file or None
+        Where they go. None: the standard output.
 
     Example
     -------
@@ -70,7 +72,9 @@ def show(text):
     """
     if not if_main_process():
         return
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    stream = sys.stdout if stream is None else stream
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     text = printable(text, keep="\n\t")
-    tqdm.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    sys.stdout.flush()  # a pipe would keep the lines back
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    tqdm.write(text, file=stream)
+    stream.flush()  # a pipe would keep the lines back

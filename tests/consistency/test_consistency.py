@@ -86,7 +86,9 @@ def hparams(dataset, stem="ast"):
 
 
 def rows(recipe):
-    return read_csv(ROOT / "tests" / "recipes" / f"{recipe.name}.csv")
+    file = ROOT / "tests" / "recipes" / f"{recipe.name}.csv"
+    assert file.is_file(), f"add {file} with a row for each YAML file"
+    return read_csv(file)
 
 
 def table_words(readme):
@@ -416,9 +418,11 @@ def test_csv_names_files_of_the_recipe(recipe, column):
 
 @every_recipe
 def test_files_have_a_row_in_the_readme_of_the_recipe(recipe):
-    assert stems(recipe) - table_words(recipe / "README.md") == set()
+    absent = stems(recipe) - table_words(recipe / "README.md")
+    assert not absent, f"add rows to the table of files in {recipe}/README.md"
 
 
 def test_methods_have_a_row_in_the_readme():
     stems = {file.stem for file in FILES}
-    assert stems - table_words(ROOT / "README.md") == set()
+    absent = stems - table_words(ROOT / "README.md")
+    assert not absent, "add rows to the table of methods in README.md"

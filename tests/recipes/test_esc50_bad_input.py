@@ -260,3 +260,5 @@ def test_print_hparams_prints_the_merged_file(esc50, words, capsys):
         esc50.main([*words("soft_moa", experts=15), "--print_hparams"])
     printed = capsys.readouterr().out
     assert "experts: 15" in printed and "experts: !ref <experts>" in printed
+    methods = printed.partition("# Method\n")[2].partition("# Optim")[0]
+    assert "\nexperts: 15" in methods  # next to what uses it

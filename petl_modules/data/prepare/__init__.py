@@ -9,7 +9,6 @@ from petl_modules.data.prepare.checks import (
     warn_of_leaks,
 )
 from petl_modules.data.prepare.csv_lists import (
-    decode_list,
     path_problem,
     read_list,
     read_table,
@@ -17,6 +16,7 @@ from petl_modules.data.prepare.csv_lists import (
 )
 from petl_modules.data.prepare.download import download, unpack
 from petl_modules.data.prepare.duplicates import check_duplicates
+from petl_modules.data.prepare.list_rows import decode_list
 from petl_modules.data.prepare.manifest import (
     Record,
     manifest_path,

@@ -96,11 +96,11 @@ def _check_sizes(records, groups, n_folds):
     few = {label: n for label, n in sorted(found.items()) if n < n_folds}
     if not few:
         return
-    what = "clips"
+    what, least = "clips", min(few.values())
+    fit = f"give --n_folds {least}" if least > 2 else "leave these out"
     if len(groups) < len(records):
         what = "groups of clips (one speaker, group or sound)"
-    least = min(few.values())
-    fit = f"give --n_folds {least}" if least > 2 else "leave these out"
+        fit += ", or list folds of your own"
     raise DataError(
         f"some classes have fewer {what} than the {n_folds} folds: "
         f"{', '.join(f'{label}: {n}' for label, n in few.items())}. "
