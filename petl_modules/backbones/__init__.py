@@ -7,7 +7,11 @@ not depend on the others of its batch.
 """
 
 from petl_modules.backbones.ast import AST, fit_positions
-from petl_modules.backbones.checkpoint import Checkpoint, find_checkpoint
+from petl_modules.backbones.checkpoint import (
+    Checkpoint,
+    checkpoint_name,
+    find_checkpoint,
+)
 from petl_modules.backbones.layouts import LAYOUTS, Layout, Site
 from petl_modules.backbones.masks import in_samples, mask_of_lengths
 from petl_modules.backbones.preprocessor import (
@@ -44,6 +48,7 @@ __all__ = [
     "Sites",
     "Wav2Vec2",
     "check_fact",
+    "checkpoint_name",
     "find_checkpoint",
     "fingerprint",
     "fit_positions",

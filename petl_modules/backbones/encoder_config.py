@@ -6,7 +6,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from petl_modules.backbones.attention import ATTENTION
-from petl_modules.backbones.checkpoint import CONFIG
+from petl_modules.backbones.hub import CONFIG
 from petl_modules.utils import HparamsError
 
 MOST_LAYERS = 1000
@@ -95,7 +95,7 @@ def read_config(checkpoint, **changes):
 
     Arguments
     ---------
-    checkpoint : petl_modules.backbones.checkpoint.Checkpoint
+    checkpoint : petl_modules.backbones.Checkpoint
         The checkpoint.
     **changes : object
         Values to set; those that this kind of encoder lacks are left out.
@@ -135,7 +135,7 @@ def require_enough_weights(config, checkpoint):
     ---------
     config : transformers.PretrainedConfig
         The encoder's configuration.
-    checkpoint : petl_modules.backbones.checkpoint.Checkpoint
+    checkpoint : petl_modules.backbones.Checkpoint
         Its checkpoint.
 
     Raises

@@ -6,12 +6,9 @@ The facts are named as the keys of the recipe files.
 import math
 from typing import NamedTuple
 
-from petl_modules.backbones.checkpoint import (
-    CONFIG,
-    PREPROCESSORS,
-    find_checkpoint,
-)
+from petl_modules.backbones.checkpoint import find_checkpoint
 from petl_modules.backbones.encoder_config import read_object
+from petl_modules.backbones.hub import CONFIG, PREPROCESSORS
 from petl_modules.utils import DownloadError, HparamsError
 
 # From our name to the file's

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from speechbrain.utils.run_opts import HELP_TEXTS, RunOptions
 
+from petl_modules.backbones import checkpoint_name
 from petl_modules.runs.arguments import USAGE, read_value, split_arguments
 from petl_modules.runs.layering import find_file, nearest
 from petl_modules.runs.recipe_file import RecipeFile
@@ -158,8 +159,9 @@ def compose(arguments, folder):
         recipe.update({"method": path.stem})
     filled_in = _absolute_paths(recipe.settings)
     if "backbone_name" not in options:
-        backbone = Path(recipe.settings["backbone"])
-        filled_in["backbone_name"] = backbone.resolve().name
+        filled_in["backbone_name"] = checkpoint_name(
+            recipe.settings["backbone"]
+        )
     recipe.update(filled_in)
     recipe.tree.yaml_set_start_comment(
         f"{path.name}, merged with its base and the command line\n\n"

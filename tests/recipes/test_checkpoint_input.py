@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 
+from petl_modules.backbones import INPUT_KEYS
 from petl_modules.backbones.tiny import write_random
 from petl_modules.data import read_audio
 from petl_modules.predict import Classifier
@@ -192,6 +193,5 @@ def test_every_base_file_has_the_keys(stem, places):
         recipe.update({"backbone": places[f"tiny-{stem}"]})
         fill_in_input(recipe)
         given = set(recipe.settings["features"])
-        made = set(vars(recipe["features"]))
-        made -= {"longest", "shortest", "seconds", "frames"}
-        assert made <= given, file
+        names = {name.removeprefix("do_") for name in INPUT_KEYS}
+        assert names & {*vars(recipe["features"])} <= given, file

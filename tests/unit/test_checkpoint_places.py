@@ -93,7 +93,7 @@ def hub(versions, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", end)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("petl_modules.backbones.checkpoint.WAITS", (0.01, 0.01))
+    monkeypatch.setattr("petl_modules.backbones.hub.WAITS", (0.01, 0.01))
     monkeypatch.chdir(tmp_path)
     yield server
     server.shutdown()
