@@ -268,6 +268,19 @@ def test_full_disk_loses_nothing(place, train, peaceful, tmp_path):
     assert train(tmp_path) == peaceful
 
 
+def test_finished_fold_with_a_damaged_file_is_not_kept(
+    train, peaceful, tmp_path
+):
+    train(tmp_path)
+    file = tmp_path / "fold1" / "predictions.csv"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(SystemExit, match=f"Delete {tmp_path}/fold1, and"):
+        train(tmp_path)
+    assert file.exists()
+    shutil.rmtree(tmp_path / "fold1")
+    assert train(tmp_path) == peaceful
+
+
 # Real kills
 
 

@@ -3,8 +3,20 @@
 import pytest
 
 from petl_modules.runs.classifier import find_fold
+from petl_modules.runs.fold_files import (
+    read_results,
+    require_intact,
+    seal_fold,
+)
 from petl_modules.runs.run_folder import claim_data, claim_folder
-from petl_modules.utils import DataError, HparamsError, write_json
+from petl_modules.utils import (
+    SEAL,
+    DataError,
+    HparamsError,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 
 def result(**values):
@@ -21,6 +33,103 @@ def result(**values):
     }
     counts = ("total_parameters", "trainable_parameters", "petl_parameters")
     return {"fold": fold, **dict.fromkeys(counts, 10)}
+
+
+@pytest.fixture
+def fold(tmp_path):
+    """A finished fold of two test clips."""
+    folder = tmp_path / "fold1"
+    rows = [{"id": clip, "label": "a", "predicted": "b"} for clip in "xy"]
+    write_csv(folder / "predictions.csv", rows)
+    write_text(folder / "hyperparams.yaml", "seed: 1\n")
+    write_text(folder / "model.safetensors", "weights")
+    write_json(folder / "result.json", result())
+    seal_fold(folder)
+    return folder
+
+
+def test_intact_fold_is_kept(fold):
+    require_intact(fold, "eer", ["y", "x"])
+    (fold / SEAL).unlink()  # as earlier versions left it
+    require_intact(fold, "eer", ["y", "x"])
+    (fold / "predictions.csv").unlink()  # not every task has it
+    require_intact(fold, "eer", ["y", "x"])
+
+
+@pytest.mark.parametrize("how", ["removed", "empty", "cut", "one bit"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "predictions.csv",
+        "hyperparams.yaml",
+        "model.safetensors",
+        "result.json",
+        SEAL,
+    ],
+)
+def test_damaged_file_of_a_fold_is_named_and_nothing_deleted(how, name, fold):
+    file = fold / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    if how == "removed" and name in (SEAL, "result.json"):
+        return  # an earlier version's fold; an unfinished one
+    if how == "removed":
+        file.unlink()
+    else:
+        cut = {"empty": b"", "cut": content[: len(content) // 2]}
+        file.write_bytes(cut.get(how, content))
+    before = sorted(fold.iterdir())
+    with pytest.raises(DataError) as error:
+        require_intact(fold, "eer", ["x", "y"])
+    text = str(error.value)
+    assert text.startswith(str(fold)) and "\n" not in text
+    assert name in text or name == SEAL
+    assert text.endswith(
+        f"Delete {fold}, and the same command trains this fold again"
+    )
+    assert sorted(fold.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fold": 2}, "it is that of fold2"),
+        ({"test_eer": "low"}, "fold.test_eer: expected a number, found 'low'"),
+        ({"test_eer": float("nan")}, "NaN is no number"),
+        ({"test_eer": None}, "expected a number, found None"),
+        ({"epochs": 0}, "fold.epochs: expected a whole number from 1"),
+        ({"epochs": True}, "fold.epochs: expected a whole number"),
+        ({"weights_sha256": "0"}, "fold.weights_sha256"),
+        ({"skipped_clips": [1]}, r"fold.skipped_clips\[0\]: expected a text"),
+    ],
+)
+def test_result_of_a_wrong_form_is_named(changes, words, fold):
+    (fold / SEAL).unlink()
+    write_json(fold / "result.json", result(**changes))
+    with pytest.raises(DataError, match=f"result.json is damaged .*{words}"):
+        require_intact(fold, "eer")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{", "[" * 5000, "\0"])
+def test_result_that_is_no_mapping_is_named(content, fold):
+    (fold / SEAL).unlink()
+    (fold / "result.json").write_text(content)
+    with pytest.raises(DataError, match="result.json is damaged .*Delete"):
+        require_intact(fold, "eer")
+
+
+@pytest.mark.parametrize("clips", ["x", "xyz", "xz", "xx"])
+def test_predictions_are_those_of_the_test_clips(clips, fold):
+    with pytest.raises(DataError, match="2 rows are not those of the test"):
+        require_intact(fold, "eer", clips)
+
+
+def test_folds_of_other_metrics_are_not_averaged(fold):
+    write_json(fold / "result.json", result(test_wer=0.5))
+    other = fold.with_name("fold2")
+    write_json(other / "result.json", result(fold=2))
+    with pytest.raises(DataError, match="not all folds have .*'test_wer'"):
+        read_results(fold.parent, "eer")
 
 
 @pytest.fixture
