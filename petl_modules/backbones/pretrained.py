@@ -53,7 +53,8 @@ def load_pretrained(kinds, source, **changes):
             f"backbone '{source}' is a '{config.model_type}'; this recipe "
             "file takes "
             + " or ".join(f"'{kind}'" for kind in kinds)
-            + ". '--base' chooses the file for another kind"
+            + ". Name one of that kind; in training, --base takes the file "
+            "for another"
         )
     require_enough_weights(config, checkpoint)
     try:

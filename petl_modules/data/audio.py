@@ -226,8 +226,9 @@ def check_audio(paths, title="Checking audio", skip_bad_audio=False):
         raise AudioError(
             f"{len(errors)} of {len(paths)} audio files cannot be used:\n"
             f"{listed(errors)}\n"
-            "Mend these files, or fetch them again from where the dataset came "
-            "from; then run the same command again."
+            "Repair these files, or fetch them again from where the dataset "
+            "came from, then run the same command again; or leave them out "
+            "with --skip_bad_audio True."
         )
     return facts
 

@@ -117,21 +117,15 @@ class Experiment:
         manifest, labels = run_on_main(prepare, kwargs=options)
         records = read_manifest(manifest)
         self.skipped = read_skipped(manifest)
-        if if_main_process():
-            self._print_counts(records)
         self.claim_data(records)
         plan = make_plan(records)
-        logger.info(f"{len(records)} clips; {plan.protocol}")
-        return plan, labels
-
-    def _print_counts(self, records):
-        """Print how many clips are cut and left out, if any are."""
         features = self.recipe.make(["features"])["features"]
-        counts = [used_part(records, features)]
+        facts = [f"{len(records)} clips", plan.protocol]
+        facts.append(used_part(records, features))
         if self.skipped:
-            counts.append(f"{len(self.skipped)} unreadable clips are left out")
-        if any(counts):
-            print("; ".join(filter(None, counts)))
+            facts.append(f"{len(self.skipped)} unreadable clips are left out")
+        logger.info("; ".join(filter(None, facts)))
+        return plan, labels
 
     def claim_data(self, records):
         """Refuse data or a number of processes other than before.
