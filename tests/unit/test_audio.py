@@ -118,7 +118,9 @@ def test_no_permission(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     path = write(tmp_path / "clip.wav")
-    monkeypatch.setattr("petl_modules.data.decoding.open", refuse, raising=False)
+    monkeypatch.setattr(
+        "petl_modules.data.decoding.open", refuse, raising=False
+    )
     with pytest.raises(AudioError, match="clip.wav: Permission denied"):
         read_audio(path)
 

@@ -130,7 +130,9 @@ OPEN = {
     "AU, size 0": patched(AU, 8, bytes(4)),
     "AU, size -1": patched(AU, 8, b"\xff" * 4),
     "CAF, size -1": resized(CAF, b"data", 2**64 - 1, ">Q"),
-    "NIST without a count": NIST.replace(b"sample_count -i", b"sample_kount -i"),
+    "NIST without a count": NIST.replace(
+        b"sample_count -i", b"sample_kount -i"
+    ),
     "FLAC from a pipe": piped_flac(FLAC),
     "MP3 without Xing": without_xing(MP3),
 }
@@ -250,7 +252,10 @@ REFUSED = {
     ),
     "AU, half": (patched(AU, 8, struct.pack(">I", RATE)), "says 16000 bytes"),
     "CAF, half": (resized(CAF, b"data", RATE + 4, ">Q"), "says 16000 bytes"),
-    "NIST, half": (NIST.replace(b"-i 16000\nend", b"-i 8000\nend"), "says 16000"),
+    "NIST, half": (
+        NIST.replace(b"-i 16000\nend", b"-i 8000\nend"),
+        "says 16000",
+    ),
     "VOC, two sounds": (
         voc((9, SOUND + HALF), (9, SOUND + HALF)),
         "2 blocks of sound",
@@ -260,14 +265,21 @@ REFUSED = {
         "2 blocks of sound",
     ),
     "VOC, silence": (voc((9, SOUND + HALF), (3, bytes(3))), "block of kind 3"),
-    "VOC, more than its end": (voc((9, SOUND + HALF)) + HALF, "more bytes follow"),
+    "VOC, more than its end": (
+        voc((9, SOUND + HALF)) + HALF,
+        "more bytes follow",
+    ),
     "FLAC, fewer samples": (
         patched(FLAC, 22, struct.pack(">I", RATE // 2)),
         "says 8000 samples, and 16000 are there",
     ),
-    "FLAC, more samples": (patched(FLAC, 22, struct.pack(">I", 2 * RATE)), "damaged"),
+    "FLAC, more samples": (
+        patched(FLAC, 22, struct.pack(">I", 2 * RATE)),
+        "damaged",
+    ),
     "Ogg, a page missing": (
-        OGG[: OGG.rindex(b"OggS")] + patched(OGG[OGG.rindex(b"OggS") :], 18, b"\7"),
+        OGG[: OGG.rindex(b"OggS")]
+        + patched(OGG[OGG.rindex(b"OggS") :], 18, b"\7"),
         "damaged",
     ),
     "Ogg, junk behind": (OGG + b"x" * 5000, "more bytes follow"),
@@ -280,6 +292,10 @@ REFUSED = {
     "Ogg, parts of two kinds": (
         OGG + written("OGG", np.stack([TONE] * 2, 1)),
         "parts differ",
+    ),
+    "W64, empty chunks": (
+        W64.replace(W64_DATA, b"some" + bytes(12) + bytes(8), 1),
+        "no sound chunk",
     ),
     "AVI": (b"RIFF\0\0\0\0AVI " + bytes(100), "other than WAV, AIFF"),
     "SVX": (written("SVX"), "other than WAV, AIFF"),

@@ -93,7 +93,9 @@ def test_sample_far_outside_in_one_channel(tmp_path):
 
 
 def peaks(**levels):
-    return {name: [level, level * 1.5, level / 2] for name, level in levels.items()}
+    return {
+        name: [level, level * 1.5, level / 2] for name, level in levels.items()
+    }
 
 
 @pytest.mark.parametrize("factor", [10, 0.1, 0.001])

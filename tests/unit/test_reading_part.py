@@ -193,6 +193,7 @@ def test_long_clips_differ_by_the_mean_alone():
 
 # Digests
 
+
 @pytest.fixture
 def short_head(monkeypatch):
     monkeypatch.setattr(audio, "HEAD", 2)
