@@ -293,6 +293,10 @@ REFUSED = {
         OGG + written("OGG", np.stack([TONE] * 2, 1)),
         "parts differ",
     ),
+    "W64, empty chunks": (
+        W64.replace(W64_DATA, b"some" + bytes(12) + bytes(8), 1),
+        "no sound chunk",
+    ),
     "AVI": (b"RIFF\0\0\0\0AVI " + bytes(100), "other than WAV, AIFF"),
     "SVX": (written("SVX"), "other than WAV, AIFF"),
     "HTK": (written("HTK"), "other than WAV, AIFF"),

@@ -168,8 +168,9 @@ def _chunk_at(stream, place, form):
         name = content[:4]
         if len(content) == head.size and all(32 <= c < 127 for c in name):
             name, length = head.unpack(content)
-            start = offset + (0 if form.counts_head else head.size)
-            return Chunk(name, offset + head.size, start + length)
+            start = offset + head.size
+            length -= head.size * form.counts_head
+            return Chunk(name, start, start + max(0, length))
     return None
 
 

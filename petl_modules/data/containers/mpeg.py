@@ -170,7 +170,8 @@ def _frame(stream, place):
             return frame
         size, number = content[46:50], content[50:54]
     else:
-        has_number, has_size = mark[7] & 1, mark[7] & 2
+        flags = int.from_bytes(mark[4:8], "big")
+        has_number, has_size = flags & 1, flags & 2
         number = mark[8:12] if has_number else b""
         size = mark[12:16] if has_number and has_size else b""
     number, size = int.from_bytes(number, "big"), int.from_bytes(size, "big")
