@@ -42,7 +42,7 @@ def fill_in_input(recipe):
         if name in recipe.tree and name not in (*given, *empty):
             raise HparamsError(
                 f"{facts.source} says nothing of {name}, which this recipe "
-                "file is about: '--base' chooses the file for another kind "
+                "file needs: '--base' chooses the file for another kind "
                 f"of backbone, and '--{name}' gives a value"
             )
     recipe.update(
