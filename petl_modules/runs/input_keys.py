@@ -32,7 +32,7 @@ def fill_in_input(recipe):
     facts = input_facts(recipe.settings["backbone"])
     given = {
         name: recipe.settings[name]
-        for name in facts.values
+        for name in INPUT_KEYS
         if recipe.settings.get(name) is not None
     }
     for name, value in given.items():
