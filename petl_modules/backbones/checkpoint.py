@@ -80,7 +80,7 @@ def find_checkpoint(source):
 
 
 def checkpoint_name(source):
-    """Return a name for folders of results on a checkpoint.
+    """Return a checkpoint's name without place and revision.
 
     Arguments
     ---------
@@ -94,13 +94,13 @@ def checkpoint_name(source):
     Example
     -------
     >>> checkpoint_name("facebook/wav2vec2-base@refs/pr/3")
-    'wav2vec2-base@refs-pr-3'
+    'wav2vec2-base'
     >>> checkpoint_name("../checkpoints/ast/")
     'ast'
     """
-    name, at, revision = source.partition("@")
+    name, at, _ = source.partition("@")
     if at and not _is_path(name):
-        return f"{name.partition('/')[2]}@{revision.replace('/', '-')}"
+        source = name
     return Path(os.path.expanduser(source)).resolve().name
 
 

@@ -148,6 +148,7 @@ def require_enough_weights(config, checkpoint):
         *checkpoint.folder.glob("*.safetensors"),
         *checkpoint.folder.glob("*.bin"),
     ]
+    files = [f for f in files if f.is_file()]
     there = sum(f.stat().st_size for f in files)  # a byte or more for each
     try:
         with torch.device("meta"):

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 
 from petl_modules.models.old_names import upgrade_checkpoint
@@ -80,11 +81,13 @@ def read_trained(path, sha256=None):
         that are not finite.
     """
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            raise FileNotFoundError("there is no such file")
         with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}
         about = json.loads(metadata.get("petl", "null"))
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+    except Exception as error:  # of safetensors, torch, json and the disk
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint: {error}. {REMEDY}"
         ) from error

@@ -32,7 +32,7 @@ def fill_in_input(recipe):
     facts = input_facts(recipe.settings["backbone"])
     given = {
         name: recipe.settings[name]
-        for name in facts.values
+        for name in INPUT_KEYS
         if recipe.settings.get(name) is not None
     }
     for name, value in given.items():
@@ -42,7 +42,7 @@ def fill_in_input(recipe):
         if name in recipe.tree and name not in (*given, *empty):
             raise HparamsError(
                 f"{facts.source} says nothing of {name}, which this recipe "
-                "file is about: '--base' chooses the file for another kind "
+                "file needs: '--base' chooses the file for another kind "
                 f"of backbone, and '--{name}' gives a value"
             )
     recipe.update(

@@ -8,11 +8,12 @@ import pytest
 import torch
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 
-from petl_modules.backbones import INPUT_KEYS
+from petl_modules.backbones import INPUT_KEYS, write_tiny_ast
 from petl_modules.backbones.tiny import write_random
 from petl_modules.data import read_audio
 from petl_modules.predict import Classifier
 from petl_modules.runs import RecipeFile, fill_in_input, open_run
+from tests.hub import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / "templates" / "audio_classification" / "train.py"
@@ -86,6 +87,33 @@ def test_a_run_follows_its_checkpoint_and_predict_the_run(
         )
     )
     assert "fold1 is finished already and is kept" in capsys.readouterr().out
+
+
+def test_a_run_keeps_to_the_commit_it_began_with(
+    options, places, script, tmp_path, monkeypatch
+):
+    """The hub moves on, and is then out of reach."""
+    first, second = "1" * 40, "2" * 40
+    folder = Path(places["tiny-ast"])
+    write_tiny_ast(tmp_path / "second")
+    commits = {"main": (first, folder), first: (first, folder)}
+    train = script(TRAIN.relative_to(ROOT))
+    line = words({**options, "backbone": "some/ast"})
+    clip = next(Path(places["my_sounds"], "high").iterdir())
+    with serving(commits, tmp_path / "cache", monkeypatch) as hub:
+        train.main(line)
+        summary = json.loads(Path("out/summary.json").read_text())
+        assert summary["backbone"] == f"some/ast@{first}"
+        before = Classifier("out")(clip)
+        commits |= dict.fromkeys(
+            ("main", second), (second, tmp_path / "second")
+        )
+        with pytest.raises(SystemExit, match=f"some/ast@{first} there") as end:
+            train.main(line)
+        assert f"some/ast@{second} now" in str(end.value)
+        hub.broken = True
+        assert Classifier("out")(clip) == before
+        train.main(words({**options, "backbone": f"some/ast@{first}"}))
 
 
 def test_old_runs_are_predicted_as_they_were_trained(own, options, script):

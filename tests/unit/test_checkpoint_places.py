@@ -1,10 +1,7 @@
 """Where a checkpoint is: paths, names on the hub, revisions, retries."""
 
-import hashlib
 import os
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,47 +15,9 @@ from petl_modules.backbones import (
     write_tiny_ast,
 )
 from petl_modules.utils import DownloadError, HparamsError
+from tests.hub import serving
 
 FIRST, SECOND = "1" * 40, "2" * 40
-
-
-class Hub(BaseHTTPRequestHandler):
-    """A stand-in for the hub: one model with two commits."""
-
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        owner, name, resolve, revision, file = self.path.strip("/").split("/")
-        if self.server.broken:
-            self.answer(503)
-        elif (owner, name) != ("some", "ast"):
-            self.answer(404, {"X-Error-Code": "RepoNotFound"})
-        elif revision not in self.server.commits:
-            self.answer(404, {"X-Error-Code": "RevisionNotFound"})
-        else:
-            commit, folder = self.server.commits[revision]
-            self.give(folder / file, {"X-Repo-Commit": commit})
-
-    do_HEAD = do_GET
-
-    def give(self, file, headers):
-        if not file.is_file():
-            self.answer(404, {**headers, "X-Error-Code": "EntryNotFound"})
-            return
-        content = file.read_bytes()
-        etag = hashlib.sha256(content).hexdigest()
-        self.answer(200, {**headers, "ETag": f'"{etag}"'}, content)
-
-    def answer(self, code, headers=None, content=b""):
-        self.send_response(code)
-        for pair in (headers or {}).items():
-            self.send_header(*pair)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-
-    def log_message(self, *arguments):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -75,29 +34,15 @@ def hub(versions, tmp_path, monkeypatch):
     """A hub with some/ast: seed 1 first, then seed 2 on main."""
     shutil.copytree(versions, tmp_path, dirs_exist_ok=True)
     first, second = (tmp_path / f"seed{seed}" for seed in (1, 2))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.asked, server.broken = [], False
-    server.commits = {
+    commits = {
         "main": (SECOND, second),
         "v1": (FIRST, first),
         FIRST: (FIRST, first),
         SECOND: (SECOND, second),
     }
-    threading.Thread(
-        target=server.serve_forever, args=(0.01,), daemon=True
-    ).start()
-    end = f"http://127.0.0.1:{server.server_port}"
-    template = end + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", end)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("petl_modules.backbones.hub.WAITS", (0.01, 0.01))
     monkeypatch.chdir(tmp_path)
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(commits, tmp_path / "cache", monkeypatch) as server:
+        yield server
 
 
 def weights(backbone):
