@@ -14,7 +14,7 @@ NUMBERS = {
     "test_batch_size": (1, None),
     "grad_accumulation_factor": (1, None),
     "nonfinite_patience": (0, None),
-    "num_workers": (0, None),
+    "num_workers": (0, 1000),
     "few_shot": (0, None),
     "few_shot_draws": (1, None),
     "lr": (0, None),
@@ -40,7 +40,15 @@ FORM = {
         bool,
     ),
     **dict.fromkeys(("download?", "train_norms?"), bool),
+    **dict.fromkeys(
+        ("prepare?", "train_loader?", "test_loader?", "modules?"), {str: object}
+    ),
 }
+TAGGED = (
+    *("plan", "features", "augment", "loss", "metrics", "encoder", "model"),
+    *("opt_class", "lr_schedule", "epoch_counter", "train_batches", "cache"),
+    *("timer", "checkpointer", "train_logger"),
+)
 
 
 def check_keys(settings, script):
@@ -97,6 +105,13 @@ def check_values(settings):
         )
     if reason := problem(settings, FORM):
         raise HparamsError(f"the recipe file has a wrong value: {reason}")
+    for key in TAGGED:
+        tag = getattr(settings.get(key), "tag", None)
+        if key in settings and not (tag and tag.value):
+            raise HparamsError(
+                f"{key} is '{settings[key]}': it takes an object, as "
+                f"'{key}: !new:...' or '!name:...' in the recipe's ast.yaml"
+            )
     if best["mode"] not in ("min", "max"):
         raise HparamsError(
             f"best_metric: mode '{best['mode']}' is neither max nor min"

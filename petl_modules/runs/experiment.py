@@ -1,5 +1,6 @@
 """One run of a recipe: its folder, its folds and its summary."""
 
+import inspect
 from pathlib import Path
 
 from speechbrain.utils.distributed import (
@@ -35,6 +36,7 @@ from petl_modules.training import (
     require_unchanged,
 )
 from petl_modules.utils import (
+    HparamsError,
     n_processes,
     show,
     write_csv,
@@ -110,7 +112,19 @@ class Experiment:
             The folds, and the protocol they follow.
         labels : list of str
             Class names, or what else the task learns from the data.
+
+        Raises
+        ------
+        petl_modules.utils.HparamsError
+            If the prepare function has no such arguments.
         """
+        try:
+            inspect.signature(prepare).bind(**options)
+        except TypeError as error:
+            raise HparamsError(
+                f"prepare, in the recipe file: {error}; {prepare.__name__} "
+                f"takes {', '.join(inspect.signature(prepare).parameters)}"
+            ) from error
         if if_main_process() and not is_begun(self.folder):
             # Wrong methods are known before all audio is read
             self.recipe.make({"encoder"} & self.settings.keys())

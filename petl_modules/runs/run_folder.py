@@ -93,7 +93,7 @@ def claim_folder(file, text):
             "Finish it with that version, or name another --output_folder. "
             "petl_modules.predict reads its finished folds"
         )
-    ours = one_line_values(text, "the recipe file")
+    ours = one_line_values(text)
     lines = [
         f"  {key}: {theirs.get(key, 'absent')} there, "
         f"{ours.get(key, 'absent')} now"

@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -35,7 +36,10 @@ class Watch(threading.Thread):
     def __init__(self, period=PERIOD):
         super().__init__(name="watch", daemon=True)
         self.period = period
-        self.launcher = os.getppid() if distributed.is_initialized() else None
+        self.launcher, self.others = None, set()
+        if distributed.is_initialized():
+            self.launcher = os.getppid()
+            self.others = _others()
         self.stopped = Counter()  # number of successive looks, by process
 
     def run(self):
@@ -48,17 +52,18 @@ class Watch(threading.Thread):
         """Look once at the workers, the other processes and the launcher."""
         if self.launcher not in (None, os.getppid()):
             _end("torchrun has ended, and so does this process of its run")
-        parents = {
-            process: parent
+        stopped = [
+            process
             for process, (state, parent) in processes().items()
-            if state == "T" and parent in (os.getpid(), self.launcher)
-        }
-        self.stopped = Counter({p: self.stopped[p] + 1 for p in parents})
+            if state == "T"
+            and (parent == os.getpid() or process in self.others)
+        ]
+        self.stopped = Counter({p: self.stopped[p] + 1 for p in stopped})
         seconds = round(PATIENCE * self.period)
-        for process, parent in parents.items():
+        for process in stopped:
             if self.stopped[process] < PATIENCE:
                 continue
-            if parent == self.launcher:
+            if process in self.others:
                 _end(
                     f"process {process} of this run has been stopped for "
                     f"{seconds} s"
@@ -93,6 +98,14 @@ def processes():
             continue
         found[int(file.parent.name)] = state, int(parent)
     return found
+
+
+def _others():
+    """Return the other processes of this run that are on this machine."""
+    found = [None] * distributed.get_world_size()
+    here = socket.gethostname()
+    distributed.all_gather_object(found, (here, os.getpid()))
+    return {p for host, p in found if host == here} - {os.getpid()}
 
 
 def _end(text):

@@ -101,7 +101,7 @@ def dump_yaml(tree):
     return stream.getvalue()
 
 
-def one_line_values(text, source):
+def one_line_values(text, source="the recipe file"):
     """Return the value of each key of a recipe file as one line.
 
     Arguments

@@ -124,4 +124,5 @@ def _short(value):
         if isinstance(value, kind):
             return WORDS[kind]
     text = ascii(value) if isinstance(value, str) else str(value)
+    text = text or type(value).__name__
     return text if len(text) <= 40 else f"{text[:40]}..."

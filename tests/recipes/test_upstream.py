@@ -164,7 +164,9 @@ def test_values_are_those_of_the_recipe(case, written):
     words = [f"{method}.yaml", *([f"--base={base}"] if base else [])]
 
     def values(words, folder):
-        return one_line_values(dump_yaml(compose(words, folder)[0].settings))
+        return one_line_values(
+            dump_yaml(dict(compose(words, folder)[0].settings))
+        )
 
     ours = values(words, FOLDERS[recipe])
     assert values(words[:1], written(*case)[1]) == ours

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from petl_modules.runs import compose
 from petl_modules.runs.arguments import read_value, split_arguments
-from petl_modules.runs.checks import check_values
+from petl_modules.runs.checks import check_keys, check_values
+from petl_modules.runs.recipe_file import Values
 from petl_modules.runs.yaml_text import dump_yaml
 from petl_modules.utils import HparamsError
 
@@ -364,6 +365,66 @@ def test_the_recipes_own_files_are_found(recipe):
 
 
 @pytest.mark.parametrize(
+    "text, words",
+    [
+        ("seed: ten", "seed is 'ten': give a whole number"),
+        ("backbone: 5", "backbone: expected a text, found 5"),
+        ("backbone: !x y", "backbone: expected a text"),
+        ("data_folder: [a]", "data_folder: expected a text, found a list"),
+        ("lr: !ref <seed>/0", "cannot be resolved: ZeroDivisionError"),
+        ("lr: !ref <lr>/0", "cannot be resolved: RecursionError"),
+        ("lr: !ref <none>", "reference .none. is not valid"),
+        ("? [a, b]\n: 1", "is no text"),
+        ("5: 1", "the key 5 is no text"),
+        ("base: [ast.yaml]", "'base' is no file name"),
+        ("lr: &a [*a]", "the alias .a is part of itself"),
+        ("lr: " + "[" * 60 + "]" * 60, "is too large"),
+        (
+            "lr: [&a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"
+            + "".join(
+                f", &{b} [" + ", ".join(10 * [f"*{a}"]) + "]"
+                for a, b in zip("abcdefgh", "bcdefghi")
+            )
+            + "]",
+            "is too large",
+        ),
+        ("lr: \0", "not valid YAML"),
+    ],
+)
+def test_recipe_file_of_a_wrong_form_is_named(text, words, tmp_path):
+    lines = [line for line in text.split("\n") if line]
+    if not text.startswith("base"):
+        lines.insert(0, "base: ast.yaml")
+    (tmp_path / "own.yaml").write_text("\n".join(lines) + "\n")
+    with pytest.raises(HparamsError, match=words):
+        made, _ = compose([str(tmp_path / "own.yaml")], RECIPE)
+        check_values(made.settings)
+
+
+def test_every_key_that_train_reads_is_asked_for():
+    made, _ = compose(["hparams/ast.yaml"], RECIPE)
+    check_keys(made.settings, RECIPE / "train.py")
+    read = ["lr_schedule", "loss", "opt_class", "cache", "test_loader"]
+    for key in read:
+        kept = {k: v for k, v in made.settings.items() if k != key}
+        with pytest.raises(HparamsError, match=f"no key '{key}'"):
+            check_keys(Values(kept), RECIPE / "train.py")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--base", "!ref <x>"],
+        ["--backbone", "!x y"],
+        ["--backbone", "!ref <seed>"],
+    ],
+)
+def test_tag_where_none_belongs_is_named(words):
+    with pytest.raises(HparamsError, match="takes a file|expected a text"):
+        compose(["hparams/lora.yaml", *words], RECIPE)
+
+
+@pytest.mark.parametrize(
     "key, value, message",
     [
         ("max_grad_norm", 0, "max_grad_norm 0 must be above 0"),
@@ -379,6 +440,9 @@ def test_the_recipes_own_files_are_found(recipe):
         ("max_grad_norm", "x", "max_grad_norm is 'x': give a number"),
         ("fixed_epochs", "no", "fixed_epochs: expected True or False"),
         ("folds", 3, "folds: expected a list, found 3"),
+        ("prepare", 5, "prepare: expected keys and values, found 5"),
+        ("opt_class", "Adam", "opt_class is 'Adam': it takes an object"),
+        ("num_workers", 10**6, "num_workers is 1000000: at most 1000"),
         ("output_folder", 5, "output_folder: expected a text, found 5"),
         ("precision", "bf17", "'bf17' is none of: fp32, bf16, fp16"),
         ("best_metric", "accuracy", "best_metric is 'accuracy': give a name"),
