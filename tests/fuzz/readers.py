@@ -19,6 +19,7 @@ from petl_modules.data.prepare import (
     write_manifest,
 )
 from petl_modules.models import (
+    MeanPooling,
     TunedEncoder,
     TunedModel,
     read_trained,
@@ -241,6 +242,7 @@ def _binary_readers(folder):
     model = TunedModel(
         encoder=TunedEncoder(AST(str(backbone), frames=100)),
         head=lambda width: torch.nn.Linear(width, 2),
+        pooling=MeanPooling(),
     )
     weights, checkpoint = folder / "w.safetensors", folder / "checkpoint"
     save_trained(model, weights)
