@@ -1,6 +1,7 @@
 """Checks of a recipe's keys and values, and of the device."""
 
 import ast
+import inspect
 from pathlib import Path
 
 import torch
@@ -26,23 +27,20 @@ CHOICES = {
     "precision": ("fp32", "bf16", "fp16"),
     "feature_cache_dtype": ("float32", "float16"),
 }
-# Of keys that not all recipes have
+# Not all recipes have all of the keys below
+TEXTS = ("output_folder", "manifest_folder", "fold_folder", "save_folder")
+FLAGS = (
+    *("fixed_epochs", "skip_bad_audio", "allow_partial", "pool_once"),
+    *("download", "train_norms"),
+)
+MAPPINGS = ("prepare", "train_loader", "test_loader", "modules")
 FORM = {
-    **dict.fromkeys(
-        ("output_folder?", "manifest_folder?", "fold_folder?", "save_folder?"),
-        str,
-    ),
+    "best_metric": {"name": str, "mode": str},
     "feature_cache?": (str, None),
     "folds?": [object],  # plan_folds names the ones there are
-    "best_metric": {"name": str, "mode": str},
-    **dict.fromkeys(
-        ("fixed_epochs?", "skip_bad_audio?", "allow_partial?", "pool_once?"),
-        bool,
-    ),
-    **dict.fromkeys(("download?", "train_norms?"), bool),
-    **dict.fromkeys(
-        ("prepare?", "train_loader?", "test_loader?", "modules?"), {str: object}
-    ),
+    **{f"{key}?": str for key in TEXTS},
+    **{f"{key}?": bool for key in FLAGS},
+    **{f"{key}?": {str: object} for key in MAPPINGS},
 }
 TAGGED = (
     *("plan", "features", "augment", "loss", "metrics", "encoder", "model"),
@@ -77,6 +75,31 @@ def check_keys(settings, script):
                 settings[node.attr]
 
 
+def check_arguments(function, options):
+    """Check that a function takes these arguments.
+
+    Arguments
+    ---------
+    function : callable
+        The recipe's prepare function.
+    options : dict
+        Its keyword arguments, of the recipe file's key ``prepare``.
+
+    Raises
+    ------
+    HparamsError
+        If not.
+    """
+    signature = inspect.signature(function)
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        raise HparamsError(
+            f"prepare, in the recipe file: {error}; {function.__name__} takes "
+            f"{', '.join(signature.parameters)}"
+        ) from error
+
+
 def check_values(settings):
     """Check that the recipe's values are possible.
 
@@ -103,6 +126,10 @@ def check_values(settings):
             f"best_metric is {best!r}: give a name and a mode, such as "
             "'{name: accuracy, mode: max}'"
         )
+    if best["mode"] not in ("min", "max"):
+        raise HparamsError(
+            f"best_metric: mode '{best['mode']}' is neither max nor min"
+        )
     if reason := problem(settings, FORM):
         raise HparamsError(f"the recipe file has a wrong value: {reason}")
     for key in TAGGED:
@@ -112,10 +139,6 @@ def check_values(settings):
                 f"{key} is '{settings[key]}': it takes an object, as "
                 f"'{key}: !new:...' or '!name:...' in the recipe's ast.yaml"
             )
-    if best["mode"] not in ("min", "max"):
-        raise HparamsError(
-            f"best_metric: mode '{best['mode']}' is neither max nor min"
-        )
     if not settings["lr"]:
         raise HparamsError("lr is 0: nothing would be trained")
     _check_kind("max_grad_norm", settings["max_grad_norm"])

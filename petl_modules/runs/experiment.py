@@ -1,6 +1,5 @@
 """One run of a recipe: its folder, its folds and its summary."""
 
-import inspect
 from pathlib import Path
 
 from speechbrain.utils.distributed import (
@@ -12,13 +11,11 @@ from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import used_part
 from petl_modules.data.prepare import read_manifest, read_skipped
-from petl_modules.models import WEIGHTS, save_trained
+from petl_modules.runs.checks import check_arguments
 from petl_modules.runs.fold_files import (
-    PREDICTIONS,
-    RESULT,
     read_results,
     require_intact,
-    seal_fold,
+    write_fold,
 )
 from petl_modules.runs.logs import log_to
 from petl_modules.runs.plan import find_results
@@ -36,10 +33,8 @@ from petl_modules.training import (
     require_unchanged,
 )
 from petl_modules.utils import (
-    HparamsError,
     n_processes,
     show,
-    write_csv,
     write_json,
     write_text,
 )
@@ -116,22 +111,19 @@ class Experiment:
         Raises
         ------
         petl_modules.utils.HparamsError
-            If the prepare function has no such arguments.
+            If the prepare function has no such arguments, or the folder holds
+            a run on other data or another number of processes.
         """
-        try:
-            inspect.signature(prepare).bind(**options)
-        except TypeError as error:
-            raise HparamsError(
-                f"prepare, in the recipe file: {error}; {prepare.__name__} "
-                f"takes {', '.join(inspect.signature(prepare).parameters)}"
-            ) from error
+        check_arguments(prepare, options)
         if if_main_process() and not is_begun(self.folder):
             # Wrong methods are known before all audio is read
             self.recipe.make({"encoder"} & self.settings.keys())
         manifest, labels = run_on_main(prepare, kwargs=options)
         records = read_manifest(manifest)
         self.skipped = read_skipped(manifest)
-        self.claim_data(records)
+        if if_main_process():
+            claim_data(self.folder, records, n_processes())
+        ddp_barrier()
         plan = make_plan(records)
         features = self.recipe.make(["features"])["features"]
         facts = [f"{len(records)} clips", plan.protocol]
@@ -140,23 +132,6 @@ class Experiment:
             facts.append(f"{len(self.skipped)} unreadable clips are left out")
         logger.info("; ".join(filter(None, facts)))
         return plan, labels
-
-    def claim_data(self, records):
-        """Refuse data or a number of processes other than before.
-
-        Arguments
-        ---------
-        records : dict
-            The manifest.
-
-        Raises
-        ------
-        petl_modules.utils.HparamsError
-            If the folder holds a run on others.
-        """
-        if if_main_process():
-            claim_data(self.folder, records, n_processes())
-        ddp_barrier()
 
     @property
     def metric(self):
@@ -264,22 +239,19 @@ class Experiment:
         if self.run_opts.debug:
             require_unchanged(self.frozen, model)
         if if_main_process():
-            folder = self.fold_folder(fold)
-            save_trained(model, folder / WEIGHTS)
-            if rows is not None:
-                order = {clip: i for i, clip in enumerate(fold.parts["test"])}
-                rows = sorted(
-                    rows, key=lambda row: order.get(row.get("id"), len(order))
-                )
-                write_csv(folder / PREDICTIONS, rows)
             number = {"fold": fold.number}
             if self.settings["few_shot"]:
                 number["draw"] = fold.draw
             if self.settings.get("skip_bad_audio"):
                 result = {**result, "skipped_clips": self.skipped}
-            entry = {"fold": {**number, **result}, **model.count_parameters()}
-            write_json(folder / RESULT, entry)
-            seal_fold(folder)
+            if rows is not None:
+                order = {clip: i for i, clip in enumerate(fold.parts["test"])}
+                rows = sorted(
+                    rows, key=lambda row: order.get(row.get("id"), len(order))
+                )
+            write_fold(
+                self.fold_folder(fold), {**number, **result}, rows, model
+            )
         ddp_barrier()
         self.log = log_to(self.folder / "log.txt")
 

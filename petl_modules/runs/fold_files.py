@@ -2,7 +2,7 @@
 
 import re
 
-from petl_modules.models import WEIGHTS, read_trained
+from petl_modules.models import WEIGHTS, read_trained, save_trained
 from petl_modules.runs.plan import find_results, folder_name
 from petl_modules.utils import (
     SEAL,
@@ -11,6 +11,8 @@ from petl_modules.utils import (
     read_csv,
     read_json,
     seal,
+    write_csv,
+    write_json,
 )
 
 RESULT = "result.json"  # marks a fold as finished
@@ -114,6 +116,28 @@ def read_results(folder, metric):
             reason = f"not all folds have the key {min(other)!r}"
             raise damaged(file, reason, remedy(file.parent))
     return results
+
+
+def write_fold(folder, result, rows, model):
+    """Write the files of a finished fold, and their checksums.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The fold's folder.
+    result : dict
+        The fold's entry in ``summary.json``.
+    rows : list of dict or None
+        The rows of ``predictions.csv``. None: no such file.
+    model : petl_modules.models.TunedModel
+        The selected model.
+    """
+    save_trained(model, folder / WEIGHTS)
+    if rows is not None:
+        write_csv(folder / PREDICTIONS, rows)
+    entry = {"fold": result, **model.count_parameters()}
+    write_json(folder / RESULT, entry)
+    seal_fold(folder)
 
 
 def seal_fold(folder):
