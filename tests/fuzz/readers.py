@@ -25,6 +25,7 @@ from petl_modules.models import (
     read_trained,
     save_trained,
 )
+from petl_modules.models.weights_file import digest, write_trained
 from petl_modules.runs import RecipeFile, compose
 from petl_modules.runs.checks import check_values
 from petl_modules.runs.classifier import FORM, _read_recipe, find_fold
@@ -42,6 +43,7 @@ from petl_modules.utils import (
 from tests.fuzz.engine import Reader
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
+WEIGHTS = {"head.weight": torch.ones(2)}
 # What a recipe file makes, but for what writes files
 OBJECTS = [
     *("__set_seed", "plan", "features", "augment", "loss", "metrics"),
@@ -220,7 +222,7 @@ def _write_fold(folder):
         "epochs": 2,
         "best_epoch": 1,
         **{f"{part}_accuracy": 0.25 for part in parts},
-        "weights_sha256": "0" * 64,
+        "weights_sha256": digest(WEIGHTS),
         "seconds": 1.5,
     }
     counts = ("total_parameters", "trainable_parameters", "petl_parameters")
@@ -231,7 +233,8 @@ def _write_fold(folder):
     write_csv(folder / "predictions.csv", [{"id": c, **row} for c in "abc"])
     recipe = RecipeFile.read(RECIPE / "hparams" / "lora.yaml")
     (folder / "hyperparams.yaml").write_text(recipe.text)
-    (folder / "model.safetensors").write_bytes(b"weights")
+    about = {"encoder": {"backbone": {}}}
+    write_trained(WEIGHTS, about, folder / "model.safetensors")
     seal_fold(folder)
 
 

@@ -1,7 +1,9 @@
 """A run's folder: its best fold, and files of its own that are damaged."""
 
 import pytest
+import torch
 
+from petl_modules.models.weights_file import digest, write_trained
 from petl_modules.runs.classifier import find_fold
 from petl_modules.runs.fold_files import (
     read_results,
@@ -11,12 +13,15 @@ from petl_modules.runs.fold_files import (
 from petl_modules.runs.run_folder import claim_data, claim_folder
 from petl_modules.utils import (
     SEAL,
+    CheckpointError,
     DataError,
     HparamsError,
     write_csv,
     write_json,
     write_text,
 )
+
+WEIGHTS = {"head.weight": torch.ones(2)}
 
 
 def result(**values):
@@ -27,7 +32,7 @@ def result(**values):
         "epochs": 2,
         "best_epoch": 1,
         **{f"{part}_eer": 0.25 for part in parts},
-        "weights_sha256": "0" * 64,
+        "weights_sha256": digest(WEIGHTS),
         "seconds": 1.5,
         **values,
     }
@@ -42,7 +47,8 @@ def fold(tmp_path):
     rows = [{"id": clip, "label": "a", "predicted": "b"} for clip in "xy"]
     write_csv(folder / "predictions.csv", rows)
     write_text(folder / "hyperparams.yaml", "seed: 1\n")
-    write_text(folder / "model.safetensors", "weights")
+    about = {"encoder": {"backbone": {}}}
+    write_trained(WEIGHTS, about, folder / "model.safetensors")
     write_json(folder / "result.json", result())
     seal_fold(folder)
     return folder
@@ -54,6 +60,13 @@ def test_intact_fold_is_kept(fold):
     require_intact(fold, "eer", ["y", "x"])
     (fold / "predictions.csv").unlink()  # not every task has it
     require_intact(fold, "eer", ["y", "x"])
+
+
+def test_weights_of_an_earlier_version_are_those_of_the_result(fold):
+    (fold / SEAL).unlink()
+    write_json(fold / "result.json", result(weights_sha256="0" * 64))
+    with pytest.raises(CheckpointError, match="other weights than those"):
+        require_intact(fold, "eer")
 
 
 @pytest.mark.parametrize("how", ["removed", "empty", "cut", "one bit"])
