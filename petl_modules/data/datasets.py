@@ -119,7 +119,8 @@ def used_part(records, features):
     if not (longest := getattr(features, "longest", None)):
         return ""
     seconds = longest / features.sample_rate
-    count = sum(record["duration"] > seconds for record in records.values())
+    durations = [record.get("duration", 0) for record in records.values()]
+    count = sum(duration > seconds for duration in durations)
     text = (
         f"{count} of {len(records)} clips are longer than {seconds:.4g} s: "
         f"the first {seconds:.4g} s are used"
