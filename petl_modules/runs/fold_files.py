@@ -118,8 +118,13 @@ def read_results(folder, metric):
 
 def seal_fold(folder):
     """Write the checksums of a finished fold's files."""
-    names = [*SEALED, PREDICTIONS]
-    seal(folder, [name for name in names if (folder / name).exists()])
+    seal(folder, _sealed(folder))
+
+
+def _sealed(folder):
+    """Return the names of the files that have checksums."""
+    optional = [PREDICTIONS] if (folder / PREDICTIONS).exists() else []
+    return [*SEALED, *optional]
 
 
 def require_intact(folder, metric, clips=None):
@@ -141,7 +146,7 @@ def require_intact(folder, metric, clips=None):
         have ids, are not those of the clips.
     """
     if (folder / SEAL).exists():  # not in folds of earlier versions
-        if reason := damage(folder, SEALED):
+        if reason := damage(folder, _sealed(folder)):
             raise damaged(folder, reason, remedy(folder))
     read_result(folder / RESULT, metric)
     file = folder / PREDICTIONS
