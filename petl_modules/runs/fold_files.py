@@ -142,8 +142,13 @@ def write_fold(folder, result, rows, model):
 
 def seal_fold(folder):
     """Write the checksums of a finished fold's files."""
-    names = [*SEALED, PREDICTIONS]
-    seal(folder, [name for name in names if (folder / name).exists()])
+    seal(folder, _sealed(folder))
+
+
+def _sealed(folder):
+    """Return the names of the files that have checksums."""
+    optional = [PREDICTIONS] if (folder / PREDICTIONS).exists() else []
+    return [*SEALED, *optional]
 
 
 def recorded_sha256(folder):
@@ -192,7 +197,7 @@ def require_intact(folder, metric, clips=None):
         The weights are not those of the result.
     """
     if (folder / SEAL).exists():  # not in folds of earlier versions
-        if reason := damage(folder, SEALED):
+        if reason := damage(folder, _sealed(folder)):
             raise damaged(folder, reason, remedy(folder))
     read_result(folder / RESULT, metric)
     read_trained(folder / WEIGHTS, recorded_sha256(folder))

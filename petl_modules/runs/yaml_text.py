@@ -5,7 +5,6 @@ from itertools import accumulate
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml
-from ruamel.yaml.error import YAMLError, YAMLWarning
 from ruamel.yaml.events import (
     AliasEvent,
     CollectionEndEvent,
@@ -13,7 +12,7 @@ from ruamel.yaml.events import (
     NodeEvent,
 )
 
-from petl_modules.utils import HparamsError, read_bytes
+from petl_modules.utils import HparamsError, UserError, read_bytes
 
 LONGEST = 1_000_000  # characters
 MOST_NODES = 100_000  # keys and values, those that aliases repeat included
@@ -97,7 +96,12 @@ def parse_mapping(text, source):
 def dump_yaml(tree):
     """Return a tree of ``parse_yaml`` as text."""
     stream = io.StringIO()
-    ruamel.yaml.YAML().dump(tree, stream)
+    try:
+        ruamel.yaml.YAML().dump(tree, stream)
+    except Exception as error:  # as when a text is parsed
+        raise HparamsError(
+            f"the recipe file cannot be written as YAML: {error}"
+        ) from error
     return stream.getvalue()
 
 
@@ -142,14 +146,19 @@ def _lines(text, source):
 
 
 def _naming(source, text, parse):
-    """Parse a text that is not too large; errors of YAML name its source."""
+    """Parse a text that is not too large; errors of YAML name its source.
+
+    On damaged texts the library raises exceptions of many kinds.
+    """
     try:
         _check_size(text, source)
         return parse()
-    except (YAMLError, YAMLWarning, ValueError) as error:
-        if isinstance(error, HparamsError):
-            raise
-        raise HparamsError(f"{source} is not valid YAML: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise HparamsError(
+            f"{source} is not valid YAML: {error or type(error).__name__}"
+        ) from error
 
 
 def _check_size(text, source):

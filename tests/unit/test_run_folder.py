@@ -1,5 +1,7 @@
 """A run's folder: its best fold, and files of its own that are damaged."""
 
+import json
+
 import pytest
 import torch
 
@@ -101,6 +103,14 @@ def test_damaged_file_of_a_fold_is_named_and_nothing_deleted(how, name, fold):
         f"Delete {fold}, and the same command trains this fold again"
     )
     assert sorted(fold.iterdir()) == before
+
+
+def test_predictions_without_their_checksum_are_noticed(fold):
+    sums = json.loads((fold / SEAL).read_text())
+    del sums["predictions.csv"]
+    write_json(fold / SEAL, sums)
+    with pytest.raises(DataError, match="predictions.csv was added, or left"):
+        require_intact(fold, "eer")
 
 
 @pytest.mark.parametrize(
