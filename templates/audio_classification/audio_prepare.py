@@ -48,10 +48,7 @@ file with --table FILE: the columns path (below the data folder) and label,
 and, if you have them, split (train, valid, test) or fold (1, 2, ...), and
 speaker or group. Formats other than WAV, FLAC, MP3, Ogg and AIFF may need to be
 converted."""
-REMEDY = (
-    "Correct them. --path_column and --label_column name other columns than "
-    "path and label."
-)
+OTHER_NAMES = " --path_column and --label_column take columns of other names."
 
 
 def prepare_audio(
@@ -318,7 +315,10 @@ def parse_clips(content, table, folder, columns=("path", "label")):
         if number := FOLD.fullmatch(more.get("fold", "")):
             more["fold"] = int(number[0])
         records[name] = {"wav": name, "label": label, **more}
-    refuse([(table, line, text) for line, text in sorted(problems)], REMEDY)
+    remedy = "Correct them."
+    if any("is missing" in text for _, text in problems):
+        remedy += OTHER_NAMES
+    refuse([(table, line, text) for line, text in sorted(problems)], remedy)
     return records
 
 
