@@ -12,7 +12,7 @@ import soxr
 import torch
 from tqdm import tqdm
 
-from petl_modules.data.decoding import decode, naming
+from petl_modules.data.decoding import decode, naming, to_mono
 from petl_modules.data.levels import OPEN_END, Levels
 from petl_modules.utils import AudioError, listed
 
@@ -119,7 +119,7 @@ def _read(path, sample_rate, digest, longest, levels=None):
     with contextlib.closing(decode(path, until)) as decoded:
         for rate, block, _ in decoded:
             hasher = hasher or _Hasher(rate)
-            mean = block.mean(axis=1)
+            mean = to_mono(block)
             if digest:
                 hasher.add(mean)
             if levels:
@@ -239,7 +239,7 @@ def _facts_or_error(path):
     try:
         with naming(path):
             for rate, block, stated in decode(path):
-                mean = block.mean(axis=1)
+                mean = to_mono(block)
                 hasher = hasher or _Hasher(rate)
                 hasher.add(mean)
                 levels.add(block, mean)

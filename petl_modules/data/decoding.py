@@ -67,6 +67,35 @@ def decode(path, seconds=math.inf):
         raise AudioError("holds no samples")
 
 
+def to_mono(block):
+    """Return the mean of the channels.
+
+    For a few channels, numpy's own mean along the last axis is a hundred times
+    as slow.
+
+    Arguments
+    ---------
+    block : numpy.ndarray
+        Of shape [samples, channels].
+
+    Returns
+    -------
+    numpy.ndarray
+        Of shape [samples].
+
+    Example
+    -------
+    >>> to_mono(np.array([[0.5, 0.25], [1.0, -1.0]])).tolist()
+    [0.375, 0.0]
+    """
+    first, *others = block.T
+    total = first.copy()
+    for channel in others:
+        total += channel
+    total /= len(block.T)
+    return total
+
+
 def _sources(path, stream, seconds):
     """Yield what soundfile opens, and whether its length is stated."""
     if path.suffix.lower() == ".sd2":  # libsndfile needs its second file too
