@@ -301,7 +301,7 @@ def _binary_readers(folder):
 
     config = (backbone / "config.json").read_bytes()
     return {
-        "trained weights": Reader([weights.read_bytes()], trained),
+        "trained weights": Reader([weights.read_bytes()], trained, sealed=True),
         "checkpoint": Reader(
             [(checkpoint / SEAL).read_bytes()],
             _restoring(checkpoint / SEAL, lambda: intact(None)),

@@ -65,7 +65,8 @@ class Named:
     def __call__(self, path, top):
         if "bad" in path:
             raise AudioError(f"{path}: empty")
-        logging.getLogger("petl_modules.runs.classifier").warning("cut" + NASTY)
+        warning = "cut" + NASTY[:-1]  # workers of pytest send no surrogates
+        logging.getLogger("petl_modules.runs.classifier").warning(warning)
         return [(NASTY, 1.0)]
 
 
@@ -79,7 +80,8 @@ def test_predict_escapes_names(monkeypatch, capsys):
         f"good{ESCAPED}",
         f"  100.00%  {ESCAPED}",
     ]
-    kept = ESCAPED.replace(r"\n", "\n")  # a warning may have several lines
+    # A warning may have several lines
+    kept = ESCAPED.removesuffix(r"\udce9").replace(r"\n", "\n")
     assert said.err == f"warning: cut{kept}\nerror: bad{ESCAPED}: empty\n"
 
 
