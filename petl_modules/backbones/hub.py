@@ -123,7 +123,8 @@ def _find_commit(name, revision):
     """Return the commit of a revision, and whether the hub is out of reach."""
     wanted = f"{name}@{revision}" if revision else name
     cached = try_to_load_from_cache(name, CONFIG, revision=revision)
-    if cached and re.fullmatch("[0-9a-f]{40}", revision or ""):
+    is_cached = isinstance(cached, str)  # else None, or a mark of its absence
+    if is_cached and re.fullmatch("[0-9a-f]{40}", revision or ""):
         return revision, False  # a commit never changes
     url = hf_hub_url(name, CONFIG, revision=revision)
     for wait in (*WAITS, None):
@@ -149,7 +150,7 @@ def _find_commit(name, revision):
                 f"({reason}); trying again in {wait} s"
             )
             time.sleep(wait)
-    if not isinstance(cached, str):
+    if not is_cached:
         raise DownloadError(
             f"backbone '{wanted}': there is no such folder, and the Hugging "
             f"Face hub cannot be reached ({reason}). Connect, or copy the "
