@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModel
 
 from petl_modules.backbones.attention import ATTENTION
 from petl_modules.backbones.hub import CONFIG
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, brief
 
 MOST_LAYERS = 1000
 MOST_BYTES = 10_000_000  # of config.json
@@ -191,6 +191,8 @@ def forward_settings(config):
 
 def _require_possible(file, key, value):
     """Refuse negative sizes, and more layers than any encoder has."""
+    if key.startswith(NO_EFFECT):
+        return
     parts = value if isinstance(value, list) else [value]
     layers = len(parts)
     if key == "num_hidden_layers" and isinstance(value, int):
@@ -201,7 +203,7 @@ def _require_possible(file, key, value):
             f"1 to {MOST_LAYERS}. Copy or download it again"
         )
     numbers = [part for part in parts if isinstance(part, (int, float))]
-    if not key.startswith(NO_EFFECT) and any(n < 0 for n in numbers):
+    if any(number < 0 for number in numbers):
         raise HparamsError(
             f"{file}: {key} is {value}, below 0. Copy or download it again"
         )
@@ -209,8 +211,7 @@ def _require_possible(file, key, value):
 
 def _impossible(file, error):
     """Return the text for a configuration of which nothing can be made."""
-    text = " ".join(str(error).split())
     return (
         f"{file} describes no encoder that can be made "
-        f"({type(error).__name__}: {text[:300]}). Copy or download it again"
+        f"({type(error).__name__}: {brief(error)}). Copy or download it again"
     )

@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from petl_modules.utils import DownloadError, HparamsError
+from petl_modules.utils import DownloadError, HparamsError, brief
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def download(name, revision):
         raise
     except Exception as error:  # the client's and the network's own
         raise DownloadError(
-            f"backbone '{source}' could not be downloaded: {_line(error)}. "
+            f"backbone '{source}' could not be downloaded: {brief(error)}. "
             "Run the same command again to go on, or copy the folder here "
             "and pass its path"
         ) from error
@@ -123,7 +123,8 @@ def _find_commit(name, revision):
     """Return the commit of a revision, and whether the hub is out of reach."""
     wanted = f"{name}@{revision}" if revision else name
     cached = try_to_load_from_cache(name, CONFIG, revision=revision)
-    if cached and re.fullmatch("[0-9a-f]{40}", revision or ""):
+    is_cached = isinstance(cached, str)  # else None, or a mark of its absence
+    if is_cached and re.fullmatch("[0-9a-f]{40}", revision or ""):
         return revision, False  # a commit never changes
     url = hf_hub_url(name, CONFIG, revision=revision)
     for wait in (*WAITS, None):
@@ -136,20 +137,20 @@ def _find_commit(name, revision):
         except UNKNOWN_TO_HUB as error:
             raise HparamsError(
                 f"backbone '{wanted}' is neither a folder here nor found on "
-                f"the Hugging Face hub: {_line(error)}. {SMALL}"
+                f"the Hugging Face hub: {brief(error)}. {SMALL}"
             ) from error
         except OfflineModeIsEnabled:
             reason = "HF_HUB_OFFLINE is set"
             break
         except Exception as error:  # of the network, or a busy server
-            reason = _line(error)
+            reason = brief(error)
         if wait:
             logger.warning(
                 f"the Hugging Face hub cannot be reached for '{wanted}' "
                 f"({reason}); trying again in {wait} s"
             )
             time.sleep(wait)
-    if not isinstance(cached, str):
+    if not is_cached:
         raise DownloadError(
             f"backbone '{wanted}': there is no such folder, and the Hugging "
             f"Face hub cannot be reached ({reason}). Connect, or copy the "
@@ -161,9 +162,3 @@ def _find_commit(name, revision):
         f"{name}@{commit} is used"
     )
     return commit, True
-
-
-def _line(error):
-    """Return an error's text as one line of at most 200 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -12,7 +12,7 @@ from petl_modules.backbones.encoder_config import (
     read_config,
     require_enough_weights,
 )
-from petl_modules.utils import CheckpointError, HparamsError, listed
+from petl_modules.utils import CheckpointError, HparamsError, brief, listed
 
 # The command that writes a small one, by kind
 TINY = {ASTConfig.model_type: "tiny-ast", "wav2vec2": "tiny-wav2vec2"}
@@ -69,9 +69,8 @@ def load_pretrained(kinds, source, **changes):
             local_files_only=True,
         )
     except Exception as error:  # each loading library raises its own
-        text = " ".join(str(error).split())[:300] or type(error).__name__
         raise HparamsError(
-            f"backbone '{source}' could not be loaded: {text}\nIts folder "
+            f"backbone '{source}' could not be loaded: {brief(error)}\nIts folder "
             f"{checkpoint.folder} must hold config.json and a whole "
             "model.safetensors. The repository's "
             f"pretrained/{TINY[kinds[0]]} is a small one for trials"

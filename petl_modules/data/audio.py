@@ -235,10 +235,11 @@ def check_audio(paths, title="Checking audio", skip_bad_audio=False):
 
 def _facts_or_error(path):
     """Return a file's ``AudioFacts``, or the ``AudioError`` it raises."""
-    levels, hasher = Levels(), None
+    levels, hasher, all_stated = Levels(), None, True
     try:
         with naming(path):
             for rate, block, stated in decode(path):
+                all_stated &= stated
                 mean = to_mono(block)
                 hasher = hasher or _Hasher(rate)
                 hasher.add(mean)
@@ -249,5 +250,5 @@ def _facts_or_error(path):
                 raise AudioError(f"too short to hold a sample at {RATE} Hz")
     except AudioError as error:
         return error
-    remarks = levels.remarks() + [OPEN_END] * (not stated)
+    remarks = levels.remarks() + [OPEN_END] * (not all_stated)
     return AudioFacts(count / rate, hasher.digest(), levels.peak, (*remarks,))

@@ -36,7 +36,7 @@ def decode(path, seconds=math.inf):
     block : numpy.ndarray
         Float32 of shape [samples, channels], not empty.
     stated : bool
-        Whether the file states its length.
+        Whether the file states the length of this part of it.
 
     Raises
     ------

@@ -30,8 +30,12 @@ CHOICES = {
 # Not all recipes have all of the keys below
 TEXTS = ("output_folder", "manifest_folder", "fold_folder", "save_folder")
 FLAGS = (
-    *("fixed_epochs", "skip_bad_audio", "allow_partial", "pool_once"),
-    *("download", "train_norms"),
+    "fixed_epochs",
+    "skip_bad_audio",
+    "allow_partial",
+    "pool_once",
+    "download",
+    "train_norms",
 )
 MAPPINGS = ("prepare", "train_loader", "test_loader", "modules")
 FORM = {
@@ -156,9 +160,8 @@ def check_values(settings):
             "precision fp16 and backbone_dtype bfloat16 do not go together: "
             "take precision bf16 or fp32"
         )
-    if (
-        settings["feature_cache_dtype"] == "float16"
-        and not (settings["feature_cache"])
+    if settings["feature_cache_dtype"] == "float16" and (
+        not settings["feature_cache"]
     ):
         raise HparamsError(
             "feature_cache_dtype float16 is for a cache, and there is none: "

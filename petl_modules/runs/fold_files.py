@@ -20,6 +20,7 @@ PREDICTIONS = "predictions.csv"  # not of every task
 SEALED = (WEIGHTS, "hyperparams.yaml", RESULT)
 COUNT = range(1 << 53)
 NUMBER = range(1, 1 << 53)
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def result_form(metric):
@@ -43,7 +44,7 @@ def result_form(metric):
             "epochs": NUMBER,
             "best_epoch": NUMBER,
             "seconds": float,
-            "weights_sha256": re.compile("[0-9a-f]{64}"),
+            "weights_sha256": SHA256,
             "skipped_clips?": [str],
             f"train_{metric}": optional,
             f"valid_{metric}": optional,
@@ -172,7 +173,7 @@ def recorded_sha256(folder):
     file = folder / RESULT
     if not file.exists():
         return None
-    form = {"fold": {"weights_sha256": re.compile("[0-9a-f]{64}")}}
+    form = {"fold": {"weights_sha256": SHA256}}
     return read_json(file, form, remedy(folder))["fold"]["weights_sha256"]
 
 
@@ -199,8 +200,8 @@ def require_intact(folder, metric, clips=None):
     if (folder / SEAL).exists():  # not in folds of earlier versions
         if reason := damage(folder, _sealed(folder)):
             raise damaged(folder, reason, remedy(folder))
-    read_result(folder / RESULT, metric)
-    read_trained(folder / WEIGHTS, recorded_sha256(folder))
+    result = read_result(folder / RESULT, metric)
+    read_trained(folder / WEIGHTS, result["fold"]["weights_sha256"])
     file = folder / PREDICTIONS
     rows = read_csv(file, remedy=remedy(folder)) if file.exists() else []
     found = [row["id"] for row in rows if "id" in row]

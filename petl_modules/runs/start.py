@@ -21,7 +21,7 @@ from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.experiment import Experiment
 from petl_modules.runs.failures import failure_text
 from petl_modules.runs.input_keys import fill_in_input
-from petl_modules.runs.logs import prepare_terminal, stop_logging
+from petl_modules.runs.logs import log_to, prepare_terminal, stop_logging
 from petl_modules.runs.watch import start_watch
 from petl_modules.training import prepare_workers
 from petl_modules.utils import fail, leave_group
@@ -47,9 +47,12 @@ def start(arguments, script):
     petl_modules.runs.Experiment
     """
     with plain_errors("--debug" in arguments):
-        experiment = open_run(arguments, script)
-        with errors_in_log(experiment):
-            yield experiment
+        try:
+            experiment = open_run(arguments, script)
+            with errors_in_log(experiment):
+                yield experiment
+        finally:
+            stop_logging()
 
 
 def open_run(arguments, script):
@@ -66,11 +69,12 @@ def open_run(arguments, script):
     check_keys(recipe.settings, script)
     prepare_terminal()
     check_values(recipe.settings)
-    fill_in_input(recipe)
     check_device(run_opts.device)
     ddp_init_group(run_opts)
     if distributed.is_initialized():
         atexit.register(leave_group)
+    log_to()  # the run's folder is not known to be free yet
+    fill_in_input(recipe)
     prepare_workers(recipe.settings["num_workers"])
     start_watch()
     temporary = None
@@ -151,4 +155,3 @@ def errors_in_log(experiment):
     finally:
         # SpeechBrain's would log the error again and print no traceback
         sys.excepthook = hook
-        stop_logging()

@@ -92,8 +92,9 @@ def processes():
     found = {}
     for file in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # The program's name is in brackets and may hold any character
-            state, parent = file.read_text().rpartition(")")[2].split()[:2]
+            # The program's name is in brackets and may hold any byte
+            text = file.read_text("latin-1")
+            state, parent = text.rpartition(")")[2].split()[:2]
         except OSError:  # the process has ended
             continue
         found[int(file.parent.name)] = state, int(parent)

@@ -100,7 +100,7 @@ class SafeCheckpointer(Checkpointer):
         found = super()._list_checkpoint_dirs()
         for folder in found:
             if folder not in self.known:
-                problem = damage(folder, _files(folder))
+                problem = _damage(folder)
                 self.known[folder] = problem is None
                 if problem:
                     logger.warning(
@@ -138,3 +138,11 @@ class SafeCheckpointer(Checkpointer):
 def _files(folder):
     """Return the names of a checkpoint's files."""
     return {file.name for file in folder.iterdir()} - {SEAL}
+
+
+def _damage(folder):
+    """Return what is wrong with a checkpoint, or None."""
+    try:
+        return damage(folder, _files(folder))
+    except OSError as error:  # it cannot be listed, or is gone
+        return str(error)

@@ -63,7 +63,7 @@ class ReproducibleSteps:
         """Take a step as ``speechbrain.Brain`` does, but read nothing."""
         should_step = self.step % self.grad_accumulation_factor == 0
         if self.step == 1:  # not where a run resumes within an epoch
-            self.skipped_updates = 0
+            self.skipped_updates, self.skipping = 0, False
         self.on_fit_batch_start(batch, should_step)
         with self.no_sync(not should_step):
             with self.training_ctx:

@@ -13,6 +13,7 @@ from petl_modules.utils.errors import (
     HparamsError,
     TrainingError,
     UserError,
+    brief,
     listed,
     refusal,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "TrainingError",
     "UserError",
     "alone_in",
+    "brief",
     "build_folder",
     "counted_seed",
     "damage",

@@ -53,6 +53,28 @@ def refusal(path, error, remedy):
     return kind(f"{path}: {error.strerror or error}; {remedy}")
 
 
+def brief(error):
+    """Return an error's text as one line of at most 300 characters or so.
+
+    Arguments
+    ---------
+    error : Exception
+        The error, such as one of a library.
+
+    Returns
+    -------
+    text : str
+        The name of its class if it has no text.
+
+    Example
+    -------
+    >>> brief(KeyError()), brief(ValueError("no\\n  such file"))
+    ('KeyError', 'no such file')
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
 def listed(lines, limit=1000):
     """Return problems as indented lines; cut a long list.
 

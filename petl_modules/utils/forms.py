@@ -11,8 +11,8 @@ A form is one of:
 * ``object``: anything
 """
 
-import math
 import re
+import sys
 
 WORDS = {
     None: "null",
@@ -25,7 +25,7 @@ WORDS = {
 }
 
 
-def problem(value, form, place=""):
+def problem(value, form):
     """Return where and how a value differs from its form.
 
     Arguments
@@ -34,8 +34,6 @@ def problem(value, form, place=""):
         Plain data, as of a JSON file.
     form : object
         See the head of this file.
-    place : str
-        Where the value is, for the text.
 
     Returns
     -------
@@ -51,42 +49,97 @@ def problem(value, form, place=""):
     >>> problem({"loss": 0.5}, form)
     "the key 'fold' is missing"
     """
-    if isinstance(form, dict) and isinstance(value, dict):
-        return _mapping_problem(value, form, place)
-    if isinstance(form, list) and isinstance(value, list):
-        parts = ((f"{place}[{i}]", part) for i, part in enumerate(value))
-        found = (problem(part, form[0], where) for where, part in parts)
-        return next(filter(None, found), None)
+    if found := _checker(form)(value):
+        place, text = found
+        return f"{place}: {text}" if place else text
+    return None
+
+
+def _checker(form):
+    """Return a function of a value: None, or place and text of a problem.
+
+    It is made once for all values of a form: a manifest has 100,000 records.
+    """
+    if isinstance(form, dict):
+        return _mapping_checker(form)
+    if isinstance(form, list):
+        return _list_checker(form)
     if isinstance(form, tuple):
-        found = [problem(value, one, place) for one in form]
+        return _either_checker(form)
+    return lambda value: None if _fits(value, form) else _other(value, form)
+
+
+def _other(value, form):
+    """Return the problem of a value that has another form, without a place."""
+    return "", f"expected {_words(form)}, found {_short(value)}"
+
+
+def _inside(key, found):
+    """Return the problem of a part as one of the whole, in which it has a key."""
+    place, text = found
+    dot = "." if place and not place.startswith("[") else ""
+    return f"{key}{dot}{place}", text
+
+
+def _mapping_checker(form):
+    """Return the ``_checker`` of a mapping."""
+    names = [key for key in form if isinstance(key, str)]
+    needed = [name for name in names if not name.endswith("?")]
+    rules = {name.removesuffix("?"): _checker(form[name]) for name in names}
+    patterns = [(key, _checker(form[key])) for key in form if key not in names]
+
+    def find_rule(key):
+        for pattern, rule in patterns:
+            if pattern is str or pattern.fullmatch(key):
+                return rule
+        return None  # a free key
+
+    def check(value):
+        if not isinstance(value, dict):
+            return _other(value, form)
+        for name in needed:
+            if name not in value:
+                return "", f"the key {name!r} is missing"
+        for key, part in value.items():
+            if not isinstance(key, str):
+                return "", f"the key {_short(key)} is no text"
+            rule = rules.get(key) or find_rule(key)
+            if rule and (found := rule(part)):
+                return _inside(key, found)
+        return None
+
+    return check
+
+
+def _list_checker(form):
+    """Return the ``_checker`` of a list."""
+    rule = _checker(form[0])
+
+    def check(value):
+        if not isinstance(value, list):
+            return _other(value, form)
+        for number, part in enumerate(value):
+            if found := rule(part):
+                return _inside(f"[{number}]", found)
+        return None
+
+    return check
+
+
+def _either_checker(form):
+    """Return the ``_checker`` of several forms."""
+    rules = [(one, _checker(one)) for one in form]
+
+    def check(value):
+        found = [rule(value) for _, rule in rules]
         if None in found:
             return None
-        same = [one for one in form if type(one) is type(value)]
-        if same and isinstance(value, (dict, list)):
-            return problem(value, same[0], place)
-    elif _fits(value, form):
-        return None
-    text = f"expected {_words(form)}, found {_short(value)}"
-    return f"{place}: {text}" if place else text
+        for (one, _), one_found in zip(rules, found):
+            if isinstance(value, (dict, list)) and type(one) is type(value):
+                return one_found
+        return _other(value, form)
 
-
-def _mapping_problem(value, form, place):
-    """Return the first problem of a mapping's keys and values."""
-    within = f"{place}: " if place else ""
-    names = [key for key in form if isinstance(key, str)]
-    for name in names:
-        if not name.endswith("?") and name not in value:
-            return f"{within}the key {name!r} is missing"
-    patterns = [key for key in form if not isinstance(key, str)]
-    for key, part in value.items():
-        if not isinstance(key, str):
-            return f"{within}the key {_short(key)} is no text"
-        known = [name for name in (key, f"{key}?") if name in names]
-        known += [p for p in patterns if p is str or p.fullmatch(key)]
-        where = f"{place}.{key}" if place else key
-        if known and (found := problem(part, form[known[0]], where)):
-            return found
-    return None
+    return check
 
 
 def _fits(value, form):
@@ -101,7 +154,8 @@ def _fits(value, form):
     if isinstance(form, re.Pattern):
         return isinstance(value, str) and bool(form.fullmatch(value))
     if form is float:
-        return whole or isinstance(value, float) and math.isfinite(value)
+        number = whole or isinstance(value, float)
+        return number and abs(value) <= sys.float_info.max  # not inf, nan
     if form is int:
         return whole
     return isinstance(form, type) and isinstance(value, form)

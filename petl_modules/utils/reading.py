@@ -49,12 +49,13 @@ def read_bytes(path, remedy):
     Raises
     ------
     DataError
-        It is no ordinary file; a pipe would be waited for.
+        It is a folder, or a pipe or device, which would be waited for.
     FileNotFoundError, PermissionError
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise damaged(path, "it is no ordinary file", remedy)
+        kind = "a folder" if path.is_dir() else "a pipe or device"
+        raise DataError(f"{path} is {kind}, not a file. {remedy}")
     return path.read_bytes()
 
 

@@ -21,6 +21,7 @@ from petl_modules.data.prepare import (
     refuse,
     warn_of_leaks,
 )
+from petl_modules.utils import show
 
 LABELS = tuple(
     """
@@ -103,7 +104,7 @@ def prepare_urbansound8k(
     )
     for what, counts in (("class", by_label), ("fold", by_fold)):
         each = ", ".join(f"{value}: {n}" for value, n in counts.items())
-        print(f"Clips by {what}: {each}")
+        show(f"Clips by {what}: {each}")
     warn_of_leaks(records, "recording", "fold")
     manifest = finish(
         "UrbanSound8k",

@@ -152,13 +152,16 @@ def test_a_file_of_ones_own_is_compared_as_well(own, options, caplog):
     assert "sample_rate is 16000" in caplog.text
 
 
-def test_without_the_file_the_published_values_are_told(options, own, caplog):
+def test_without_the_file_the_published_values_are_told(
+    options, own, caplog, capsys
+):
     opened(options)
     assert caplog.text == ""
     (own / "preprocessor_config.json").unlink()
     recipe = opened({**options, "backbone": own, "output_folder": "other"})
     assert caplog.text.count("no preprocessor_config.json") == 1
     assert "mean -4.2677393" in caplog.text
+    assert f"warning: {own} has no" in capsys.readouterr().err
     assert "mean: -4.2677393" in recipe.text
 
 

@@ -441,8 +441,14 @@ def test_relative_list(audio, data, tmp_path, monkeypatch):
 
 
 def test_list_that_is_a_folder(audio, data, tmp_path):
-    with pytest.raises(ValueError, match="Is a directory"):
+    with pytest.raises(ValueError, match="is a folder, not a file"):
         audio.prepare_audio(data, tmp_path / "out", data)
+
+
+def test_list_that_is_a_pipe_is_not_waited_for(audio, data, tmp_path):
+    os.mkfifo(tmp_path / "clips.csv")
+    with pytest.raises(ValueError, match="is a pipe or device, not a file"):
+        audio.prepare_audio(data, tmp_path / "out", tmp_path / "clips.csv")
 
 
 def parsed(audio, text, folder="/data/my_sounds"):

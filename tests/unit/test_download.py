@@ -338,3 +338,12 @@ def test_full_disk(tmp_path, monkeypatch):
     with pytest.raises(DownloadError, match="No space left"):
         unpack(archive, tmp_path / "data")
     assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_place_that_cannot_be_does_not_cost_the_archive(tmp_path):
+    archive = zipped(tmp_path / "a.zip", {"a": "1"})
+    (tmp_path / "file").write_text("")
+    for place in ("file/data", "n" * 300):
+        with pytest.raises(DownloadError, match="could not be unpacked to"):
+            unpack(archive, tmp_path / place)
+        assert archive.exists()

@@ -406,7 +406,7 @@ def test_list_that_may_not_be_read(esc50, data, tmp_path, monkeypatch):
 
 def test_list_that_is_a_folder(esc50, tmp_path):
     (tmp_path / "data" / "meta" / "esc50.csv").mkdir(parents=True)
-    with pytest.raises(ValueError, match="Is a directory"):
+    with pytest.raises(ValueError, match="is a folder, not a file"):
         esc50.prepare_esc50(tmp_path / "data", tmp_path / "out", True)
 
 

@@ -385,7 +385,9 @@ def test_absent_dataset(there, fsc, tmp_path):
 def test_list_that_is_a_folder(fsc, data, tmp_path):
     (data / name("test")).unlink()
     (data / name("test")).mkdir()
-    with pytest.raises(ValueError, match="test_data.csv: Is a directory"):
+    with pytest.raises(
+        ValueError, match="test_data.csv is a folder, not a file"
+    ):
         fsc.prepare_fsc(data, tmp_path / "out", True)
 
 

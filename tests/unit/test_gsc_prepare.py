@@ -530,7 +530,7 @@ def test_absent_dataset(there, gsc, tmp_path):
 def test_list_that_is_a_folder(gsc, data, tmp_path):
     (data / V).unlink()
     (data / V).mkdir()
-    with pytest.raises(ValueError, match="Is a directory"):
+    with pytest.raises(ValueError, match="is a folder, not a file"):
         gsc.prepare_gsc(data, tmp_path / "out", True)
 
 

@@ -357,7 +357,7 @@ def test_no_utterance_of_the_four_classes(iemocap, tmp_path):
 
 def test_label_file_that_is_a_folder(iemocap, data, tmp_path):
     label_file(data, "Ses01F_impro02").mkdir()
-    with pytest.raises(ValueError, match="impro02.txt: Is a directory"):
+    with pytest.raises(ValueError, match="impro02.txt is a folder, not a file"):
         iemocap.prepare_iemocap(data, tmp_path / "out", True)
 
 

@@ -454,7 +454,7 @@ def test_absent_dataset(there, us8k, tmp_path):
 
 def test_list_that_is_a_folder(us8k, tmp_path):
     (tmp_path / "data" / "metadata" / "UrbanSound8K.csv").mkdir(parents=True)
-    with pytest.raises(ValueError, match="Is a directory"):
+    with pytest.raises(ValueError, match="is a folder, not a file"):
         us8k.prepare_urbansound8k(tmp_path / "data", tmp_path / "out", True)
 
 

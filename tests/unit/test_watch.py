@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -75,6 +76,16 @@ def test_a_stopped_process_that_goes_on_is_left_alone():
             watch.look()
     child.communicate(b"\n")
     assert child.returncode == 0
+
+
+def test_name_of_a_process_may_hold_any_byte(tmp_path):
+    program = tmp_path / os.fsdecode(b"\xff) T 1")
+    program.symlink_to(shutil.which("cat"))
+    child = subprocess.Popen([program], stdin=-1)
+    try:
+        assert processes()[child.pid][1] == os.getpid()
+    finally:
+        child.communicate(b"")
 
 
 @pytest.mark.parametrize("files", [20, 10_000])

@@ -18,7 +18,7 @@ from petl_modules.data.prepare.manifest import (
     read_skipped,
     write_manifest,
 )
-from petl_modules.utils import AudioError, DataError, listed
+from petl_modules.utils import AudioError, DataError, listed, show
 
 logger = get_logger(__name__)
 
@@ -53,7 +53,7 @@ def check_counts(name, counts, expected, allow_partial):
     A part of Set: 3 clips; parts a: 1, b: 2
     """
     if allow_partial:
-        print(f"A part of {name}: {_as_text(counts)}")
+        show(f"A part of {name}: {_as_text(counts)}")
         return
     found, wanted = {}, {}
     for what, number in expected.items():

@@ -4,7 +4,7 @@ import unicodedata
 from pathlib import PureWindowsPath
 
 from petl_modules.data.prepare.list_rows import read_rows
-from petl_modules.utils import DataError, listed, refusal
+from petl_modules.utils import DataError, listed, read_bytes, refusal
 
 
 def read_list(path):
@@ -25,7 +25,7 @@ def read_list(path):
         The file exists and cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_bytes(path, "Make it a readable file")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

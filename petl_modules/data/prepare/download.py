@@ -144,10 +144,7 @@ def unpack(archive, folder, largest):
                 "over it. Move it away or choose another folder."
             )
         _remove(work)  # left by a killed run
-        with zipfile.ZipFile(archive) as stream:
-            members = _checked_members(stream, largest)
-            for member in tqdm(members, "Unpacking"):
-                stream.extract(member, work)
+        _extract(archive, work, largest)
         top = list(work.iterdir())
         if folder.exists():
             folder.rmdir()
@@ -156,21 +153,35 @@ def unpack(archive, folder, largest):
         )
     except DownloadError:
         raise
-    except (*DAMAGED, OSError) as error:
-        if not isinstance(error, OSError) or error.errno in MISPLACED:
-            with contextlib.suppress(OSError):
-                Path(archive).unlink()
-            raise DownloadError(
-                f"{archive} was not a whole zip archive ({error}), and has "
-                "been removed. Run the same command again to fetch it anew."
-            ) from error
+    except OSError as error:
         raise DownloadError(
             f"{archive} could not be unpacked to {folder}: {error}. Make sure "
             "that there is space and that the place can be written to, then "
             "run the same command again."
         ) from error
+    except DAMAGED as error:
+        with contextlib.suppress(OSError):
+            Path(archive).unlink()
+        raise DownloadError(
+            f"{archive} was not a whole zip archive ({error}), and has been "
+            "removed. Run the same command again to fetch it anew."
+        ) from error
     finally:
         _remove(work)
+
+
+def _extract(archive, folder, largest):
+    """Extract a zip archive to a new folder; misplaced members are damage."""
+    with zipfile.ZipFile(archive) as stream:
+        members = _checked_members(stream, largest)
+        folder.mkdir(parents=True)  # apart: its place may be the user's fault
+        for member in tqdm(members, "Unpacking"):
+            try:
+                stream.extract(member, folder)
+            except OSError as error:
+                if error.errno in MISPLACED:
+                    raise zipfile.BadZipFile(str(error)) from error
+                raise
 
 
 def _remove(path):
