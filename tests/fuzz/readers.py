@@ -35,7 +35,7 @@ from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import (
     SEAL,
     UserError,
-    damage,
+    find_damage,
     seal,
     write_csv,
     write_json,
@@ -276,7 +276,7 @@ def _binary_readers(folder):
         return sums, json.dumps(about, sort_keys=True)
 
     def intact(content):
-        if reason := damage(checkpoint, names):
+        if reason := find_damage(checkpoint, names):
             raise UserError(reason)
 
     def cached(content):
