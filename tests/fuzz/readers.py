@@ -281,8 +281,9 @@ def _binary_readers(folder):
 
     def cached(content):
         shard.write_bytes(content)
-        row = Rows(shards).read(key)
-        return None if row is None else bytes(row)
+        if (row := Rows(shards).read(key)) is None:
+            raise UserError("damaged: the features are computed again")
+        return bytes(row)
 
     def unpacked(content):
         archive.write_bytes(content)
@@ -300,13 +301,13 @@ def _binary_readers(folder):
 
     config = (backbone / "config.json").read_bytes()
     return {
-        "trained weights": Reader([weights.read_bytes()], trained),
+        "trained weights": Reader([weights.read_bytes()], trained, sealed=True),
         "checkpoint": Reader(
             [(checkpoint / SEAL).read_bytes()],
             _restoring(checkpoint / SEAL, lambda: intact(None)),
             sealed=True,
         ),
-        "feature cache": Reader([shard.read_bytes()], cached),
+        "feature cache": Reader([shard.read_bytes()], cached, sealed=True),
         "zip archive": Reader([archive.read_bytes()], unpacked, share=20),
         "audio": Reader(audio, heard, share=20),
         "config.json": Reader([config], configured, share=1),
