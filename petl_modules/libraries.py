@@ -20,6 +20,7 @@ PARTNERS = {
     "speechbrain": "torchaudio",
     "safetensors": "torch",
     "sentencepiece": None,
+    "huggingface_hub": None,
     "transformers": "torch",
     "soundfile": "numpy",
     "soxr": "numpy",

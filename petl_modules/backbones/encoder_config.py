@@ -149,7 +149,7 @@ def require_enough_weights(config, checkpoint):
         *checkpoint.folder.glob("*.bin"),
     ]
     files = [f for f in files if f.is_file()]
-    there = sum(f.stat().st_size for f in files)  # a byte or more for each
+    size = sum(f.stat().st_size for f in files)
     try:
         with torch.device("meta"):
             model = AutoModel.from_config(
@@ -157,14 +157,14 @@ def require_enough_weights(config, checkpoint):
                 attn_implementation=ATTENTION,
                 trust_remote_code=False,
             )
-        wanted = sum(p.numel() for p in model.parameters())
+        numbers = sum(p.numel() for p in model.parameters())
     except Exception as error:  # each kind of encoder raises its own
         raise HparamsError(_impossible(file, error)) from error
-    if files and wanted > there:
+    if files and numbers > size:  # each takes a byte or more
         names = ", ".join(sorted(f.name for f in files)[:3])
         raise HparamsError(
-            f"{file} describes an encoder of {wanted:,} parameters, and the "
-            f"weights beside it ({names}) have {there:,} bytes: they belong "
+            f"{file} describes an encoder of {numbers:,} parameters, and the "
+            f"weights beside it ({names}) have {size:,} bytes: they belong "
             "to another one, or are cut. Copy or download both again"
         )
 

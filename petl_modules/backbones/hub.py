@@ -1,4 +1,4 @@
-"""Download checkpoints from the Hugging Face hub, with few and told retries."""
+"""Download checkpoints from the Hugging Face hub; log the few retries."""
 
 import json
 import logging
@@ -133,7 +133,7 @@ def _find_commit(name, revision):
                 # Notes the revision's commit in the cache, too
                 file = hf_hub_download(name, CONFIG, revision=revision)
                 return Path(file).parent.name, False
-            reason = "what answers there is no hub"
+            reason = "the server that answers is not the hub"
         except UNKNOWN_TO_HUB as error:
             raise HparamsError(
                 f"backbone '{wanted}' is neither a folder here nor found on "

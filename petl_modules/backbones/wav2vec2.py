@@ -37,9 +37,10 @@ class Wav2Vec2(nn.Module):
 
     SpecAugment and LayerDrop are off, and so is the adapter that some
     checkpoints have behind the layers (``add_adapter``). The weight
-    normalisation of the position convolution is folded into its weight. Padded frames are masked,
-    and the group norm of encoders that have one (``feat_extract_norm: group``,
-    as base and base-960h) leaves them out: a padded clip equals the clip alone.
+    normalisation of the position convolution is folded into its weight. Padded
+    frames are masked, and the group norm of encoders that have one
+    (``feat_extract_norm: group``, as base and base-960h) leaves them out: a
+    padded clip equals the clip alone.
 
     Arguments
     ---------

@@ -1,4 +1,4 @@
-"""Failures of the machine as one line: memory, workers, other processes."""
+"""Failures of memory, workers or other processes, as one line of advice."""
 
 import re
 

@@ -6,8 +6,8 @@ from petl_modules.models import WEIGHTS, read_trained, save_trained
 from petl_modules.runs.plan import find_results, folder_name
 from petl_modules.utils import (
     SEAL,
-    damage,
     damaged,
+    find_damage,
     read_csv,
     read_json,
     seal,
@@ -198,7 +198,7 @@ def require_intact(folder, metric, clips=None):
         The weights are not those of the result.
     """
     if (folder / SEAL).exists():  # not in folds of earlier versions
-        if reason := damage(folder, _sealed(folder)):
+        if reason := find_damage(folder, _sealed(folder)):
             raise damaged(folder, reason, remedy(folder))
     result = read_result(folder / RESULT, metric)
     read_trained(folder / WEIGHTS, result["fold"]["weights_sha256"])

@@ -43,13 +43,13 @@ class Watch(threading.Thread):
         self.stopped = Counter()  # number of successive looks, by process
 
     def run(self):
-        """Look around, again and again."""
+        """Look once a period, until the process ends."""
         while True:
             time.sleep(self.period)
             self.look()
 
     def look(self):
-        """Look once at the workers, the other processes and the launcher."""
+        """Check the workers, the other processes and the launcher once."""
         if self.launcher not in (None, os.getppid()):
             _end("torchrun has ended, and so does this process of its run")
         stopped = [

@@ -14,7 +14,7 @@ from speechbrain.utils.checkpoints import Checkpointer, ckpt_recency
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.utils import SEAL, damage, flush, seal
+from petl_modules.utils import SEAL, find_damage, flush, seal
 
 logger = get_logger(__name__)
 
@@ -143,6 +143,6 @@ def _files(folder):
 def _damage(folder):
     """Return what is wrong with a checkpoint, or None."""
     try:
-        return damage(folder, _files(folder))
+        return find_damage(folder, _files(folder))
     except OSError as error:  # it cannot be listed, or is gone
         return str(error)

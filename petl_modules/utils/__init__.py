@@ -35,7 +35,7 @@ from petl_modules.utils.reading import (
     read_csv,
     read_json,
 )
-from petl_modules.utils.seal import SEAL, damage, seal
+from petl_modules.utils.seal import SEAL, find_damage, seal
 from petl_modules.utils.terminal import fail, printable, show
 from petl_modules.utils.versions import versions
 
@@ -52,9 +52,9 @@ __all__ = [
     "brief",
     "build_folder",
     "counted_seed",
-    "damage",
     "damaged",
     "fail",
+    "find_damage",
     "flush",
     "is_taken",
     "leave_group",

@@ -3,7 +3,8 @@
 A form is one of:
 
 * ``str``, ``bool``, ``int``, or ``float`` (any finite number); ``None``
-* ``range(1, 11)``: a whole number in it; a compiled pattern: a text it matches
+* ``range(1, 11)``: a whole number from 1 to 10
+* ``re.compile("[a-f]+")``: a text that matches completely
 * ``[form]``: a list; ``(form, other)``: either
 * ``{"name": form, "name?": form}``: a mapping with these keys, the second one
   optional; further keys are free. ``{str: form}``: any keys, and

@@ -25,9 +25,9 @@ def seal(folder, names):
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> _ = (folder / "a.txt").write_text("hello")
     >>> seal(folder, ["a.txt"])
-    >>> damage(folder, ["a.txt"])
+    >>> find_damage(folder, ["a.txt"])
     >>> _ = (folder / "a.txt").write_text("hallo")
-    >>> damage(folder, ["a.txt"])
+    >>> find_damage(folder, ["a.txt"])
     'a.txt was changed or cut'
     """
     sums = {}
@@ -37,7 +37,7 @@ def seal(folder, names):
     write_json(folder / SEAL, sums)
 
 
-def damage(folder, names):
+def find_damage(folder, names):
     """Return what is wrong with sealed files.
 
     Arguments

@@ -35,7 +35,7 @@ from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import (
     SEAL,
     UserError,
-    damage,
+    find_damage,
     seal,
     write_csv,
     write_json,
@@ -277,13 +277,14 @@ def _binary_readers(folder):
         return sums, json.dumps(about, sort_keys=True)
 
     def intact(content):
-        if reason := damage(checkpoint, names):
+        if reason := find_damage(checkpoint, names):
             raise UserError(reason)
 
     def cached(content):
         shard.write_bytes(content)
-        row = Rows(shards).read(key)
-        return None if row is None else bytes(row)
+        if (row := Rows(shards).read(key)) is None:
+            raise UserError("damaged: the features are computed again")
+        return bytes(row)
 
     def unpacked(content):
         archive.write_bytes(content)
@@ -307,7 +308,7 @@ def _binary_readers(folder):
             _restoring(checkpoint / SEAL, lambda: intact(None)),
             sealed=True,
         ),
-        "feature cache": Reader([shard.read_bytes()], cached),
+        "feature cache": Reader([shard.read_bytes()], cached, sealed=True),
         "zip archive": Reader([archive.read_bytes()], unpacked, share=20),
         "audio": Reader(audio, heard, share=20),
         "config.json": Reader([config], configured, share=1),

@@ -15,7 +15,7 @@ from petl_modules.training import (
     epoch_meta,
     selection_value,
 )
-from petl_modules.utils import HparamsError, damage, seal
+from petl_modules.utils import HparamsError, find_damage, seal
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ def sealed(tmp_path):
 
 
 def test_sealed_folder_is_sound(sealed):
-    assert damage(sealed, ["model.ckpt", "CKPT.yaml"]) is None
+    assert find_damage(sealed, ["model.ckpt", "CKPT.yaml"]) is None
 
 
 @pytest.mark.parametrize("share", range(20))
@@ -250,7 +250,7 @@ def test_file_cut_at_any_length_is_found(sealed, share):
     content = file.read_bytes()
     file.write_bytes(content[: len(content) * share // 20])
     assert (
-        damage(sealed, ["model.ckpt", "CKPT.yaml"])
+        find_damage(sealed, ["model.ckpt", "CKPT.yaml"])
         == "model.ckpt was changed or cut"
     )
 
@@ -263,12 +263,15 @@ def test_any_flipped_byte_is_found(sealed):
             changed = bytearray(content)
             changed[place] ^= 0x10
             (sealed / name).write_bytes(changed)
-            assert damage(sealed, ["model.ckpt", "CKPT.yaml"]), (name, place)
+            assert find_damage(sealed, ["model.ckpt", "CKPT.yaml"]), (
+                name,
+                place,
+            )
         (sealed / name).write_bytes(content)
-    assert damage(sealed, ["model.ckpt", "CKPT.yaml"]) is None
+    assert find_damage(sealed, ["model.ckpt", "CKPT.yaml"]) is None
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "3", "null", ""])
 def test_seal_of_another_kind_is_damage(sealed, content):
     (sealed / "checksums.json").write_text(content)
-    assert damage(sealed, ["model.ckpt", "CKPT.yaml"])
+    assert find_damage(sealed, ["model.ckpt", "CKPT.yaml"])
