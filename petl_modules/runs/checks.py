@@ -143,6 +143,12 @@ def check_values(settings):
                 f"{key} is '{settings[key]}': it takes an object, as "
                 f"'{key}: !new:...' or '!name:...' in the recipe's ast.yaml"
             )
+    folder, data = settings["output_folder"], settings["data_folder"]
+    if not folder or Path(folder).resolve() == Path(str(data)).resolve():
+        raise HparamsError(
+            f"output_folder is '{folder}': name a folder of its own, which is "
+            "not that of the data"
+        )
     if not settings["lr"]:
         raise HparamsError("lr is 0: nothing would be trained")
     _check_kind("max_grad_norm", settings["max_grad_norm"])
@@ -202,8 +208,8 @@ def check_device(device):
         If not; with torch's reason.
     """
     try:
-        torch.empty(0, device=device)
-    except RuntimeError as error:
+        torch.empty(0, device=device).cpu()  # the meta device has no values
+    except (RuntimeError, NotImplementedError) as error:
         raise HparamsError(
             f"--device {device} cannot be used here; leave the option out, or "
             f"take cpu. The reason given: {str(error).splitlines()[0]}"

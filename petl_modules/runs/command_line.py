@@ -10,6 +10,7 @@ from petl_modules.runs.layering import find_file, nearest
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.utils import HparamsError
 
+HEAD = "merged with its base and the command line"  # of a run's recipe file
 RUN_OPTIONS = [*HELP_TEXTS, "jit_module_keys", "compile_module_keys"]
 
 REFUSED = {
@@ -163,16 +164,19 @@ def compose(arguments, folder):
             recipe.settings["backbone"]
         )
     recipe.update(filled_in)
-    recipe.tree.yaml_set_start_comment(
-        f"{path.name}, merged with its base and the command line\n\n"
-    )
+    recipe.tree.yaml_set_start_comment(f"{path.name}, {HEAD}\n\n")
     return recipe, run_options(file, runs)
 
 
 def _absolute_paths(settings):
     """Return the keys that hold a local path, with absolute paths."""
-    data_folder = Path(settings["data_folder"]).absolute()
-    paths = {"data_folder": str(data_folder)}
+    paths = {
+        key: str(Path(value).expanduser())
+        for key in ("output_folder", "manifest_folder", "feature_cache")
+        if isinstance(value := settings.get(key), str) and value[:1] == "~"
+    }
+    data_folder = Path(settings["data_folder"]).expanduser().absolute()
+    paths["data_folder"] = str(data_folder)
     if settings.get("table") is not None:
         table = Path(str(settings["table"]))
         if not table.exists() and (data_folder / table).exists():

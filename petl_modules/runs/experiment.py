@@ -18,7 +18,7 @@ from petl_modules.runs.fold_files import (
     write_fold,
 )
 from petl_modules.runs.logs import log_to
-from petl_modules.runs.plan import find_results
+from petl_modules.runs.plan import Plan, find_results
 from petl_modules.runs.report import table
 from petl_modules.runs.run_folder import (
     claim_data,
@@ -33,6 +33,7 @@ from petl_modules.training import (
     require_unchanged,
 )
 from petl_modules.utils import (
+    HparamsError,
     n_processes,
     show,
     write_json,
@@ -125,6 +126,11 @@ class Experiment:
             claim_data(self.folder, records, n_processes())
         ddp_barrier()
         plan = make_plan(records)
+        if not isinstance(plan, Plan):
+            raise HparamsError(
+                f"plan, in the recipe file, made a {type(plan).__name__}: it "
+                "must make a Plan, as petl_modules.runs.plan_folds does"
+            )
         features = self.recipe.make(["features"])["features"]
         facts = [f"{len(records)} clips", plan.protocol]
         facts.append(used_part(records, features))

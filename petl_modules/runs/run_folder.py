@@ -13,6 +13,7 @@ from speechbrain import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 
 from petl_modules.models import is_old_recipe
+from petl_modules.runs.command_line import HEAD
 from petl_modules.runs.yaml_text import one_line_values, read_text
 from petl_modules.utils import (
     HparamsError,
@@ -28,6 +29,12 @@ DATA_FORM = {
     "data": re.compile("[0-9a-f]{64}"),
     "processes": range(1, 1 << 53),
 }
+
+# What a run writes, besides its recipe file
+OUTPUTS = (
+    *("data.json", "summary.json", "confusion.*"),
+    *("fold*/hyperparams.yaml", "fold*/*.safetensors", "fold*/*.csv"),
+)
 
 # Keys that may differ when a run in a folder is resumed
 FREE_KEYS = {
@@ -60,8 +67,8 @@ def claim_folder(file, text):
     Raises
     ------
     HparamsError
-        If the folder cannot be written to, or holds a run with other
-        settings; names the settings that differ.
+        If the folder cannot be written to, holds files that are not a run's,
+        or a run with other settings; names the settings that differ.
     """
     folder = file.parent
     try:
@@ -74,10 +81,12 @@ def claim_folder(file, text):
             f"({error.strerror}): name another with --output_folder"
         ) from error
     lock_folder(folder)
-    _remove_leftovers(folder)
     if not is_begun(folder):
+        _refuse_strangers(file)
+        _remove_leftovers(folder)
         write_text(file, text)
         return
+    _remove_leftovers(folder)
     try:
         saved = read_text(file)
         theirs = one_line_values(saved, file)
@@ -149,6 +158,24 @@ def claim_data(folder, records, processes):
             )
     else:
         write_json(file, ours)
+
+
+def _refuse_strangers(file):
+    """Refuse to write over files that no run has written.
+
+    A run that ended before its first checkpoint has left its recipe file.
+    """
+    folder = file.parent
+    found = [x for pattern in OUTPUTS for x in sorted(folder.glob(pattern))]
+    if file.exists():
+        if HEAD in file.read_bytes()[:1000].decode("utf-8", "replace"):
+            return
+        found = [file, *found]
+    if found:
+        raise HparamsError(
+            f"{found[0]} is there, and no run has written it: a run would "
+            "write over it. Name another --output_folder, or move it away"
+        )
 
 
 def _remove_leftovers(folder):

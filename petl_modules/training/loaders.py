@@ -34,7 +34,8 @@ def make_train_loader(brain, dataset, train_batches, options):
     Raises
     ------
     HparamsError
-        If an epoch has too few batches for one update.
+        If an epoch has too few batches for one update, or a loader has no such
+        options.
     """
     sampler = train_batches(len(dataset))
     if not sampler.updates:
@@ -42,7 +43,10 @@ def make_train_loader(brain, dataset, train_batches, options):
             f"grad_accumulation_factor {sampler.accumulation} is larger than "
             f"the {len(sampler)} batches of an epoch: nothing would be trained"
         )
-    loader = make_dataloader(dataset, batch_sampler=sampler, **options)
+    try:
+        loader = make_dataloader(dataset, batch_sampler=sampler, **options)
+    except (TypeError, ValueError) as error:
+        raise HparamsError(f"train_loader, {options}: {error}") from error
     brain.train_sampler = sampler
     brain.checkpointer.add_recoverable("train_loader", loader)
     return loader

@@ -444,6 +444,8 @@ def test_tag_where_none_belongs_is_named(words):
         ("opt_class", "Adam", "opt_class is 'Adam': it takes an object"),
         ("num_workers", 10**6, "num_workers is 1000000: at most 1000"),
         ("output_folder", 5, "output_folder: expected a text, found 5"),
+        ("output_folder", "", "output_folder is '': name a folder of its own"),
+        ("output_folder", "/x/../data", "which is not that of the data"),
         ("precision", "bf17", "'bf17' is none of: fp32, bf16, fp16"),
         ("best_metric", "accuracy", "best_metric is 'accuracy': give a name"),
         ("best_metric", {"name": "loss"}, "give a name and a mode"),
@@ -455,7 +457,20 @@ def test_tag_where_none_belongs_is_named(words):
 def test_value_that_no_run_can_have(key, value, message):
     made, _ = compose(["hparams/soft_moa.yaml"], RECIPE)
     with pytest.raises(HparamsError, match=message):
-        check_values({**made.settings, key: value})
+        check_values({**made.settings, "data_folder": "/data", key: value})
+
+
+def test_home_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/eve")
+    words = ["--output_folder=~/runs", "--data_folder=~/data"]
+    made, _ = compose(["hparams/soft_moa.yaml", *words], RECIPE)
+    assert made.settings["output_folder"] == "/home/eve/runs"
+    assert made.settings["data_folder"] == "/home/eve/data"
+
+
+def test_device_without_values_is_refused():
+    with pytest.raises(HparamsError, match="--device meta cannot be used"):
+        check_device("meta")
 
 
 def test_half_precision_needs_a_backbone_in_full():

@@ -7,6 +7,7 @@ import torch
 
 from petl_modules.models.weights_file import digest, write_trained
 from petl_modules.runs.classifier import find_fold
+from petl_modules.runs.command_line import HEAD
 from petl_modules.runs.fold_files import (
     read_results,
     require_intact,
@@ -213,3 +214,29 @@ def test_the_best_fold_is_that_of_the_metric(mode, rates, best, tmp_path):
             f"best_metric: {{name: eer, mode: {mode}}}\n", encoding="utf-8"
         )
     assert find_fold(tmp_path) == tmp_path / f"fold{best}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("hyperparams.yaml", "data.json", "summary.json", "confusion.png"),
+        *("fold1/model.safetensors", "fold2/predictions.csv"),
+    ],
+)
+def test_file_that_no_run_has_written_is_kept(name, tmp_path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    (tmp_path / ".draft.12.tmp").touch()
+    with pytest.raises(HparamsError, match=f"{name} is there, and no run"):
+        claim_folder(tmp_path / "hyperparams.yaml", "seed: 1\n")
+    assert (tmp_path / name).read_text() == "mine"
+    assert (tmp_path / ".draft.12.tmp").exists()
+
+
+def test_what_a_run_without_a_checkpoint_has_left_is_replaced(tmp_path):
+    file = tmp_path / "hyperparams.yaml"
+    (tmp_path / "notes.txt").touch()
+    claim_folder(file, f"# lora.yaml, {HEAD}\n\nseed: 1\n")
+    (tmp_path / "data.json").touch()
+    claim_folder(file, f"# lora.yaml, {HEAD}\n\nseed: 2\n")
+    assert "seed: 2" in file.read_text()

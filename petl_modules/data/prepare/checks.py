@@ -18,6 +18,7 @@ from petl_modules.data.prepare.manifest import (
     read_skipped,
     write_manifest,
 )
+from petl_modules.data.prepare.names import appearance
 from petl_modules.utils import AudioError, DataError, listed, show
 
 logger = get_logger(__name__)
@@ -107,12 +108,15 @@ def warn_of_leaks(records, key, part):
     part : str
         The key of the part, ``fold`` or ``split``.
     """
-    parts = {}
+    parts, names = {}, {}
     for record in records.values():
-        parts.setdefault(record[key], set()).add(record[part])
+        same = appearance(record[key])
+        names.setdefault(same, record[key])
+        parts.setdefault(same, set()).add(record[part])
     leaks = [
-        f"{key} {value!r} is in {part}s {', '.join(map(str, sorted(found)))}"
-        for value, found in parts.items()
+        f"{key} {names[same]!r} is in {part}s "
+        f"{', '.join(map(str, sorted(found)))}"
+        for same, found in parts.items()
         if len(found) > 1
     ]
     if leaks:

@@ -21,11 +21,11 @@ SHAPELESS = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f"
     "\uffa0\U000e0100-\U000e01ef]"
 )
-# Cyrillic and Greek letters that are drawn as Latin ones, and apostrophes
+# Cyrillic and Greek letters that are drawn as Latin ones, apostrophes, a minus
 TWINS = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u03bf"
-    "\u2018\u2019\u02bc",
-    "aeopcyxijso'''",
+    "\u2018\u2019\u02bc\u2212",
+    "aeopcyxijso'''-",
 )
 
 
@@ -106,6 +106,6 @@ def refuse_look_alikes(records):
         raise DataError(
             f"some labels look alike:\n{listed(lines)}\n"
             "Give clips of one class one label. Names of different classes "
-            "must differ in more than case, blanks, underscores, leading "
-            "zeros and invisible characters."
+            "must differ in more than case, blanks, underscores, hyphens, "
+            "leading zeros and invisible characters."
         )
