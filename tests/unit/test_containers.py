@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -380,6 +381,18 @@ def test_mp3_without_xing_is_the_same_sound(tmp_path):
         if torch.allclose(found[shift:][:RATE], wanted, atol=1e-3)
     ]
     assert len(shifts) == 1
+
+
+@pytest.mark.parametrize("total", [FLAC[21:26], bytes(5)])
+def test_many_frame_headers_of_flac_take_no_long_time(total, tmp_path):
+    """Each is valid, and none has a frame behind it."""
+    head = bytes.fromhex("fff8c91800c2")
+    content = patched(FLAC[:42], 15, b"\xff" * 3 + FLAC[18:21] + total)
+    path = put(tmp_path, content + 20_000 * head)
+    begin = time.monotonic()
+    with pytest.raises(AudioError, match="damaged|truncated"):
+        read_audio(path)
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("name", ["Ogg Vorbis", "Ogg Opus", "FLAC"])

@@ -11,6 +11,7 @@ from petl_modules.data.containers.part import Part, read_at, size_of, torn
 from petl_modules.utils import AudioError
 
 TOTAL = (1 << 36) - 1  # the header's lowest bits: the number of samples
+FRAME_CRC = 0x8005  # a polynomial, without its highest power
 
 
 def flac_parts(stream):
@@ -63,13 +64,18 @@ def _samples(stream, head, size):
     tail = read_at(stream, start, size - start)
     if tail[-128:-125] == b"TAG":
         tail = tail[:-128]
-    place = len(tail)
+    place = stop = len(tail)
+    check, factor = 0, 1  # CRC of what begins at stop, and x^(its bits)
     while (place := tail.rfind(b"\xff", 0, place)) >= 0:
         samples = _frame(tail[place : place + 16], longest)
         if samples and samples == facts & TOTAL:
             break  # decoding tells whether the frame is complete
-        if samples and _crc(tail[place:], 16, 0x8005) == 0:
-            return samples
+        if samples:  # no byte is summed twice, however many headers there are
+            piece, stop = tail[place:stop], place
+            check ^= _product(_crc(piece, 16, FRAME_CRC), factor)
+            factor = _crc(bytes(len(piece)), 16, FRAME_CRC, factor)
+            if not check:
+                return samples
     return 0
 
 
@@ -101,9 +107,19 @@ def _frame(head, longest):
     return first + block
 
 
-def _crc(content, bits, polynomial):
-    """Return a CRC that begins with 0, the highest bit first."""
-    value, mask = 0, (1 << bits) - 1
+def _product(one, other):
+    """Return the product of two polynomials, modulo that of a frame's CRC."""
+    product = 0
+    while one:
+        product ^= other * (one & 1)
+        one >>= 1
+        other = (other << 1 & 0xFFFF) ^ FRAME_CRC * (other >> 15)
+    return product
+
+
+def _crc(content, bits, polynomial, value=0):
+    """Return a CRC that begins with a value, the highest bit first."""
+    mask = (1 << bits) - 1
     table = _table(bits, polynomial)
     for byte in content:
         value = (value << 8 & mask) ^ table[value >> bits - 8 ^ byte]
