@@ -344,6 +344,21 @@ def test_what_is_around_the_sound_does_no_harm(name, tmp_path):
     assert torch.equal(read_audio(put(tmp_path, FINE[name])), wanted)
 
 
+@pytest.mark.parametrize("rest", [b"TAG" + bytes(125), bytes(5000)])
+@pytest.mark.parametrize("name", ["WAV", "W64", "AIFF", "AU", "NIST", "VOC"])
+def test_what_is_behind_the_sound_is_not_decoded(name, rest, tmp_path):
+    wanted = read_audio(put(tmp_path, STATED[name]))
+    found = read_audio(put(tmp_path, STATED[name] + rest))
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["WAV", "W64", "AIFF", "AU", "NIST", "VOC"])
+def test_two_files_in_one_are_refused(name, tmp_path):
+    path = put(tmp_path, STATED[name] * 2)
+    with pytest.raises(AudioError):
+        read_audio(path)
+
+
 def test_sound_of_an_odd_size_that_is_not_padded(tmp_path):
     """And chunks behind it."""
     content = written("WAV", TONE[:999], "PCM_U8")
