@@ -270,6 +270,12 @@ REFUSED = {
         voc((9, SOUND + HALF)) + HALF,
         "more bytes follow",
     ),
+    "FLAC, two in a row": (FLAC + FLAC, "another file follows"),
+    "FLAC, then a shorter one": (
+        written("FLAC", np.tile(TONE, 2)) + FLAC,
+        "another file follows",
+    ),
+    "FLAC, then WAV": (FLAC + WAV, "another file follows"),
     "FLAC, fewer samples": (
         patched(FLAC, 22, struct.pack(">I", RATE // 2)),
         "says 8000 samples, and 16000 are there",
@@ -327,6 +333,10 @@ FINE = {
     "junk in front": b"junk" * 300 + MP3,
     "zeros behind MP3": MP3 + bytes(9000),
     "tag behind FLAC": FLAC + b"TAG" + bytes(125),
+    "WAV header in FLAC's metadata": patched(FLAC, 4, b"\0")[:42]
+    + b"\x02\0\0\x30riff"
+    + WAV[:44]
+    + FLAC[42:],
     "VOC with a text": voc((5, b"text\0"), (9, SOUND + PCM.tobytes())),
     "VOC without its last byte": VOC[:-1],
 }

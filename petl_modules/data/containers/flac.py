@@ -6,21 +6,32 @@ has its position, so the last frame gives the number.
 """
 
 import functools
+import math
+import re
 
-from petl_modules.data.containers.part import Part, read_at, size_of, torn
+from petl_modules.data.containers.part import (
+    AGAIN,
+    Part,
+    read_at,
+    size_of,
+    torn,
+)
 from petl_modules.utils import AudioError
 
 TOTAL = (1 << 36) - 1  # the header's lowest bits: the number of samples
 FRAME_CRC = 0x8005  # a polynomial, without its highest power
+OTHER = re.compile(rb"fLaC[\0\x80]\0\0\"|RIFF.{4}WAVE", re.DOTALL)
 
 
-def flac_parts(stream):
+def flac_parts(stream, seconds=math.inf):
     """Yield the one part of a FLAC file.
 
     Arguments
     ---------
     stream : Window
         The file.
+    seconds : float
+        How much will be decoded.
 
     Yields
     ------
@@ -30,7 +41,7 @@ def flac_parts(stream):
     ------
     AudioError
         The header's number of samples is too small, or it has none and the
-        last frame is not complete.
+        last frame is not complete, or another file follows.
     """
     size, head = size_of(stream), read_at(stream, 0, 42)
     if len(head) < 42:
@@ -48,7 +59,21 @@ def flac_parts(stream):
             f"its header says {stated} samples, and {there} are there. "
             "Write it again with the program flac"
         )
+    if stated <= seconds * (facts >> 44):  # the rate
+        _check_alone(stream, size)
     yield Part(0, size)
+
+
+def _check_alone(stream, size):
+    """Check that no other file follows, which libsndfile would leave out."""
+    start, is_last = 4, 0
+    while not is_last and start < size:  # metadata may hold anything
+        head = read_at(stream, start, 4)
+        start += 4 + int.from_bytes(head[1:], "big")
+        is_last = head[:1] >= b"\x80"
+    for place in range(start, size, 1 << 20):
+        if OTHER.search(read_at(stream, place, (1 << 20) + 16)):
+            raise AudioError(f"another file follows in it. {AGAIN}")
 
 
 def _samples(stream, head, size):
