@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -269,6 +270,12 @@ REFUSED = {
         voc((9, SOUND + HALF)) + HALF,
         "more bytes follow",
     ),
+    "FLAC, two in a row": (FLAC + FLAC, "another file follows"),
+    "FLAC, then a shorter one": (
+        written("FLAC", np.tile(TONE, 2)) + FLAC,
+        "another file follows",
+    ),
+    "FLAC, then WAV": (FLAC + WAV, "another file follows"),
     "FLAC, fewer samples": (
         patched(FLAC, 22, struct.pack(">I", RATE // 2)),
         "says 8000 samples, and 16000 are there",
@@ -326,6 +333,10 @@ FINE = {
     "junk in front": b"junk" * 300 + MP3,
     "zeros behind MP3": MP3 + bytes(9000),
     "tag behind FLAC": FLAC + b"TAG" + bytes(125),
+    "WAV header in FLAC's metadata": patched(FLAC, 4, b"\0")[:42]
+    + b"\x02\0\0\x30riff"
+    + WAV[:44]
+    + FLAC[42:],
     "VOC with a text": voc((5, b"text\0"), (9, SOUND + PCM.tobytes())),
     "VOC without its last byte": VOC[:-1],
 }
@@ -341,6 +352,21 @@ def test_what_is_around_the_sound_does_no_harm(name, tmp_path):
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
         return
     assert torch.equal(read_audio(put(tmp_path, FINE[name])), wanted)
+
+
+@pytest.mark.parametrize("rest", [b"TAG" + bytes(125), bytes(5000)])
+@pytest.mark.parametrize("name", ["WAV", "W64", "AIFF", "AU", "NIST", "VOC"])
+def test_what_is_behind_the_sound_is_not_decoded(name, rest, tmp_path):
+    wanted = read_audio(put(tmp_path, STATED[name]))
+    found = read_audio(put(tmp_path, STATED[name] + rest))
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["WAV", "W64", "AIFF", "AU", "NIST", "VOC"])
+def test_two_files_in_one_are_refused(name, tmp_path):
+    path = put(tmp_path, STATED[name] * 2)
+    with pytest.raises(AudioError):
+        read_audio(path)
 
 
 def test_sound_of_an_odd_size_that_is_not_padded(tmp_path):
@@ -380,6 +406,18 @@ def test_mp3_without_xing_is_the_same_sound(tmp_path):
         if torch.allclose(found[shift:][:RATE], wanted, atol=1e-3)
     ]
     assert len(shifts) == 1
+
+
+@pytest.mark.parametrize("total", [FLAC[21:26], bytes(5)])
+def test_many_frame_headers_of_flac_take_no_long_time(total, tmp_path):
+    """Each is valid, and none has a frame behind it."""
+    head = bytes.fromhex("fff8c91800c2")
+    content = patched(FLAC[:42], 15, b"\xff" * 3 + FLAC[18:21] + total)
+    path = put(tmp_path, content + 20_000 * head)
+    begin = time.monotonic()
+    with pytest.raises(AudioError, match="damaged|truncated"):
+        read_audio(path)
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("name", ["Ogg Vorbis", "Ogg Opus", "FLAC"])

@@ -33,8 +33,9 @@ SIZED = {
     b"dns.": au_parts,
     b"NIST": nist_parts,
     b"Crea": voc_parts,
-    b"fLaC": flac_parts,
 }
+# What need not be looked at up to its end
+LONG = {b"OggS": ogg_parts, b"fLaC": flac_parts}
 
 
 def parts_of(stream, seconds=math.inf):
@@ -45,7 +46,7 @@ def parts_of(stream, seconds=math.inf):
     stream : io.BufferedIOBase
         The file.
     seconds : float
-        How much of it will be decoded: of Ogg and MP3, what is behind is not
+        How much of it will be decoded: of Ogg, FLAC and MP3, what is behind is not
         looked at.
 
     Yields
@@ -72,10 +73,8 @@ def parts_of(stream, seconds=math.inf):
     mark = read_at(window, 0, 4)
     if mark in SIZED:
         parts = SIZED[mark](window)
-    elif mark == b"OggS":
-        parts = ogg_parts(window, seconds)
     else:
-        parts = mpeg_parts(window, seconds)
+        parts = LONG.get(mark, mpeg_parts)(window, seconds)
     for part in parts:
         patches = {place + start: new for place, new in part.patches.items()}
         yield part._replace(

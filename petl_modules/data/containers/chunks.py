@@ -154,9 +154,12 @@ def chunk_parts(stream, form):
     while (chunk := _chunk_at(stream, stop, form)) and chunk.stop <= size:
         if chunk.name == form.sound:
             raise AudioError(f"holds two chunks of sound. {AGAIN}")
+        if chunk.name[:4] in FORMS:
+            raise AudioError(f"another file follows in it. {AGAIN}")
         stop = chunk.stop
     check_rest(stream, length, stop, size)
-    yield Part(0, size)
+    # libsndfile takes what is behind the sound of W64 for sound
+    yield Part(0, sound.stop if form.counts_head else size)
 
 
 def _chunk_at(stream, place, form):

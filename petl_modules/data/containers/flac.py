@@ -6,20 +6,32 @@ has its position, so the last frame gives the number.
 """
 
 import functools
+import math
+import re
 
-from petl_modules.data.containers.part import Part, read_at, size_of, torn
+from petl_modules.data.containers.part import (
+    AGAIN,
+    Part,
+    read_at,
+    size_of,
+    torn,
+)
 from petl_modules.utils import AudioError
 
 TOTAL = (1 << 36) - 1  # the header's lowest bits: the number of samples
+FRAME_CRC = 0x8005  # a polynomial, without its highest power
+OTHER = re.compile(rb"fLaC[\0\x80]\0\0\"|RIFF.{4}WAVE", re.DOTALL)
 
 
-def flac_parts(stream):
+def flac_parts(stream, seconds=math.inf):
     """Yield the one part of a FLAC file.
 
     Arguments
     ---------
     stream : Window
         The file.
+    seconds : float
+        How much will be decoded.
 
     Yields
     ------
@@ -29,7 +41,7 @@ def flac_parts(stream):
     ------
     AudioError
         The header's number of samples is too small, or it has none and the
-        last frame is not complete.
+        last frame is not complete, or another file follows.
     """
     size, head = size_of(stream), read_at(stream, 0, 42)
     if len(head) < 42:
@@ -47,7 +59,21 @@ def flac_parts(stream):
             f"its header says {stated} samples, and {there} are there. "
             "Write it again with the program flac"
         )
+    if stated <= seconds * (facts >> 44):  # the rate
+        _check_alone(stream, size)
     yield Part(0, size)
+
+
+def _check_alone(stream, size):
+    """Check that no other file follows, which libsndfile would leave out."""
+    start, is_last = 4, 0
+    while not is_last and start < size:  # metadata may hold anything
+        head = read_at(stream, start, 4)
+        start += 4 + int.from_bytes(head[1:], "big")
+        is_last = head[:1] >= b"\x80"
+    for place in range(start, size, 1 << 20):
+        if OTHER.search(read_at(stream, place, (1 << 20) + 16)):
+            raise AudioError(f"another file follows in it. {AGAIN}")
 
 
 def _samples(stream, head, size):
@@ -63,13 +89,18 @@ def _samples(stream, head, size):
     tail = read_at(stream, start, size - start)
     if tail[-128:-125] == b"TAG":
         tail = tail[:-128]
-    place = len(tail)
+    place = stop = len(tail)
+    check, factor = 0, 1  # CRC of what begins at stop, and x^(its bits)
     while (place := tail.rfind(b"\xff", 0, place)) >= 0:
         samples = _frame(tail[place : place + 16], longest)
         if samples and samples == facts & TOTAL:
             break  # decoding tells whether the frame is complete
-        if samples and _crc(tail[place:], 16, 0x8005) == 0:
-            return samples
+        if samples:  # no byte is summed twice, however many headers there are
+            piece, stop = tail[place:stop], place
+            check ^= _product(_crc(piece, 16, FRAME_CRC), factor)
+            factor = _crc(bytes(len(piece)), 16, FRAME_CRC, factor)
+            if not check:
+                return samples
     return 0
 
 
@@ -101,9 +132,19 @@ def _frame(head, longest):
     return first + block
 
 
-def _crc(content, bits, polynomial):
-    """Return a CRC that begins with 0, the highest bit first."""
-    value, mask = 0, (1 << bits) - 1
+def _product(one, other):
+    """Return the product of two polynomials, modulo that of a frame's CRC."""
+    product = 0
+    while one:
+        product ^= other * (one & 1)
+        one >>= 1
+        other = (other << 1 & 0xFFFF) ^ FRAME_CRC * (other >> 15)
+    return product
+
+
+def _crc(content, bits, polynomial, value=0):
+    """Return a CRC that begins with a value, the highest bit first."""
+    mask = (1 << bits) - 1
     table = _table(bits, polynomial)
     for byte in content:
         value = (value << 8 & mask) ^ table[value >> bits - 8 ^ byte]

@@ -1,4 +1,7 @@
-"""Containers with one header: AU, NIST's SPHERE and VOC."""
+"""Containers with one header: AU, NIST's SPHERE and VOC.
+
+libsndfile takes what is behind the sound of the last two for sound.
+"""
 
 import re
 
@@ -59,7 +62,7 @@ def nist_parts(stream):
     if stop > size:
         raise truncated(stop - size)
     check_rest(stream, count * frame, stop, size)
-    yield Part(0, size)
+    yield Part(0, stop)
 
 
 def voc_parts(stream):
@@ -82,4 +85,4 @@ def voc_parts(stream):
             raise truncated(place - size)
     if sounds > 1:
         raise AudioError(f"has {sounds} blocks of sound. {AGAIN} as WAV")
-    yield Part(0, size)
+    yield Part(0, min(place, size))
