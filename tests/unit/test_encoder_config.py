@@ -121,10 +121,27 @@ def test_every_key_fits_or_is_refused(encoder, tmp_path):
     assert {"hidden_act", "layer_norm_eps", "num_attention_heads"} <= refused
 
 
-@pytest.mark.parametrize("value", [[], ["Model"] * 2000])
-def test_a_list_that_changes_nothing_has_any_length(value, encoder, tmp_path):
-    copy = changed(encoder, tmp_path, architectures=value)
-    assert outcome(encoder, copy) == 0
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("architectures", []),
+        ("architectures", ["Model"] * 2000),
+        ("tdnn_dim", []),
+        ("begin_suppress_tokens", []),
+        ("keys_to_ignore_at_inference", []),
+        ("class_weights", [-0.5] * 1500),
+        ("semantic_loss_ignore_index", -100),
+    ],
+)
+def test_a_key_without_an_effect_has_any_value(key, value, encoder, tmp_path):
+    assert outcome(encoder, changed(encoder, tmp_path, **{key: value})) == 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1e-5])
+def test_impossible_epsilon_is_refused(value, encoder, tmp_path):
+    copy = changed(encoder, tmp_path, layer_norm_eps=value)
+    words = f"{copy}/config.json: layer_norm_eps is .* above 0"
+    assert re.search(words, outcome(encoder, copy))
 
 
 def test_no_key_is_lost_for_a_file_without_it(encoder, tmp_path):
