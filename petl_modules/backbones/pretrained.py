@@ -40,7 +40,8 @@ def load_pretrained(kinds, source, **changes):
     ------
     HparamsError
         If nothing can be loaded from there, if it is an encoder of another
-        kind, or if a weight is missing, has another shape or is not finite.
+        kind, or if a weight is missing, has another shape, has no place in
+        the encoder, or is not finite.
     DownloadError
         See ``find_checkpoint``.
     """
@@ -98,12 +99,29 @@ def _require_whole(model, report, source):
             f"would be random: {', '.join(missing[:5])}"
             + (", ..." if len(missing) > 5 else "")
         )
+    left = sorted(n for n in report["unexpected_keys"] if _is_of(model, n))
+    if left:
+        raise HparamsError(
+            f"backbone '{source}' has {len(left)} weights that its config.json "
+            "leaves out of the encoder. Take both files from one checkpoint:\n"
+            + listed(left, limit=5)
+        )
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise HparamsError(
                 f"backbone '{source}' is damaged: {name} has values that are "
                 "not finite. Copy or download it again"
             )
+
+
+def _is_of(model, name):
+    """Return whether a stored weight is the encoder's.
+
+    Others are those of heads, of the quantizer of pretraining, of an adapter
+    behind the layers, and the token that SpecAugment inserts.
+    """
+    name = name.removeprefix(f"{model.base_model_prefix}.")
+    return name.partition(".")[0] in dict(model.named_children())
 
 
 def refuse_to_save(*arguments, **options):

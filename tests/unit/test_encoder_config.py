@@ -11,8 +11,11 @@ from transformers import (
     ASTConfig,
     ASTModel,
     HubertConfig,
+    HubertForCTC,
     HubertModel,
     Wav2Vec2Config,
+    Wav2Vec2ForCTC,
+    Wav2Vec2ForPreTraining,
     Wav2Vec2Model,
 )
 
@@ -142,6 +145,39 @@ def test_impossible_epsilon_is_refused(value, encoder, tmp_path):
     copy = changed(encoder, tmp_path, layer_norm_eps=value)
     words = f"{copy}/config.json: layer_norm_eps is .* above 0"
     assert re.search(words, outcome(encoder, copy))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"num_hidden_layers": 1}, {"qkv_bias": False}]
+)
+def test_no_weights_of_the_encoder_are_left_out(changes, encoder, tmp_path):
+    if "qkv_bias" in changes and encoder[0] != "ast":
+        pytest.skip("this kind has no such key")
+    found = outcome(encoder, changed(encoder, tmp_path, **changes))
+    assert "config.json leaves out of the encoder" in found
+    assert "layers.1." in found or ".bias" in found
+
+
+@pytest.mark.parametrize("old_names", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (Wav2Vec2ForPreTraining, Wav2Vec2Config(**WAVES)),
+        (Wav2Vec2ForCTC, Wav2Vec2Config(**WAVES, add_adapter=True)),
+        (HubertForCTC, HubertConfig(**WAVES)),
+    ],
+)
+def test_heads_are_left_out(kind, config, old_names, tmp_path):
+    kind(config).save_pretrained(tmp_path)
+    file, new = tmp_path / "model.safetensors", "parametrizations.weight."
+    state = load_file(file)
+    if old_names:
+        pairs = {f"{new}original0": "weight_g", f"{new}original1": "weight_v"}
+        for name in [name for name in state if new in name]:
+            before, _, end = name.partition(new)
+            state[before + pairs[new + end]] = state.pop(name)
+        save_file(state, file, {"format": "pt"})
+    Wav2Vec2(str(tmp_path))
 
 
 def test_no_key_is_lost_for_a_file_without_it(encoder, tmp_path):
