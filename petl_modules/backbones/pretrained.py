@@ -12,6 +12,7 @@ from petl_modules.backbones.encoder_config import (
     read_config,
     require_enough_weights,
 )
+from petl_modules.backbones.weight_types import other_types
 from petl_modules.utils import CheckpointError, HparamsError, brief, listed
 
 # The command that writes a small one, by kind
@@ -41,7 +42,7 @@ def load_pretrained(kinds, source, **changes):
     HparamsError
         If nothing can be loaded from there, if it is an encoder of another
         kind, or if a weight is missing, has another shape, has no place in
-        the encoder, or is not finite.
+        the encoder, is no floating-point number, or is not finite.
     DownloadError
         See ``find_checkpoint``.
     """
@@ -77,6 +78,18 @@ def load_pretrained(kinds, source, **changes):
             f"pretrained/{TINY[kinds[0]]} is a small one for trials"
         ) from error
     _require_whole(model, report, source)
+    wrong = {
+        name: kind
+        for name, kind in other_types(checkpoint.folder).items()
+        if _is_of(model, name)
+    }
+    if wrong:
+        lines = [f"{name}: {kind}" for name, kind in sorted(wrong.items())]
+        raise HparamsError(
+            f"backbone '{source}' has weights that are no floating-point "
+            "numbers, as of a quantised copy. Take the one in float32, "
+            "float16 or bfloat16:\n" + listed(lines, limit=5)
+        )
     return model
 
 

@@ -158,6 +158,27 @@ def test_no_weights_of_the_encoder_are_left_out(changes, encoder, tmp_path):
     assert "layers.1." in found or ".bias" in found
 
 
+@pytest.mark.parametrize("dtype", ["int8", "bool", "complex64", "float16"])
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_are_floating_point_numbers(dtype, file, encoder, tmp_path):
+    copy = changed(encoder, tmp_path)
+    whole = copy / "model.safetensors"
+    state = load_file(whole)
+    ends = ("layers.1.attention.k_proj.bias", "layernorm.bias")
+    name = next(name for name in state if name.endswith(ends))
+    state[name] = state[name].to(getattr(torch, dtype))
+    whole.unlink()
+    if file.endswith(".bin"):
+        torch.save(state, copy / file)
+    else:
+        save_file(state, whole, {"format": "pt"})
+    if dtype == "float16":
+        build(encoder[0], str(copy))
+        return
+    with pytest.raises(HparamsError, match=re.escape(name)):
+        build(encoder[0], str(copy))
+
+
 @pytest.mark.parametrize("old_names", [False, True])
 @pytest.mark.parametrize(
     ("kind", "config"),
