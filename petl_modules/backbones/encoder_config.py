@@ -1,6 +1,7 @@
 """An encoder's ``config.json``: its bounds, and what of it changes outputs."""
 
 import json
+import math
 
 import torch
 from transformers import AutoConfig, AutoModel
@@ -11,6 +12,32 @@ from petl_modules.utils import HparamsError, brief
 
 MOST_LAYERS = 1000
 MOST_BYTES = 10_000_000  # of config.json
+# Keys of the encoder with numbers above 0; a list has one for each layer
+SIZES = (
+    "conv_dim",
+    "conv_kernel",
+    "conv_stride",
+    "frequency_stride",
+    "hidden_size",
+    "intermediate_size",
+    "layer_norm_eps",
+    "max_length",
+    "num_attention_heads",
+    "num_conv_pos_embedding_groups",
+    "num_conv_pos_embeddings",
+    "num_hidden_layers",
+    "num_mel_bins",
+    "patch_size",
+    "time_stride",
+)
+PROBABILITIES = (
+    "activation_dropout",
+    "attention_dropout",
+    "attention_probs_dropout_prob",
+    "feat_proj_dropout",
+    "hidden_dropout",
+    "hidden_dropout_prob",
+)
 # Of the output's form: what the encoders here count on
 FORM = {
     "output_attentions": False,
@@ -190,22 +217,28 @@ def forward_settings(config):
 
 
 def _require_possible(file, key, value):
-    """Refuse negative sizes, and more layers than any encoder has."""
-    if key.startswith(NO_EFFECT):
-        return
+    """Refuse a value of a key of the encoder that no encoder can have."""
     parts = value if isinstance(value, list) else [value]
     layers = len(parts)
     if key == "num_hidden_layers" and isinstance(value, int):
         layers = value
-    if layers not in range(1, MOST_LAYERS + 1):
+    if key in SIZES and layers not in range(1, MOST_LAYERS + 1):
         raise HparamsError(
             f"{file}: {key} is {layers} layers long, and an encoder here has "
             f"1 to {MOST_LAYERS}. Copy or download it again"
         )
-    numbers = [part for part in parts if isinstance(part, (int, float))]
-    if any(number < 0 for number in numbers):
+    for number in parts:
+        if not isinstance(number, (int, float)):
+            continue  # the library checks the types
+        if key in SIZES and not 0 < number < math.inf:
+            wanted = "a number above 0"
+        elif key in PROBABILITIES and not 0 <= number <= 1:
+            wanted = "a number from 0 to 1"
+        else:
+            continue
         raise HparamsError(
-            f"{file}: {key} is {value}, below 0. Copy or download it again"
+            f"{file}: {key} is {value}: it must be {wanted}. Copy or "
+            "download it again"
         )
 
 

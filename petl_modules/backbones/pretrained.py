@@ -12,6 +12,7 @@ from petl_modules.backbones.encoder_config import (
     read_config,
     require_enough_weights,
 )
+from petl_modules.backbones.weight_types import other_types
 from petl_modules.utils import CheckpointError, HparamsError, brief, listed
 
 # The command that writes a small one, by kind
@@ -40,7 +41,8 @@ def load_pretrained(kinds, source, **changes):
     ------
     HparamsError
         If nothing can be loaded from there, if it is an encoder of another
-        kind, or if a weight is missing, has another shape or is not finite.
+        kind, or if a weight is missing, has another shape, has no place in
+        the encoder, is no floating-point number, or is not finite.
     DownloadError
         See ``find_checkpoint``.
     """
@@ -76,6 +78,18 @@ def load_pretrained(kinds, source, **changes):
             f"pretrained/{TINY[kinds[0]]} is a small one for trials"
         ) from error
     _require_whole(model, report, source)
+    wrong = {
+        name: kind
+        for name, kind in other_types(checkpoint.folder).items()
+        if _is_of(model, name)
+    }
+    if wrong:
+        lines = [f"{name}: {kind}" for name, kind in sorted(wrong.items())]
+        raise HparamsError(
+            f"backbone '{source}' has weights that are no floating-point "
+            "numbers, as of a quantised copy. Take the one in float32, "
+            "float16 or bfloat16:\n" + listed(lines, limit=5)
+        )
     return model
 
 
@@ -98,12 +112,29 @@ def _require_whole(model, report, source):
             f"would be random: {', '.join(missing[:5])}"
             + (", ..." if len(missing) > 5 else "")
         )
+    left = sorted(n for n in report["unexpected_keys"] if _is_of(model, n))
+    if left:
+        raise HparamsError(
+            f"backbone '{source}' has {len(left)} weights that its config.json "
+            "leaves out of the encoder. Take both files from one checkpoint:\n"
+            + listed(left, limit=5)
+        )
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise HparamsError(
                 f"backbone '{source}' is damaged: {name} has values that are "
                 "not finite. Copy or download it again"
             )
+
+
+def _is_of(model, name):
+    """Return whether a stored weight is the encoder's.
+
+    Others are those of heads, of the quantizer of pretraining, of an adapter
+    behind the layers, and the token that SpecAugment inserts.
+    """
+    name = name.removeprefix(f"{model.base_model_prefix}.")
+    return name.partition(".")[0] in dict(model.named_children())
 
 
 def refuse_to_save(*arguments, **options):

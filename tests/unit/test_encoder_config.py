@@ -11,8 +11,11 @@ from transformers import (
     ASTConfig,
     ASTModel,
     HubertConfig,
+    HubertForCTC,
     HubertModel,
     Wav2Vec2Config,
+    Wav2Vec2ForCTC,
+    Wav2Vec2ForPreTraining,
     Wav2Vec2Model,
 )
 
@@ -121,10 +124,81 @@ def test_every_key_fits_or_is_refused(encoder, tmp_path):
     assert {"hidden_act", "layer_norm_eps", "num_attention_heads"} <= refused
 
 
-@pytest.mark.parametrize("value", [[], ["Model"] * 2000])
-def test_a_list_that_changes_nothing_has_any_length(value, encoder, tmp_path):
-    copy = changed(encoder, tmp_path, architectures=value)
-    assert outcome(encoder, copy) == 0
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("architectures", []),
+        ("architectures", ["Model"] * 2000),
+        ("tdnn_dim", []),
+        ("begin_suppress_tokens", []),
+        ("keys_to_ignore_at_inference", []),
+        ("class_weights", [-0.5] * 1500),
+        ("semantic_loss_ignore_index", -100),
+    ],
+)
+def test_a_key_without_an_effect_has_any_value(key, value, encoder, tmp_path):
+    assert outcome(encoder, changed(encoder, tmp_path, **{key: value})) == 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1e-5])
+def test_impossible_epsilon_is_refused(value, encoder, tmp_path):
+    copy = changed(encoder, tmp_path, layer_norm_eps=value)
+    words = f"{copy}/config.json: layer_norm_eps is .* above 0"
+    assert re.search(words, outcome(encoder, copy))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"num_hidden_layers": 1}, {"qkv_bias": False}]
+)
+def test_no_weights_of_the_encoder_are_left_out(changes, encoder, tmp_path):
+    if "qkv_bias" in changes and encoder[0] != "ast":
+        pytest.skip("this kind has no such key")
+    found = outcome(encoder, changed(encoder, tmp_path, **changes))
+    assert "config.json leaves out of the encoder" in found
+    assert "layers.1." in found or ".bias" in found
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool", "complex64", "float16"])
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_are_floating_point_numbers(dtype, file, encoder, tmp_path):
+    copy = changed(encoder, tmp_path)
+    whole = copy / "model.safetensors"
+    state = load_file(whole)
+    ends = ("layers.1.attention.k_proj.bias", "layernorm.bias")
+    name = next(name for name in state if name.endswith(ends))
+    state[name] = state[name].to(getattr(torch, dtype))
+    whole.unlink()
+    if file.endswith(".bin"):
+        torch.save(state, copy / file)
+    else:
+        save_file(state, whole, {"format": "pt"})
+    if dtype == "float16":
+        build(encoder[0], str(copy))
+        return
+    with pytest.raises(HparamsError, match=re.escape(name)):
+        build(encoder[0], str(copy))
+
+
+@pytest.mark.parametrize("old_names", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (Wav2Vec2ForPreTraining, Wav2Vec2Config(**WAVES)),
+        (Wav2Vec2ForCTC, Wav2Vec2Config(**WAVES, add_adapter=True)),
+        (HubertForCTC, HubertConfig(**WAVES)),
+    ],
+)
+def test_heads_are_left_out(kind, config, old_names, tmp_path):
+    kind(config).save_pretrained(tmp_path)
+    file, new = tmp_path / "model.safetensors", "parametrizations.weight."
+    state = load_file(file)
+    if old_names:
+        pairs = {f"{new}original0": "weight_g", f"{new}original1": "weight_v"}
+        for name in [name for name in state if new in name]:
+            before, _, end = name.partition(new)
+            state[before + pairs[new + end]] = state.pop(name)
+        save_file(state, file, {"format": "pt"})
+    Wav2Vec2(str(tmp_path))
 
 
 def test_no_key_is_lost_for_a_file_without_it(encoder, tmp_path):
