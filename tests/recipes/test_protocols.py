@@ -271,7 +271,7 @@ def test_a_damaged_result_is_named(few, run):
     file = few[2] / "fold1-draw3" / "result.json"
     whole = file.read_text()
     file.write_text(whole[:20])
-    with pytest.raises(SystemExit, match="fold1-draw3/result.json is damaged"):
+    with pytest.raises(SystemExit, match="draw3 is damaged .result.json was"):
         run("GSC", folder=few[2], few_shot=2, few_shot_draws=3)
     file.write_text(whole)
 

@@ -60,13 +60,12 @@ DAMAGE = {
 @pytest.mark.parametrize("case", DAMAGE)
 def test_a_damaged_fold_is_not_kept(case, folds, run, words, esc50):
     """Nor is it averaged, if another one is asked for."""
-    damage, words_of_it = DAMAGE[case]
-    file = run / "fold1" / "model.safetensors"
-    damage(file)
-    with pytest.raises(SystemExit, match=words_of_it) as end:
+    damage, _ = DAMAGE[case]
+    damage(run / "fold1" / "model.safetensors")
+    what = "is missing" if case == "missing" else "was changed or cut"
+    text = f"fold1 is damaged \\(model.safetensors {what}\\). Delete .*fold1,"
+    with pytest.raises(SystemExit, match=text):
         esc50.main(words("linear", output_folder=run, folds=folds))
-    assert str(file) in str(end.value)
-    assert "Delete its fold's folder" in str(end.value)
 
 
 def test_the_remedy_that_is_named_helps(run, words, esc50):

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from petl_modules.runs import compose
 from petl_modules.runs.arguments import read_value, split_arguments
-from petl_modules.runs.checks import check_keys, check_values
+from petl_modules.runs.checks import (
+    check_device,
+    check_keys,
+    check_values,
+)
 from petl_modules.runs.recipe_file import Values
 from petl_modules.runs.yaml_text import dump_yaml
 from petl_modules.utils import HparamsError
