@@ -112,6 +112,7 @@ def read_clip(path, sample_rate=16000, longest=None):
 def _read(path, sample_rate, digest, longest, levels=None):
     """Return samples, and whether the file has more than the longest."""
     seconds = math.inf if longest is None else longest / sample_rate + MARGIN
+    used = math.inf if longest is None else longest / sample_rate
     until = seconds  # of the file
     if digest:
         until = HEAD + MARGIN if seconds <= HEAD else math.inf
@@ -122,8 +123,9 @@ def _read(path, sample_rate, digest, longest, levels=None):
             mean = to_mono(block)
             if digest:
                 hasher.add(mean)
-            if levels:
-                levels.add(block, mean)
+            if levels and count < used * rate:
+                some = math.ceil(min(len(mean), used * rate - count))
+                levels.add(block[:some], mean[:some])
             if count < seconds * rate:
                 blocks.append(mean)
             count += len(mean)

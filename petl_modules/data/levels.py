@@ -13,7 +13,10 @@ SILENT = "there is nothing but silence, or a constant"
 OFFSET = "samples have a constant offset of more than 0.05"
 OPEN_END = "the file does not state its length, so a cut one may go unnoticed"
 
-CANCELLED = 0.25  # power of the mean, as a share of that of unlike channels
+# What is left in the mean of all channels' power, or of one channel, as a share
+# of what would be if they were unlike; and the least power of such a channel,
+# as a share of the loudest one's
+CANCELLED, LOUD = 0.25, 0.1
 OFFSET_FROM = 0.05
 QUIET = 1e-4  # standard deviation of silence: -80 dB
 NO_CHANNEL = 1e-6  # power of a channel, as a share of the loudest one's
@@ -35,9 +38,9 @@ class Levels:
     def __init__(self):
         self.samples = 0
         self.peak = 0.0  # of the channels' mean
-        # Of each channel, and of their mean: mean, and sum of the squared
-        # differences from it
-        self.means = self.squares = 0.0
+        # Of each channel, and of their mean: mean, sum of the squared
+        # differences from it, and of their products with those of the mean
+        self.means = self.squares = self.products = 0.0
 
     def add(self, block, mean):
         """Add a block.
@@ -55,21 +58,28 @@ class Levels:
         means = signals.mean(1)
         signals -= means[:, None]
         squares = np.array([row.dot(row) for row in signals])
+        products = np.array([row.dot(signals[-1]) for row in signals])
         self.peak = max(self.peak, float(mean.max()), -float(mean.min()))
         # Chan, Golub and LeVeque: sums of two samples are put together
         before, self.samples = self.samples, self.samples + count
         share, change = count / self.samples, means - self.means
         self.means = self.means + share * change.astype(float)
         self.squares = self.squares + squares + before * share * change**2
+        between = before * share * change * change[-1]
+        self.products = self.products + products + between
 
     def remarks(self):
         """Return a sentence for each thing that is odd about the clip."""
         *channels, mean = self.squares / self.samples
+        channels = np.array(channels)
         loudest, count = max(channels), len(channels)
         if loudest < QUIET**2:
             return [SILENT]
+        left = count * np.abs(self.products[:-1]) / self.samples
+        lost = (left < CANCELLED * channels) & (channels > LOUD * loudest)
+        few = mean < CANCELLED * sum(channels) / count**2
         checks = {
-            CANCELS: mean < CANCELLED * sum(channels) / count**2,
+            CANCELS: few or lost.any(),
             DEAD: min(channels) < NO_CHANNEL * loudest,
             OFFSET: abs(self.means[-1]) > OFFSET_FROM,
         }

@@ -232,6 +232,10 @@ REFUSED = {
         TINY + chunk(b"LIST", b"INFO"),
         "says 16000 bytes",
     ),
+    "WAV, an eighth is left out": (
+        resized(WAV, b"data", 28_000, "<I"),
+        "says 28000 bytes of sound, and 4000 more",
+    ),
     "WAV, two sounds": (
         riff(*[chunk(b"fmt ", FMT)] + [chunk(b"data", HALF)] * 2),
         "two chunks of sound",

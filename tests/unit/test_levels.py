@@ -37,6 +37,8 @@ ODD = {
     ),
     "two of three": ([TONE, -TONE, 0.2 * OTHER], [CANCELS]),
     "two of three, the third dead": ([TONE, -TONE, 0 * TONE], [CANCELS, DEAD]),
+    "two of three, the third as loud": ([TONE, -TONE, OTHER], [CANCELS]),
+    "two of four": ([TONE, -TONE, OTHER, OTHER], [CANCELS]),
     "opposite, with offsets": ([TONE + 0.2, -TONE - 0.2], [CANCELS]),
     "one dead": ([TONE, 0 * TONE], [DEAD]),
     "5.1": ([TONE, TONE, OTHER, 0 * TONE, OTHER, OTHER], [DEAD]),
@@ -117,3 +119,10 @@ def test_classes_at_like_scales_are_not(levels):
 
 def test_few_clips_say_nothing_on_a_class():
     assert odd_classes({"a": [0.3, 0.3], "b": [0.001, 0.001]}) == []
+
+
+def test_only_the_part_that_is_used_is_judged(tmp_path):
+    path = written(tmp_path, np.concatenate([0 * TONE] * 6 + [TONE]))
+    remarks = read_clip(path, RATE, 5 * RATE).remarks
+    assert SILENT in remarks and "longer than 5 s" in remarks[-1]
+    assert read_clip(path, RATE, 7 * RATE).remarks == []

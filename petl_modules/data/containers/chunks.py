@@ -10,11 +10,11 @@ from typing import NamedTuple
 from petl_modules.data.containers.part import (
     AGAIN,
     NOT_AUDIO,
-    SPARE,
     Part,
     check_rest,
     read_at,
     size_of,
+    spare,
     torn,
     truncated,
 )
@@ -228,7 +228,7 @@ def _check_frames(stream, chunks, length, frame):
     if (content[18:22] or b"NONE") not in PLAIN:
         return
     stated = int.from_bytes(content[2:6], "big") * frame
-    if abs(stated - length) > SPARE or stated > length:
+    if not 0 <= length - stated <= spare(stated):
         raise AudioError(
             f"its header says {stated} bytes of sound, and its sound chunk "
             f"has {length}. {AGAIN}"

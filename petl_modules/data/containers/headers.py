@@ -62,7 +62,7 @@ def nist_parts(stream):
     if stop > size:
         raise truncated(stop - size)
     check_rest(stream, count * frame, stop, size)
-    yield Part(0, stop)
+    yield Part(0, stop)  # libsndfile takes what is behind it for sound
 
 
 def voc_parts(stream):

@@ -152,7 +152,7 @@ def _check_tail(stream, start, size):
     if len(content) < 4 and content.startswith(b"\xff"):
         raise torn()
     found = _search(stream, start, size) is not None
-    if found or not is_spare(stream, start, size):
+    if found or not is_spare(stream, start, size, start):
         raise AudioError(f"damaged, no frame begins at byte {start}")
 
 

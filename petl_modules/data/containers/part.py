@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from petl_modules.utils import AudioError
 
-SPARE = 4096  # bytes behind the sound that nothing has to explain
+# Bytes behind the sound that nothing has to explain: at most so many, and at
+# most this share of the sound
+SPARE, SHARE = 4096, 1 / 16
 NOT_AUDIO = (
     "not audio, or damaged, or in a container other than WAV, AIFF, FLAC, "
     "Ogg, MP3, AU, CAF, W64, NIST and VOC. Convert it to WAV"
@@ -133,16 +135,24 @@ def check_rest(stream, sound, stop, size):
         There is more, see ``is_spare``.
     """
     stop = skip_tags(stream, stop, size)
-    if not is_spare(stream, stop, size):
+    if not is_spare(stream, stop, size, sound):
         raise AudioError(
             f"its header says {sound} bytes of sound, and {size - stop} more "
             f"bytes follow. {AGAIN}"
         )
 
 
-def is_spare(stream, start, stop):
-    """Return whether a range is too short to be sound, or all zeros."""
-    if stop - start <= SPARE:
+def spare(sound):
+    """Return how many bytes may follow some bytes of sound."""
+    return min(SPARE, max(16, int(sound * SHARE)))
+
+
+def is_spare(stream, start, stop, sound):
+    """Return whether a range behind the sound may be left out.
+
+    It may if it is short beside the sound (in bytes), or all zeros.
+    """
+    if stop - start <= spare(sound):
         return True
     stream.seek(start)
     while block := stream.read(1 << 16):
