@@ -4,6 +4,7 @@ The facts are named as the keys of the recipe files.
 """
 
 import math
+import os
 from typing import NamedTuple
 
 from petl_modules.backbones.checkpoint import find_checkpoint
@@ -94,7 +95,7 @@ def input_facts(source):
         )
     kind = str(config.get("model_type"))
     extractor, published = PUBLISHED.get(kind, (None, {}))
-    found = said.get("feature_extractor_type", extractor)
+    found = said.get("feature_extractor_type") or extractor
     if extractor and found != extractor:
         raise HparamsError(
             f"{file} is for a {found}, whose features are not known here; a "
@@ -107,7 +108,7 @@ def input_facts(source):
         values["mel_bins"] = bins
     for name in published or INPUT_KEYS:
         if INPUT_KEYS[name] in said:
-            values[name] = said[INPUT_KEYS[name]]
+            values[name] = _whole(said[INPUT_KEYS[name]])
     for name, value in values.items():
         check_fact(name, value, f"{file or folder}: {INPUT_KEYS[name]}")
     if bins not in (None, values.get("mel_bins")):
@@ -120,7 +121,13 @@ def input_facts(source):
 
 def _read_preprocessor(folder):
     """Return the file that says how input is made, and what it says."""
-    processor, preprocessor = (folder / name for name in PREPROCESSORS)
+    processor, preprocessor = files = [folder / name for name in PREPROCESSORS]
+    for file in files:
+        if os.path.lexists(file) and not file.is_file():
+            raise HparamsError(
+                f"{file} is no file, or a link to none: put the checkpoint's "
+                "own there, or remove it"
+            )
     if processor.is_file():
         parts = read_object(processor)
         for name in ("feature_extractor", "audio_processor"):
@@ -129,6 +136,13 @@ def _read_preprocessor(folder):
     if preprocessor.is_file():
         return preprocessor, read_object(preprocessor)
     return None, {}
+
+
+def _whole(value):
+    """Return a whole number as such, also if it is written as 16000.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 def check_fact(name, value, place):

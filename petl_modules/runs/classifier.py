@@ -8,9 +8,18 @@ from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import read_clip
 from petl_modules.methods import merge_lora
-from petl_modules.models import WEIGHTS, load_trained, upgrade_recipe
+from petl_modules.models import (
+    WEIGHTS,
+    TunedModel,
+    load_trained,
+    upgrade_recipe,
+)
 from petl_modules.runs.checks import check_device
-from petl_modules.runs.fold_files import read_result, recorded_sha256
+from petl_modules.runs.fold_files import (
+    read_result,
+    recorded_sha256,
+    require_same_recipe,
+)
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.runs.yaml_text import read_text
@@ -113,12 +122,23 @@ class Classifier:
     def __init__(self, run, device="cpu", backbone=None):
         check_device(device)
         self.folder = find_fold(run)
+        require_same_recipe(self.folder)
         recipe = _read_recipe(self.folder, FORM)
         if backbone is not None:
             encoder = recipe.tree["encoder"]
             encoder["backbone"]["source"] = str(backbone)
             recipe.update({"encoder": encoder})
         made = recipe.make(["features", "labels", "model"])
+        right = {
+            "features": callable(made["features"]),
+            "model": isinstance(made["model"], TunedModel),
+        }
+        for key in [key for key in right if not right[key]]:
+            raise damaged(
+                self.folder / "hyperparams.yaml",
+                f"{key} makes a {type(made[key]).__name__}",
+                "Restore it",
+            )
         self.features, self.labels = made["features"], made["labels"]
         self.model = made["model"].to(device).eval()
         self.device = device

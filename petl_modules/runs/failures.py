@@ -13,8 +13,8 @@ MEMORY = (
     "--recompute layer, or fewer --num_workers; " + RESUME
 )
 WORKER = (
-    "a worker of the loader has ended ({}), perhaps for want of memory. Try "
-    "fewer --num_workers, or --num_workers 0; " + RESUME
+    "a worker of the loader has ended ({}). If nothing above says why, memory "
+    "was short: try fewer --num_workers, or --num_workers 0; " + RESUME
 )
 OTHER = (
     "another process of this run has ended, or cannot be reached ({}). See "
@@ -35,7 +35,7 @@ THREADS = (
 # What the libraries say of it
 TEXTS = {
     r"(unable to (?:allocate|open) shared memory)": SHARED,
-    r"DataLoader worker \(pid.*?\)(.*)": WORKER,
+    r"DataLoader worker \(pid(?:\(s\))?[^)]*\)(.*)": WORKER,
     r"(can't allocate memory|not enough memory|out of memory)": MEMORY,
     r"(can't start new thread)": THREADS,
 }

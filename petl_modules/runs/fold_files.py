@@ -1,5 +1,6 @@
 """Files of a finished fold: their forms, and whether they are as written."""
 
+import json
 import re
 
 from petl_modules.models import WEIGHTS, read_trained, save_trained
@@ -11,12 +12,14 @@ from petl_modules.utils import (
     read_csv,
     read_json,
     seal,
+    sha256,
+    write_bytes,
     write_csv,
-    write_json,
 )
 
 RESULT = "result.json"  # marks a fold as finished
 PREDICTIONS = "predictions.csv"  # not of every task
+SEALED_SINCE = 3  # format of the weights of folds that have checksums
 SEALED = (WEIGHTS, "hyperparams.yaml", RESULT)
 COUNT = range(1 << 53)
 NUMBER = range(1, 1 << 53)
@@ -120,7 +123,9 @@ def read_results(folder, metric):
 
 
 def write_fold(folder, result, rows, model):
-    """Write the files of a finished fold, and their checksums.
+    """Write the files of a finished fold, their checksums, and the result.
+
+    The result comes last: it marks the fold as finished.
 
     Arguments
     ---------
@@ -137,13 +142,9 @@ def write_fold(folder, result, rows, model):
     if rows is not None:
         write_csv(folder / PREDICTIONS, rows)
     entry = {"fold": result, **model.count_parameters()}
-    write_json(folder / RESULT, entry)
-    seal_fold(folder)
-
-
-def seal_fold(folder):
-    """Write the checksums of a finished fold's files."""
-    seal(folder, _sealed(folder))
+    content = (json.dumps(entry, indent=2) + "\n").encode()
+    seal(folder, _sealed(folder), {RESULT: content})
+    write_bytes(folder / RESULT, content)
 
 
 def _sealed(folder):
@@ -177,6 +178,29 @@ def recorded_sha256(folder):
     return read_json(file, form, remedy(folder))["fold"]["weights_sha256"]
 
 
+def require_same_recipe(folder):
+    """Refuse a finished fold whose recipe file was changed.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The fold's folder. Folds of earlier versions have no checksums.
+
+    Raises
+    ------
+    DataError
+        It was changed.
+    """
+    if not all((folder / name).exists() for name in (SEAL, RESULT)):
+        return
+    form = {"hyperparams.yaml": SHA256}
+    sums = read_json(folder / SEAL, form, remedy(folder))
+    file = folder / "hyperparams.yaml"
+    if sha256(file) != sums[file.name]:
+        reason = f"it is not the file that {SEAL} has the checksum of"
+        raise damaged(file, reason, f"Restore it. Or: {remedy(folder)}")
+
+
 def require_intact(folder, metric, clips=None):
     """Check the files of a finished fold.
 
@@ -197,11 +221,15 @@ def require_intact(folder, metric, clips=None):
     CheckpointError
         The weights are not those of the result.
     """
-    if (folder / SEAL).exists():  # not in folds of earlier versions
-        if reason := find_damage(folder, _sealed(folder)):
-            raise damaged(folder, reason, remedy(folder))
+    sealed = (folder / SEAL).exists()
+    reason = find_damage(folder, _sealed(folder)) if sealed else None
+    if reason:
+        raise damaged(folder, reason, remedy(folder))
     result = read_result(folder / RESULT, metric)
-    read_trained(folder / WEIGHTS, result["fold"]["weights_sha256"])
+    digest = result["fold"]["weights_sha256"]
+    _, about = read_trained(folder / WEIGHTS, digest)
+    if not sealed and about.get("format", 1) >= SEALED_SINCE:
+        raise damaged(folder, f"{SEAL} is missing", remedy(folder))
     file = folder / PREDICTIONS
     rows = read_csv(file, remedy=remedy(folder)) if file.exists() else []
     found = [row["id"] for row in rows if "id" in row]

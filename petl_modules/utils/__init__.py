@@ -35,7 +35,7 @@ from petl_modules.utils.reading import (
     read_csv,
     read_json,
 )
-from petl_modules.utils.seal import SEAL, find_damage, seal
+from petl_modules.utils.seal import SEAL, find_damage, seal, sha256
 from petl_modules.utils.terminal import fail, printable, show
 from petl_modules.utils.versions import versions
 
@@ -69,6 +69,7 @@ __all__ = [
     "read_json",
     "refusal",
     "seal",
+    "sha256",
     "show",
     "versions",
     "write_bytes",

@@ -9,7 +9,7 @@ from petl_modules.utils.reading import read_json
 SEAL = "checksums.json"
 
 
-def seal(folder, names):
+def seal(folder, names, coming=None):
     """Flush files to the disk and write their checksums.
 
     Arguments
@@ -18,6 +18,8 @@ def seal(folder, names):
         The folder.
     names : iterable of str
         The files in it.
+    coming : dict or None
+        Contents, by name, of files that are written next.
 
     Example
     -------
@@ -30,8 +32,9 @@ def seal(folder, names):
     >>> find_damage(folder, ["a.txt"])
     'a.txt was changed or cut'
     """
-    sums = {}
-    for name in sorted(names):
+    coming = coming or {}
+    sums = {k: hashlib.sha256(v).hexdigest() for k, v in coming.items()}
+    for name in sorted({*names} - {*coming}):
         sums[name] = sha256(folder / name)
         flush(folder / name)
     write_json(folder / SEAL, sums)

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import soundfile
@@ -24,12 +25,13 @@ from petl_modules.models import (
     TunedModel,
     read_trained,
     save_trained,
+    weights_file,
 )
 from petl_modules.models.weights_file import digest, write_trained
 from petl_modules.runs import RecipeFile, compose
 from petl_modules.runs.checks import check_values
 from petl_modules.runs.classifier import FORM, _read_recipe, find_fold
-from petl_modules.runs.fold_files import require_intact, seal_fold
+from petl_modules.runs.fold_files import require_intact
 from petl_modules.runs.run_folder import claim_data, claim_folder
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import (
@@ -121,6 +123,7 @@ def _run_readers(folder):
     _write_fold(fold)
     bare = shutil.copytree(fold, folder / "bare" / "fold1")
     (bare / SEAL).unlink()
+    _write_earlier_weights(bare)
     bare_manifest = folder / "bare.json"
     shutil.copy(manifest, bare_manifest)
     run.mkdir()
@@ -214,6 +217,13 @@ def _restoring(path, read):
     return reading
 
 
+def _write_earlier_weights(folder):
+    """Write weights as versions did whose folds have no checksums."""
+    about = {"encoder": {"backbone": {}}}
+    with mock.patch.object(weights_file, "FORMAT", 2):
+        write_trained(WEIGHTS, about, folder / "model.safetensors")
+
+
 def _write_fold(folder):
     """Write the files of a finished fold."""
     folder.mkdir()
@@ -236,7 +246,7 @@ def _write_fold(folder):
     (folder / "hyperparams.yaml").write_text(recipe.text)
     about = {"encoder": {"backbone": {}}}
     write_trained(WEIGHTS, about, folder / "model.safetensors")
-    seal_fold(folder)
+    seal(folder, {file.name for file in folder.iterdir()})
 
 
 def _binary_readers(folder):

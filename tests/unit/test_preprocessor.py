@@ -31,7 +31,7 @@ FOLLOWED = {
 REFUSED = {
     "do_normalize": ["yes", None, 1],
     "feature_extractor_type": ["WhisperFeatureExtractor"],
-    "sampling_rate": [0, 999, "16k", 2**40, True, 16_000.0, None],
+    "sampling_rate": [0, 999, "16k", 2**40, True, 16_000.5, None],
 }
 REFUSED_SPECTROGRAMS = {
     **REFUSED,

@@ -5,13 +5,14 @@ import json
 import pytest
 import torch
 
+from petl_modules.models import weights_file
 from petl_modules.models.weights_file import digest, write_trained
 from petl_modules.runs.classifier import find_fold
 from petl_modules.runs.command_line import HEAD
 from petl_modules.runs.fold_files import (
     read_results,
     require_intact,
-    seal_fold,
+    require_same_recipe,
 )
 from petl_modules.runs.run_folder import claim_data, claim_folder
 from petl_modules.utils import (
@@ -19,6 +20,7 @@ from petl_modules.utils import (
     CheckpointError,
     DataError,
     HparamsError,
+    seal,
     write_csv,
     write_json,
     write_text,
@@ -53,23 +55,44 @@ def fold(tmp_path):
     about = {"encoder": {"backbone": {}}}
     write_trained(WEIGHTS, about, folder / "model.safetensors")
     write_json(folder / "result.json", result())
-    seal_fold(folder)
+    seal(folder, {file.name for file in folder.iterdir()})
     return folder
+
+
+@pytest.fixture
+def earlier(fold, monkeypatch):
+    """The same of an earlier version, which wrote no checksums."""
+    (fold / SEAL).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(weights_file, "FORMAT", 2)
+        about = {"encoder": {"backbone": {}}}
+        write_trained(WEIGHTS, about, fold / "model.safetensors")
+    return fold
 
 
 def test_intact_fold_is_kept(fold):
     require_intact(fold, "eer", ["y", "x"])
-    (fold / SEAL).unlink()  # as earlier versions left it
-    require_intact(fold, "eer", ["y", "x"])
-    (fold / "predictions.csv").unlink()  # not every task has it
-    require_intact(fold, "eer", ["y", "x"])
 
 
-def test_weights_of_an_earlier_version_are_those_of_the_result(fold):
-    (fold / SEAL).unlink()
-    write_json(fold / "result.json", result(weights_sha256="0" * 64))
+def test_intact_fold_of_an_earlier_version_is_kept(earlier):
+    require_intact(earlier, "eer", ["y", "x"])
+    (earlier / "predictions.csv").unlink()  # not every task has it
+    require_intact(earlier, "eer", ["y", "x"])
+
+
+def test_weights_of_an_earlier_version_are_those_of_the_result(earlier):
+    write_json(earlier / "result.json", result(weights_sha256="0" * 64))
     with pytest.raises(CheckpointError, match="other weights than those"):
-        require_intact(fold, "eer")
+        require_intact(earlier, "eer")
+
+
+def test_recipe_file_that_predict_reads_is_that_of_training(fold):
+    require_same_recipe(fold)
+    (fold / "hyperparams.yaml").write_text("seed: 2\n")
+    with pytest.raises(DataError, match="hyperparams.yaml is damaged .*Restor"):
+        require_same_recipe(fold)
+    (fold / SEAL).unlink()
+    require_same_recipe(fold)
 
 
 @pytest.mark.parametrize("how", ["removed", "empty", "cut", "one bit"])
@@ -87,8 +110,8 @@ def test_damaged_file_of_a_fold_is_named_and_nothing_deleted(how, name, fold):
     file = fold / name
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
-    if how == "removed" and name in (SEAL, "result.json"):
-        return  # an earlier version's fold; an unfinished one
+    if how == "removed" and name == "result.json":
+        return  # an unfinished fold
     if how == "removed":
         file.unlink()
     else:
@@ -127,19 +150,17 @@ def test_predictions_without_their_checksum_are_noticed(fold):
         ({"skipped_clips": [1]}, r"fold.skipped_clips\[0\]: expected a text"),
     ],
 )
-def test_result_of_a_wrong_form_is_named(changes, words, fold):
-    (fold / SEAL).unlink()
-    write_json(fold / "result.json", result(**changes))
+def test_result_of_a_wrong_form_is_named(changes, words, earlier):
+    write_json(earlier / "result.json", result(**changes))
     with pytest.raises(DataError, match=f"result.json is damaged .*{words}"):
-        require_intact(fold, "eer")
+        require_intact(earlier, "eer")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", "{", "[" * 5000, "\0"])
-def test_result_that_is_no_mapping_is_named(content, fold):
-    (fold / SEAL).unlink()
-    (fold / "result.json").write_text(content)
+def test_result_that_is_no_mapping_is_named(content, earlier):
+    (earlier / "result.json").write_text(content)
     with pytest.raises(DataError, match="result.json is damaged .*Delete"):
-        require_intact(fold, "eer")
+        require_intact(earlier, "eer")
 
 
 @pytest.mark.parametrize("clips", ["x", "xyz", "xz", "xx"])
