@@ -78,10 +78,13 @@ def load_pretrained(kinds, source, **changes):
             f"pretrained/{TINY[kinds[0]]} is a small one for trials"
         ) from error
     _require_whole(model, report, source)
+    counters = tuple(  # of batch norms
+        n for n, v in model.state_dict().items() if not v.is_floating_point()
+    )
     wrong = {
         name: kind
         for name, kind in other_types(checkpoint.folder).items()
-        if _is_of(model, name)
+        if _is_of(model, name) and not name.endswith(counters)
     }
     if wrong:
         lines = [f"{name}: {kind}" for name, kind in sorted(wrong.items())]

@@ -7,6 +7,8 @@ from safetensors import safe_open
 
 from petl_modules.backbones.hub import WEIGHTS
 
+FLOATS = ("F64", "F32", "F16", "BF16")  # an F8 has its scale elsewhere
+
 
 def other_types(folder):
     """Return the weights that are no floating-point numbers.
@@ -27,7 +29,7 @@ def other_types(folder):
             with safe_open(str(file), "pt") as stored:
                 for name in stored.keys():
                     kind = stored.get_slice(name).get_dtype()
-                    if not kind.startswith(("F", "BF")):
+                    if kind not in FLOATS:
                         found[name] = kind
             continue
         state = torch.load(file, map_location="meta", weights_only=True)

@@ -11,7 +11,8 @@ from petl_modules import predict
 from petl_modules.models import read_trained
 from petl_modules.models.weights_file import write_trained
 from petl_modules.predict import Classifier
-from petl_modules.utils import CheckpointError
+from petl_modules.runs import RecipeFile
+from petl_modules.utils import CheckpointError, UserError
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,23 @@ def test_predict_refuses_a_damaged_fold(case, run, corpus):
     clip = next(Path(corpus, "audio").iterdir())
     with pytest.raises(SystemExit, match=words_of_it):
         predict.main([str(run / "fold1"), str(clip)])
+
+
+@pytest.mark.parametrize("key", ["features", "model"])
+def test_predict_refuses_other_objects(key, run, monkeypatch):
+    make = RecipeFile.make
+    monkeypatch.setattr(
+        RecipeFile, "make", lambda *words: {**make(*words), key: 5}
+    )
+    with pytest.raises(UserError, match=f"yaml is .*{key} makes a int"):
+        Classifier(run / "fold1")
+
+
+def test_predict_refuses_a_changed_recipe(run):
+    file = run / "fold1" / "hyperparams.yaml"
+    file.write_text(file.read_text() + "# mine\n")
+    with pytest.raises(UserError, match="hyperparams.yaml is damaged"):
+        Classifier(run / "fold1")
 
 
 def test_weights_without_a_result_are_still_verified(run):

@@ -326,6 +326,17 @@ def test_file_that_does_not_fit_its_header(name, tmp_path):
 
 
 FINE = {
+    "MP3, Lyrics3 and ID3v1": MP3
+    + b"LYRICSBEGIN"
+    + bytes(6000)
+    + b"006011LYRICS200"
+    + b"TAG"
+    + bytes(125),
+    "MP3, APE with a footer alone": MP3
+    + b"k" * 6000
+    + b"APETAGEX"
+    + struct.pack("<IIII", 2000, 6032, 1, 0)
+    + bytes(8),
     "few bytes behind": WAV + bytes(range(256)) * 4,
     "zeros behind": WAV + bytes(20_000),
     "chunks behind": WAV + 5 * chunk(b"LIST", b"INFO" + bytes(2001)),

@@ -1,7 +1,9 @@
 """Input facts of a checkpoint: our features are its own extractor's."""
 
 import json
+import os
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -112,6 +114,24 @@ def test_absent_file_gives_the_published_values(kind, folder):
         assert facts.values["mean"] == defaults.mean
         assert facts.values["std"] == defaults.std
         assert facts.values["mel_bins"] == defaults.num_mel_bins
+
+
+@pytest.mark.parametrize("kind", EXTRACTORS)
+def test_other_ways_to_write_the_same(kind, folder):
+    said = {"sampling_rate": 16_000.0, "feature_extractor_type": None}
+    facts = input_facts(str(folder(kind, said)))
+    assert facts.values["sample_rate"] == 16_000
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "dangling link"])
+def test_a_file_that_is_none_is_refused(what, folder):
+    path = folder("ast", {})
+    file = path / "preprocessor_config.json"
+    file.unlink()
+    make = {"folder": file.mkdir, "pipe": partial(os.mkfifo, file)}
+    make.get(what, partial(file.symlink_to, "nowhere"))()
+    with pytest.raises(UserError, match="preprocessor_config.json is no file"):
+        input_facts(str(path))
 
 
 def test_a_processor_file_may_hold_it(folder):

@@ -160,6 +160,21 @@ def test_failures_of_the_machine_are_one_line(error, words):
     assert "\n" not in str(end.value)
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "(pid 7) is killed by signal: Killed. ",
+            "is killed by signal: Killed",
+        ),
+        ("(pid(s) 7, 8) exited unexpectedly", "exited unexpectedly"),
+    ],
+)
+def test_worker_that_ended_is_said_plainly(said, reason):
+    text = failure_text(RuntimeError(f"DataLoader worker {said}"))
+    assert text.startswith(f"a worker of the loader has ended ({reason}). If")
+
+
 def test_bugs_are_no_failures_of_the_machine():
     assert failure_text(RuntimeError("mat1 and mat2 shapes")) is None
 

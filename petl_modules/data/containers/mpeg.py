@@ -13,9 +13,9 @@ from typing import NamedTuple
 from petl_modules.data.containers.part import (
     NOT_AUDIO,
     Part,
+    end_of_content,
     is_spare,
     read_at,
-    size_of,
     skip_tags,
     torn,
 )
@@ -61,7 +61,7 @@ def mpeg_parts(stream, seconds=math.inf):
     AudioError
         It is no MPEG file, frames are missing, or the last is not complete.
     """
-    size = size_of(stream)
+    size = end_of_content(stream)
     start = _search(stream, 0, size)
     if start is None:
         raise AudioError(NOT_AUDIO)

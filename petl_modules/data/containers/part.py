@@ -135,6 +135,7 @@ def check_rest(stream, sound, stop, size):
         There is more, see ``is_spare``.
     """
     stop = skip_tags(stream, stop, size)
+    size = max(stop, end_of_content(stream))
     if not is_spare(stream, stop, size, sound):
         raise AudioError(
             f"its header says {sound} bytes of sound, and {size - stop} more "
@@ -159,6 +160,24 @@ def is_spare(stream, start, stop, sound):
         if block.strip(b"\0"):
             return False
     return True
+
+
+def end_of_content(stream):
+    """Return where the tags begin that end a file, or its size.
+
+    ID3v1, Lyrics3 and APE say at their end how long they are.
+    """
+    stop = size_of(stream)
+    if read_at(stream, max(0, stop - 128), 3) == b"TAG":
+        stop -= 128
+    tail = read_at(stream, max(0, stop - 15), 15)
+    if tail[6:] == b"LYRICS200" and tail[:6].isdigit():
+        stop = max(0, stop - 15 - int(tail[:6]))
+    tail = read_at(stream, max(0, stop - 32), 32)
+    if tail[:8] == b"APETAGEX":
+        header = 32 if tail[23] & 128 else 0
+        stop -= int.from_bytes(tail[12:16], "little") + header
+    return max(0, stop)
 
 
 def skip_tags(stream, offset, size):
