@@ -1,5 +1,6 @@
 """A tuned model: a frozen encoder with methods in it, a pooling and a head."""
 
+from petl_modules.models.attentive_pooling import AttentiveStatistics
 from petl_modules.models.freezing import freeze, store_frozen
 from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
 from petl_modules.models.pooling import MeanPooling
@@ -15,6 +16,7 @@ from petl_modules.models.tuned_model import TunedModel
 from petl_modules.models.weights_file import WEIGHTS, read_trained
 
 __all__ = [
+    "AttentiveStatistics",
     "MeanPooling",
     "Probe",
     "TunedEncoder",

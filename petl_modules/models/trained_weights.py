@@ -34,8 +34,9 @@ def trained_state(model):
         From name to tensor; the tensors share the model's memory.
     """
     encoder, parts = model.encoder, {"head": model.head}
-    if model.pooling is not None:
-        parts["pooling"] = model.pooling
+    for key in ("pooling", "embedding"):
+        if getattr(model, key) is not None:
+            parts[key] = getattr(model, key)
     for key, path in encoder.inserted.items():
         parts[key] = encoder.get_submodule(path)
     state = {

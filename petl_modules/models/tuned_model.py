@@ -13,7 +13,7 @@ from petl_modules.models.trained_weights import load_trained, save_trained
 
 @register_checkpoint_hooks
 class TunedModel(nn.Module):
-    """An encoder, a pooling and a head: what is wrapped, compiled and saved.
+    """Encoder, pooling, embedding and head: what is wrapped and saved.
 
     Only what is trained is saved. What the head's outputs mean, the model does
     not know: that belongs to the task's loss and metrics.
@@ -24,8 +24,9 @@ class TunedModel(nn.Module):
     classification ``MeanPooling``         ``Linear``: logits of a clip
     recognition    none, and               ``Linear``: logits of each frame,
                    ``tokens: speech``      for a CTC loss with the mask
-    verification   mean, attention, ...    embedding and class cosines;
-                                           ``embed`` for the trials
+    verification   ``MeanStdPooling``, ... and an ``embedding``; SpeechBrain's
+                                           ``Classifier``: cosines of speakers.
+                                           ``embed`` gives what trials compare
     ============== ======================= ===================================
 
     Arguments
@@ -35,8 +36,12 @@ class TunedModel(nn.Module):
     head : callable
         Makes the head from the width that it reads, e.g. a ``!name:`` entry
         ``!name:torch.nn.Linear {out_features: 35}``.
-    pooling : torch.nn.Module or None
-        See ``MeanPooling``. None: the head reads every token.
+    pooling : torch.nn.Module, callable or None
+        See ``MeanPooling``. One that is trained is made from ``d_model``, by a
+        ``!name:`` entry. None: the head reads every token.
+    embedding : callable or None
+        Makes, from the width of the pooled vectors, a module between them and
+        the head. None: the head reads the pooled vectors.
     must_match : dict or None
         Plain data that a checkpoint must share with the model, such as the
         names of the classes.
@@ -61,15 +66,22 @@ class TunedModel(nn.Module):
     torch.Size([3, 2])
     """
 
-    def __init__(self, encoder, head, pooling=None, must_match=None):
+    def __init__(
+        self, encoder, head, pooling=None, must_match=None, embedding=None
+    ):
         super().__init__()
+        parts = {"pooling": pooling, "embedding": embedding, "head": head}
+        self._parts = {k: describe(v) for k, v in parts.items()}  # as given
         self.encoder = encoder
-        self.pooling = pooling
         if pooling is None:
             encoder.require_frames()
+        elif not isinstance(pooling, nn.Module):
+            pooling = pooling(encoder.d_model)
+        self.pooling = pooling
         width = encoder.d_model
-        self.head = head(width if pooling is None else pooling.width(width))
-        self._head = describe(head)  # as the recipe says it
+        width = width if pooling is None else pooling.width(width)
+        self.embedding = embedding and embedding(width)
+        self.head = head(getattr(self.embedding, "out_features", width))
         self.must_match = dict(must_match or {})
 
     def forward(self, inputs, lengths=None):
@@ -94,7 +106,7 @@ class TunedModel(nn.Module):
         return self.head(hidden), mask
 
     def embed(self, inputs, lengths=None):
-        """Return the pooled hidden states, ``[batch, width]``.
+        """Return the pooled hidden states, or their embedding.
 
         Arguments
         ---------
@@ -104,6 +116,7 @@ class TunedModel(nn.Module):
         Returns
         -------
         torch.Tensor
+            ``[batch, width]``.
 
         Raises
         ------
@@ -112,7 +125,8 @@ class TunedModel(nn.Module):
         """
         if self.pooling is None:
             raise TypeError("this model has no pooling: nothing to embed with")
-        return self.pooling(*self.encoder(inputs, lengths))
+        pooled = self.pooling(*self.encoder(inputs, lengths))
+        return pooled if self.embedding is None else self.embedding(pooled)
 
     def count_parameters(self):
         """Count the parameters, by the names of ``summary.json``.
@@ -139,8 +153,7 @@ class TunedModel(nn.Module):
         """Return what a checkpoint has to fit, as plain data."""
         return {
             "encoder": self.encoder.settings(),
-            "pooling": describe(self.pooling),
-            "head": self._head,
+            **self._parts,
             "must_match": describe(self.must_match),
         }
 

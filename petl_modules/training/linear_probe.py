@@ -39,6 +39,8 @@ def obstacle(model, augment):
         return "hidden_states: weighted trains the sum of the layers"
     if type(model.pooling) is not MeanPooling:  # another may not be linear
         return f"pool is {type(model.pooling).__name__}, not MeanPooling"
+    if model.embedding is not None:
+        return "there is an embedding in front of the head"
     if encoder.train_norms and not encoder.backbone.sites.layout.pre_norm:
         return "train_norms trains a norm in front of the layers"
     if not isinstance(augment, nn.Identity):

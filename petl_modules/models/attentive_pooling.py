@@ -1,0 +1,57 @@
+"""Attentive statistics pooling (https://arxiv.org/abs/1803.10963)."""
+
+from speechbrain.lobes.models.ECAPA_TDNN import AttentiveStatisticsPooling
+from torch import nn
+
+
+class AttentiveStatistics(nn.Module):
+    """Concatenate a weighted mean and a weighted standard deviation.
+
+    The weights, one for each token and feature, come from a small network
+    that sees the token and the clip's mean and deviation. A norm follows.
+
+    Arguments
+    ---------
+    d_model : int
+        Size of the hidden states.
+    channels : int
+        Width of the small network.
+
+    Example
+    -------
+    >>> import torch
+    >>> AttentiveStatistics(8, channels=4)(torch.rand(2, 5, 8)).shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(self, d_model, *, channels=128):
+        super().__init__()
+        self.attention = AttentiveStatisticsPooling(d_model, channels)
+        self.norm = nn.LayerNorm(self.width(d_model))
+
+    def width(self, d_model):
+        """Return the size of the pooled vector."""
+        return 2 * d_model
+
+    def forward(self, hidden, mask=None):
+        """Return the pooled vectors.
+
+        Arguments
+        ---------
+        hidden : torch.Tensor
+            Hidden states, ``[batch, time, d_model]``.
+        mask : torch.Tensor or None
+            True for real tokens, which come first, ``[batch, time]``. None:
+            all are real.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, 2 * d_model]``.
+        """
+        lengths = None
+        if mask is not None:
+            # Half a token less: rounding must not add one
+            lengths = (mask.sum(1) - 0.5) / mask.shape[1]
+        pooled = self.attention(hidden.transpose(1, 2), lengths)
+        return self.norm(pooled.squeeze(2))
