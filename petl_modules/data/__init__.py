@@ -15,7 +15,7 @@ from petl_modules.data.datasets import (
     used_part,
 )
 from petl_modules.data.features import FilterBank, SpecAugment, Waveform
-from petl_modules.data.samplers import EpochBatches
+from petl_modules.data.samplers import BoundedBatches, EpochBatches
 from petl_modules.data.splits import (
     PARTS,
     AsListed,
@@ -28,6 +28,7 @@ from petl_modules.data.splits import (
 __all__ = [
     "AsListed",
     "AudioFacts",
+    "BoundedBatches",
     "ClipDataset",
     "EpochBatches",
     "FilterBank",

@@ -1,4 +1,4 @@
-"""Batch sampler: batch order is a function of seed, epoch and rank.
+"""Batch samplers; in training, of seed, epoch and rank alone.
 
 There is no RNG state to restore on resume.
 """
@@ -85,3 +85,43 @@ class EpochBatches(torch.utils.data.Sampler):
         start -= start % (self.together * self.accumulation)
         update = min(self.together * self.accumulation, self.size - start)
         return count, self.processes * self.accumulation / update
+
+
+class BoundedBatches(torch.utils.data.Sampler):
+    """Split clips into batches of bounded length, for evaluation.
+
+    Each process of a distributed run gets clips of its own.
+
+    Arguments
+    ---------
+    durations : list of float
+        Length of each clip in seconds, the longest first.
+    seconds : float
+        The longest batch: its longest clip times its number of clips. A
+        longer clip is a batch of its own.
+    batch_size : int
+        The largest number of clips.
+
+    Example
+    -------
+    >>> list(BoundedBatches([9.0, 4.0, 3.0, 2.0], seconds=8.0, batch_size=8))
+    [[0], [1, 2], [3]]
+    """
+
+    def __init__(self, durations, seconds, batch_size):
+        clips = range(get_rank() or 0, len(durations), n_processes())
+        self.batches = []
+        for clip in clips:
+            batch = self.batches[-1] if self.batches else []
+            longest = durations[(batch or [clip])[0]]
+            fits = (len(batch) + 1) * longest <= seconds
+            if batch and fits and len(batch) < batch_size:
+                batch.append(clip)
+            else:
+                self.batches.append([clip])
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        return iter(self.batches)

@@ -58,6 +58,26 @@ def clip_vectors(units):
     return means / np.linalg.norm(means, axis=-1, keepdims=True)
 
 
+def speaker_vectors(units, speakers):
+    """Return the direction of each speaker, the mean of those of the clips.
+
+    Arguments
+    ---------
+    units : numpy.ndarray
+        See ``unit_vectors``.
+    speakers : list of str
+        The speaker of each clip.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[speakers, size]``, of length 1, sorted by the speakers' names.
+    """
+    vectors, speakers = clip_vectors(units), np.array(speakers)
+    means = [vectors[speakers == name].mean(0) for name in np.unique(speakers)]
+    return clip_vectors(np.stack(means)[:, None])
+
+
 def score_trials(units, first, second, scoring="cosine"):
     """Score trials.
 

@@ -33,10 +33,10 @@ from petl_modules.training import (
     seed_step,
 )
 from petl_modules.verification import (
-    make_trials,
+    evaluate_trials,
     make_trial_loader,
-    verification_result,
-    write_trial_scores,
+    make_trials,
+    write_error_curve,
 )
 from speaker_prepare import prepare_speakers
 
@@ -122,3 +122,56 @@ class SpeakerBrain(ReproducibleSteps, sb.Brain):
             max_keys=["score"],
             num_to_keep=2,  # the best and the latest, each with one in reserve
         )
+
+
+def run_fold(experiment, fold):
+    """Train and test one fold, from where it was interrupted."""
+    parts = fold.parts
+    speakers = sorted({clip["speaker"] for clip in parts["train"].values()})
+    hparams = experiment.load(fold, labels=speakers)
+    trials = make_trials(parts, hparams, few=experiment.run_opts.debug)
+    train = make_datasets(
+        {"train": parts["train"]},
+        hparams["data_folder"],
+        hparams["features"],
+        speakers,
+        target="speaker",
+        windows=hparams["windows"],
+    )["train"]
+    valid = None
+    if "valid" in trials:
+        clips = {clip: parts["valid"][clip] for clip in trials["valid"].clips()}
+        valid = make_trial_loader(clips, hparams)
+    brain = SpeakerBrain(
+        hparams["modules"],
+        hparams["opt_class"],
+        hparams,
+        experiment.run_opts,
+        hparams["checkpointer"],
+    )
+    brain.trials = trials
+    brain.fit(
+        hparams["epoch_counter"],
+        make_train_loader(
+            brain, train, hparams["train_batches"], hparams["train_loader"]
+        ),
+        valid,
+    )
+    result, rows = evaluate_trials(brain, parts, trials)
+    experiment.finish_fold(fold, result, rows, hparams["model"])
+
+
+def main(arguments):
+    """Run all folds that are not finished, then sum up."""
+    with start(arguments, __file__) as experiment:
+        recipe = experiment.recipe
+        plan, _ = experiment.prepare(
+            prepare_speakers, recipe["prepare"], recipe["plan"]
+        )
+        for fold in experiment.unfinished(plan):
+            run_fold(experiment, fold)
+        experiment.summarise(plan, write_error_curve)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

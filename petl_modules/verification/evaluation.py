@@ -1,0 +1,189 @@
+"""Evaluation of a speaker model by trials: validation, threshold and test."""
+
+from speechbrain import Stage
+from speechbrain.dataio.dataloader import make_dataloader
+
+from petl_modules.data import make_datasets
+from petl_modules.training import evaluate_last_and_best
+from petl_modules.utils import HparamsError, counted_seed
+from petl_modules.verification.error_rates import error_curve, rates_at
+from petl_modules.verification.scoring import (
+    as_norm,
+    clip_vectors,
+    speaker_vectors,
+)
+from petl_modules.verification.trial_draws import draw_trials
+from petl_modules.verification.trials import read_trials
+
+OF_EACH = 10  # clips of a training speaker, in a cohort and its trials
+SCORE_NORMS = ("none", "as-norm")
+
+
+def make_trials(parts, hparams, few=False):
+    """Make the trials of a fold.
+
+    Arguments
+    ---------
+    parts : dict
+        Records by id, by part (see ``petl_modules.runs.plan.Fold``). The parts
+        have different speakers.
+    hparams : dict
+        ``trials``: the list of the test part, or None, which draws them;
+        ``seed``, ``scoring`` and ``score_norm``.
+    few : bool
+        One trial of each kind, for a debug run.
+
+    Returns
+    -------
+    dict
+        ``Trials`` by part: ``test``, and ``valid`` or, without such a part,
+        ``train``.
+
+    Raises
+    ------
+    DataError
+        See ``read_trials`` and ``draw_trials``.
+    HparamsError
+        There is no such score normalisation, or not of this scoring.
+    """
+    norm, seed = hparams["score_norm"], hparams["seed"]
+    if norm not in SCORE_NORMS:
+        raise HparamsError(
+            f"score_norm '{norm}' is none of: {', '.join(SCORE_NORMS)}"
+        )
+    if norm == "as-norm" and hparams["scoring"] != "cosine":
+        raise HparamsError("score_norm as-norm goes with --scoring cosine")
+    if hparams["trials"]:
+        trained = {clip["speaker"] for clip in parts["train"].values()}
+        clips = {clip: r for part in parts.values() for clip, r in part.items()}
+        trials = {"test": read_trials(hparams["trials"], clips, trained)}
+    else:
+        trials = {"test": draw_trials(parts["test"], seed)}
+    if "valid" in parts:
+        trials["valid"] = draw_trials(parts["valid"], seed)
+    else:
+        trials["train"] = draw_trials(few_of_each(parts["train"], seed), seed)
+    return {p: t.few() for p, t in trials.items()} if few else trials
+
+
+def few_of_each(records, seed):
+    """Return some clips of each speaker, drawn by the seed.
+
+    Arguments
+    ---------
+    records : dict
+        A ``Record`` by id.
+    seed : int
+        The run's seed.
+
+    Returns
+    -------
+    dict
+        Records by id.
+    """
+    by_speaker = {}
+    for clip in sorted(records, key=lambda clip: counted_seed(seed, clip)):
+        by_speaker.setdefault(records[clip]["speaker"], []).append(clip)
+    drawn = [c for clips in by_speaker.values() for c in clips[:OF_EACH]]
+    return {clip: records[clip] for clip in drawn}
+
+
+def make_trial_loader(records, hparams):
+    """Make a loader that gives this process its share of some clips.
+
+    Arguments
+    ---------
+    records : dict
+        A ``Record`` by id; each clip is embedded once.
+    hparams : dict
+        The recipe's hyperparameters.
+
+    Returns
+    -------
+    speechbrain.dataio.dataloader.SaveableDataLoader
+    """
+    dataset = make_datasets(
+        {"test": records},
+        hparams["data_folder"],
+        hparams["test_features"],
+        windows=hparams["windows"],
+    )["test"]
+    lengths = [records[clip]["duration"] for clip in dataset.data_ids]
+    return make_dataloader(
+        dataset,
+        batch_sampler=hparams["test_batches"](lengths),
+        **hparams["test_loader"],
+    )
+
+
+def evaluate_trials(brain, parts, trials):
+    """Test the last epoch, then the best one, and its threshold.
+
+    Arguments
+    ---------
+    brain : speechbrain.Brain
+        See ``petl_modules.training.evaluate_last_and_best``.
+    parts, trials : dict
+        See ``make_trials``.
+
+    Returns
+    -------
+    result : dict
+        The fold's entry in ``summary.json``, but for its number.
+    rows : list of dict
+        ``first``, ``second``, ``same`` and ``score`` of each test trial.
+    """
+    hparams, tested = vars(brain.hparams), trials["test"]
+    metrics, norm = hparams["metrics"], hparams["score_norm"]
+    records = {clip: parts["test"][clip] for clip in tested.clips()}
+    result = evaluate_last_and_best(brain, make_trial_loader(records, hparams))
+    scores = metrics.scores(tested)
+    clips, units = metrics.embeddings()
+    threshold, source = result["valid_threshold"], "validation speakers"
+    for part in ("train", "valid", "test"):  # it is no metric of the parts
+        del result[f"{part}_threshold"]
+    if "train" in trials or norm != "none":
+        known = few_of_each(parts["train"], hparams["seed"])
+        embed_clips(brain, known)
+    if "train" in trials:
+        threshold = metrics.summarize(trials["train"])["threshold"]
+        source = "training speakers"
+    accepts, rejects = rates_at(threshold, scores, tested.same)
+    result |= {"test_false_accepts": accepts, "test_false_rejects": rejects}
+    if norm != "none":
+        speakers = [known[clip]["speaker"] for clip in metrics.embeddings()[0]]
+        cohort = speaker_vectors(metrics.embeddings()[1], speakers)
+        curve = error_curve(
+            as_norm(scores, clip_vectors(units), *tested.places(clips), cohort),
+            tested.same,
+        )
+        result["test_eer_as_norm"] = curve.eer()[0]
+        result["test_min_dcf_as_norm"] = curve.min_dcf()
+    result |= {
+        "threshold": threshold,
+        "threshold_from": source,
+        "trials_md5": tested.md5,
+    }
+    columns = (tested.first, tested.second, tested.same.tolist(), scores)
+    names = ("first", "second", "same", "score")
+    rows = [
+        dict(zip(names, (one, other, int(same), float(score))))
+        for one, other, same, score in zip(*columns)
+    ]
+    return result, rows
+
+
+def embed_clips(brain, records):
+    """Embed clips into the brain's metrics with the weights that it has.
+
+    Arguments
+    ---------
+    brain : speechbrain.Brain
+        The Brain.
+    records : dict
+        A ``Record`` by id.
+    """
+    brain.modules.eval()
+    brain.hparams.metrics.clear()
+    for batch in make_trial_loader(records, vars(brain.hparams)):
+        brain.evaluate_batch(batch, Stage.TEST)
