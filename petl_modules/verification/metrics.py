@@ -7,7 +7,6 @@ from petl_modules.utils import n_processes
 from petl_modules.verification.error_rates import error_curve
 from petl_modules.verification.scoring import (
     check_scoring,
-    clip_vectors,
     score_trials,
     unit_vectors,
 )

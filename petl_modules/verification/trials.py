@@ -49,6 +49,35 @@ class Trials:
     def __len__(self):
         return len(self.first)
 
+    def clips(self):
+        """Return the ids of all clips, each once."""
+        return list(dict.fromkeys([*self.first, *self.second]))
+
+    def places(self, clips):
+        """Return where the first and the second clips are in a list of ids.
+
+        Arguments
+        ---------
+        clips : list of str
+            Ids, with those of all trials.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Two of shape [trials].
+        """
+        place = {clip: i for i, clip in enumerate(clips)}
+        sides = (self.first, self.second)
+        return tuple(np.array([place[c] for c in side]) for side in sides)
+
+    def few(self):
+        """Return the first target and the first non-target trial alone."""
+        chosen = [int(np.argmax(self.same)), int(np.argmin(self.same))]
+        first, second = (
+            [side[i] for i in chosen] for side in (self.first, self.second)
+        )
+        return Trials(first, second, self.same[chosen], self.md5)
+
     @property
     def name(self):
         """The name of a published list, else None."""
