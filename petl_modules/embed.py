@@ -1,0 +1,73 @@
+"""Write the embeddings of audio files by a trained run.
+
+``python -m petl_modules.embed RUN_FOLDER file.wav ... --output x.safetensors``
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from petl_modules.libraries import require_libraries
+
+require_libraries("torch", "torchaudio")
+
+from tqdm import tqdm
+
+from petl_modules.runs.embedder import Embedder
+from petl_modules.runs.embedding_files import write_embeddings
+from petl_modules.runs.logs import log_to, stop_logging
+from petl_modules.utils import (
+    AudioError,
+    UserError,
+    fail,
+    printable,
+    show,
+)
+
+__all__ = ["Embedder", "main"]
+
+
+def main(arguments=None):
+    """Run the command line: ``RUN_FOLDER file.wav ... --output FILE``."""
+    parser = argparse.ArgumentParser(prog="python -m petl_modules.embed")
+    parser.add_argument("run", help="folder of a run or of one fold")
+    parser.add_argument("files", nargs="+", help="audio files")
+    parser.add_argument("--output", required=True, help="a .safetensors file")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backbone", help="its new path, if it was moved")
+    chosen = parser.parse_args(arguments)
+    log_to()
+    try:
+        good = embed(chosen)
+    except (UserError, OSError) as error:
+        fail(error)
+    finally:
+        stop_logging()
+    sys.exit(0 if good else 1)
+
+
+def embed(chosen):
+    """Write the embeddings; return whether all files could be read."""
+    output = Path(chosen.output)
+    if output.exists():
+        raise UserError(
+            f"{output} is there already, and nothing is written over it: name "
+            "another --output, or move it away"
+        )
+    embedder = Embedder(chosen.run, chosen.device, chosen.backbone)
+    vectors, problems = {}, []
+    for path in tqdm(dict.fromkeys(chosen.files), "Embedding", unit="file"):
+        try:
+            vectors[path] = embedder([path])[0]
+        except AudioError as error:
+            problems.append(error)
+    for problem in problems:
+        show(printable(f"error: {problem}"), sys.stderr)
+    if vectors:
+        write_embeddings(output, vectors, embedder.run)
+        show(printable(f"{len(vectors)} embeddings: {output}"))
+    return not problems
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,183 @@
+"""A trained run as an embedder of audio files, and as a speaker verifier."""
+
+import numpy as np
+import torch
+from speechbrain.utils.logger import get_logger
+
+from petl_modules.data import SILENT, read_clip
+from petl_modules.runs.fold_files import RESULT, remedy
+from petl_modules.runs.trained_run import TrainedRun
+from petl_modules.utils import AudioError, HparamsError, read_json
+from petl_modules.verification import (
+    clip_vectors,
+    score_trials,
+    unit_vectors,
+)
+
+logger = get_logger(__name__)
+SHORTEST = 0.5  # seconds: less speech says too little of a voice
+
+
+class Embedder:
+    """A trained model that gives one direction for each file.
+
+    Arguments
+    ---------
+    run : str or pathlib.Path
+        A run of verification or classification; see
+        ``petl_modules.runs.trained_run.TrainedRun``.
+    device : str
+        Device of the model.
+    backbone : str or None
+        Another place of the backbone than in training.
+    shortest : float
+        Shorter clips, in seconds, are refused.
+
+    Raises
+    ------
+    UserError
+        See ``TrainedRun``; or the model has no pooling.
+    """
+
+    def __init__(self, run, device="cpu", backbone=None, shortest=0.0):
+        self.run = TrainedRun(run, device, backbone)
+        if self.run.model.pooling is None:
+            raise HparamsError(
+                f"{self.run.folder} is a run on frames: its model has no "
+                "vector for a whole clip"
+            )
+        self.shortest = shortest
+
+    @torch.inference_mode()
+    def windows(self, path):
+        """Return the directions of a file's windows, ``[1, windows, size]``.
+
+        Arguments
+        ---------
+        path : str or pathlib.Path
+            An audio file of any rate and number of channels.
+
+        Returns
+        -------
+        numpy.ndarray
+
+        Raises
+        ------
+        petl_modules.utils.AudioError
+            If the file cannot be used, is silent or too short, or the model
+            makes no finite numbers of it.
+        """
+        run = self.run
+        rate = run.features.sample_rate
+        clip = read_clip(path, rate, run.windows.longest(run.features))
+        for remark in clip.remarks:
+            if remark == SILENT:
+                raise AudioError(f"{path}: {remark}, and so no voice or sound")
+            logger.warning(f"{path}: {remark}")
+        if len(clip.samples) < self.shortest * rate:
+            raise AudioError(
+                f"{path}: {len(clip.samples) / rate:.2f} s are too short to "
+                f"recognise a speaker: {self.shortest} s at least are needed"
+            )
+        features = run.windows.features_of(run.features, clip.samples)
+        embeddings = run.windows.each(
+            run.model.embed, features.unsqueeze(0).to(run.device)
+        )
+        try:
+            return unit_vectors([str(path)], embeddings.float().cpu().numpy())
+        except ValueError as error:
+            raise AudioError(f"{path}: {error}") from error
+
+    def __call__(self, paths):
+        """Embed files.
+
+        Arguments
+        ---------
+        paths : iterable of str or pathlib.Path
+            See ``windows``.
+
+        Returns
+        -------
+        numpy.ndarray
+            Unit vectors, ``[files, size]``.
+        """
+        return np.concatenate([clip_vectors(self.windows(p)) for p in paths])
+
+
+class Verifier:
+    """A trained speaker model that compares two recordings.
+
+    Arguments
+    ---------
+    run : str or pathlib.Path
+        A run of speaker verification; see ``Embedder``.
+    device, backbone
+        See ``Embedder``.
+    threshold : float or None
+        Scores from it on are of one speaker. None: the run's own, at which
+        both error rates were equal for its validation speakers.
+
+    Raises
+    ------
+    UserError
+        See ``Embedder``; or it is a run of another task.
+    """
+
+    def __init__(self, run, device="cpu", backbone=None, threshold=None):
+        self.embedder = Embedder(run, device, backbone, SHORTEST)
+        settings, folder = (
+            getattr(self.embedder.run, key) for key in ("settings", "folder")
+        )
+        if "scoring" not in settings:
+            raise HparamsError(
+                f"{folder} is no run of speaker verification. For classes: "
+                "python -m petl_modules.predict; for the vectors of clips: "
+                "python -m petl_modules.embed"
+            )
+        self.scoring = settings["scoring"]
+        if threshold is None:
+            form = {"fold": {"threshold": float}}
+            result = read_json(folder / RESULT, form, remedy(folder))
+            threshold = result["fold"]["threshold"]
+        self.threshold = threshold
+
+    def embed(self, paths):
+        """Return unit vectors ``[files, size]``; see ``Embedder``."""
+        return self.embedder(paths)
+
+    def __call__(self, first, second):
+        """Compare two files.
+
+        Arguments
+        ---------
+        first, second : str or pathlib.Path
+            Audio files.
+
+        Returns
+        -------
+        score : float
+            The higher the more alike.
+        same : bool
+            Whether the score is at least the threshold.
+        """
+        units = [self.embedder.windows(path) for path in (first, second)]
+        return self.compare(np.concatenate(units), [0], [1])[0]
+
+    def compare(self, units, first, second):
+        """Compare embedded files.
+
+        Arguments
+        ---------
+        units : numpy.ndarray
+            Directions of the files' windows, ``[files, windows, size]``.
+        first, second : list of int
+            Places in ``units``.
+
+        Returns
+        -------
+        list of tuple
+            Score and decision of each pair.
+        """
+        sides = np.array(first), np.array(second)
+        scores = score_trials(units, *sides, self.scoring)
+        return [(float(x), bool(x >= self.threshold)) for x in scores]

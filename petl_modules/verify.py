@@ -1,0 +1,117 @@
+"""Compare the speakers of audio files with a trained run.
+
+``python -m petl_modules.verify RUN_FOLDER one.wav other.wav``, or
+``python -m petl_modules.verify RUN_FOLDER --trials list.txt``.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from petl_modules.libraries import require_libraries
+
+require_libraries("torch", "torchaudio")
+
+import numpy as np
+from tqdm import tqdm
+
+from petl_modules.runs.embedder import Verifier
+from petl_modules.runs.logs import log_to, stop_logging
+from petl_modules.utils import UserError, fail, printable, show, write_csv
+from petl_modules.verification import error_curve, rates_at, read_trials
+
+__all__ = ["Verifier", "main"]
+
+ANSWERS = {True: "same speaker", False: "different speakers"}
+
+
+class Files(Mapping):
+    """The files of a folder as records without speakers, by name."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def __contains__(self, name):
+        return (self.folder / name).is_file()
+
+    def __getitem__(self, name):
+        return {}
+
+    def __iter__(self):
+        return iter(())
+
+    def __len__(self):
+        return 0
+
+
+def main(arguments=None):
+    """Run the command line: ``RUN_FOLDER (ONE OTHER | --trials LIST)``."""
+    parser = argparse.ArgumentParser(prog="python -m petl_modules.verify")
+    parser.add_argument("run", help="folder of a run or of one fold")
+    parser.add_argument("files", nargs="*", help="two audio files")
+    parser.add_argument("--trials", help="a list: [label] path path, by lines")
+    parser.add_argument("--folder", help="of the list's files; default: its own")
+    parser.add_argument("--output", help="a CSV file for the list's scores")
+    parser.add_argument("--threshold", type=float, help="default: the run's own")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backbone", help="its new path, if it was moved")
+    chosen = parser.parse_args(arguments)
+    if len(chosen.files) != (0 if chosen.trials else 2):
+        parser.error("give two audio files, or --trials LIST")
+    log_to()
+    try:
+        verify(chosen)
+    except (UserError, OSError) as error:
+        fail(error)
+    finally:
+        stop_logging()
+
+
+def verify(chosen):
+    """Print the score and the decision, or those of all trials."""
+    verifier = Verifier(
+        chosen.run, chosen.device, chosen.backbone, chosen.threshold
+    )
+    threshold = f"threshold {verifier.threshold:.4f}"
+    if not chosen.trials:
+        score, same = verifier(*chosen.files)
+        show(f"score {score:.4f}  {ANSWERS[same]} ({threshold})")
+        return
+    folder = Path(chosen.folder or Path(chosen.trials).parent)
+    trials = read_trials(chosen.trials, Files(folder), unlabelled=True)
+    clips = trials.clips()
+    units = np.concatenate(
+        [
+            verifier.embedder.windows(folder / clip)
+            for clip in tqdm(clips, "Embedding", unit="file")
+        ]
+    )
+    decisions = verifier.compare(units, *trials.places(clips))
+    rows = [
+        {"first": one, "second": other, "score": score, "same_speaker": same}
+        for one, other, (score, same) in zip(
+            trials.first, trials.second, decisions
+        )
+    ]
+    if chosen.output:
+        write_csv(Path(chosen.output), rows)
+    else:
+        for row in rows:
+            names = printable(f"{row['first']}  {row['second']}")
+            show(f"{row['score']:.4f}  {ANSWERS[row['same_speaker']]}  {names}")
+    accepted = sum(row["same_speaker"] for row in rows)
+    show(f"{len(rows)} trials, {accepted} of one speaker ({threshold})")
+    if trials.same is not None:
+        scores = [row["score"] for row in rows]
+        curve = error_curve(scores, trials.same)
+        accepts, rejects = rates_at(verifier.threshold, scores, trials.same)
+        show(
+            f"equal error rate {curve.eer()[0]:.2%}, minimum detection cost "
+            f"{curve.min_dcf():.4f}; at the threshold {accepts:.2%} false "
+            f"accepts, {rejects:.2%} false rejects"
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
