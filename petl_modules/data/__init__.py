@@ -15,6 +15,7 @@ from petl_modules.data.datasets import (
     used_part,
 )
 from petl_modules.data.features import FilterBank, SpecAugment, Waveform
+from petl_modules.data.held_out import HeldOutSpeakers
 from petl_modules.data.samplers import EpochBatches
 from petl_modules.data.splits import (
     PARTS,
@@ -32,6 +33,7 @@ __all__ = [
     "EpochBatches",
     "FilterBank",
     "Folds",
+    "HeldOutSpeakers",
     "Lists",
     "PARTS",
     "Sessions",
