@@ -15,6 +15,7 @@ from petl_modules.data.datasets import (
     used_part,
 )
 from petl_modules.data.features import FilterBank, SpecAugment, Waveform
+from petl_modules.data.held_out import HeldOutSpeakers
 from petl_modules.data.samplers import BoundedBatches, EpochBatches
 from petl_modules.data.splits import (
     PARTS,
@@ -33,6 +34,7 @@ __all__ = [
     "EpochBatches",
     "FilterBank",
     "Folds",
+    "HeldOutSpeakers",
     "Lists",
     "PARTS",
     "Sessions",

@@ -56,18 +56,20 @@ def check_trials(file, lines, trials, clips, training_speakers=()):
         no target or no non-target trials.
     """
     first, second, same = trials
-    number = {clip: place for place, clip in enumerate({*first, *second})}
+    names = [*dict.fromkeys([*first, *second])]
+    number = {clip: place for place, clip in enumerate(names)}
     pairs = np.array([[number[c] for c in side] for side in (first, second)])
+    speakers = [clips[clip].get("speaker") for clip in names]
     found = [
         (place, f"{first[place]!r} is compared with itself")
         for place in np.flatnonzero(pairs[0] == pairs[1])
     ]
     if same is not None:
-        found += _wrong_labels(first, second, same, clips)
+        found += _wrong_labels(pairs, same, names, speakers)
         found += _two_labels(pairs, same, lines)
     problems = sorted((lines[place], text) for place, text in found)
     refuse_lines(file, problems, CORRECT)
-    _refuse_trained(file, first, second, clips, {*training_speakers})
+    _refuse_trained(file, pairs, speakers, {*training_speakers})
     if same is not None and (same.all() or not same.any()):
         there, absent = ("target", "non-target")[:: 1 if same.all() else -1]
         raise DataError(
@@ -76,16 +78,18 @@ def check_trials(file, lines, trials, clips, training_speakers=()):
         )
 
 
-def _wrong_labels(first, second, same, clips):
+def _wrong_labels(pairs, same, names, speakers):
     """Yield place and problem of labels that the speakers contradict."""
-    for place, (one, other, label) in enumerate(zip(first, second, same)):
-        speakers = [clips[clip].get("speaker") for clip in (one, other)]
-        if None not in speakers and label != (speakers[0] == speakers[1]):
-            yield (
-                place,
-                f"label {int(label)}, but {one!r} is of speaker {speakers[0]} "
-                f"and {other!r} of {speakers[1]}",
-            )
+    codes = {speaker: code for code, speaker in enumerate({*speakers})}
+    one, other = np.array([codes[speaker] for speaker in speakers])[pairs]
+    known = (one != codes.get(None, -1)) & (other != codes.get(None, -1))
+    for place in np.flatnonzero(known & (same != (one == other))):
+        one, other = pairs[:, place]
+        yield (
+            place,
+            f"label {int(same[place])}, but {names[one]!r} is of speaker "
+            f"{speakers[one]} and {names[other]!r} of {speakers[other]}",
+        )
 
 
 def _two_labels(pairs, same, lines):
@@ -105,18 +109,15 @@ def _two_labels(pairs, same, lines):
         labels.setdefault(bool(same[place]), place)
 
 
-def _refuse_trained(file, first, second, clips, trained):
+def _refuse_trained(file, pairs, speakers, trained):
     """Refuse trials of speakers that the model is trained on."""
-    known, count = set(), 0
-    for pair in zip(first, second) if trained else ():
-        speakers = {clips[clip].get("speaker") for clip in pair} & trained
-        known |= speakers
-        count += bool(speakers)
-    if known:
+    among = np.array([speaker in trained for speaker in speakers])
+    if among.any():
+        known = {*speakers} & trained
         raise DataError(
-            f"{file}: {count} of {len(first)} trials are of {len(known)} "
-            f"speakers that the model is trained on, such as {min(known)}: "
-            "error rates would come out too low. Give a list of other "
-            "speakers. VoxCeleb1's lists E and H, of all its speakers, can "
-            "only test a model that is trained on other data"
+            f"{file}: {among[pairs].any(0).sum()} of {pairs.shape[1]} trials "
+            f"are of {len(known)} speakers that the model is trained on, such "
+            f"as {min(known)}: error rates would come out too low. Give a list "
+            "of other speakers. VoxCeleb1's lists E and H, of all its "
+            "speakers, can only test a model that is trained on other data"
         )

@@ -1,0 +1,143 @@
+"""Hold out speakers: those of validation and test are not trained on."""
+
+import hashlib
+
+from petl_modules.data.splits import PARTS
+from petl_modules.utils import DataError, HparamsError, listed
+
+LEAST = 2  # speakers: with one, no trial is of two speakers
+
+
+class HeldOutSpeakers:
+    """Training, validation and test part with different speakers, one fold.
+
+    The test part is that of the records with ``split: test``, or else of
+    speakers that are drawn. The validation part's speakers are drawn from the
+    others. A draw depends on the seed and the names alone, and a smaller draw
+    is part of a larger one.
+
+    Arguments
+    ---------
+    valid_speakers : int
+        Number of speakers that validate, 2 or more.
+    seed : int
+        Seed of the draws.
+    test_speakers : int
+        Number of speakers to draw for the test part if the records have no
+        ``split: test``, 2 or more.
+
+    Raises
+    ------
+    HparamsError
+        A number is too small.
+
+    Example
+    -------
+    >>> records = {f"{name}/{i}": {"speaker": name} for name in "abcdefg" for i in (1, 2)}
+    >>> folds, protocol = HeldOutSpeakers(2, seed=5, test_speakers=2)(records)
+    >>> {part: sorted({clip[0] for clip in folds[1][part]}) for part in PARTS}
+    {'train': ['a', 'c', 'e'], 'valid': ['b', 'f'], 'test': ['d', 'g']}
+    >>> protocol
+    'held-out speakers: test 2 and validation 2 of 7 drawn by seed 5, train 3'
+    """
+
+    def __init__(self, valid_speakers, seed, test_speakers=0):
+        for key, number in (
+            ("valid_speakers", valid_speakers),
+            ("test_speakers", test_speakers),
+        ):
+            if number < LEAST and (number or key == "valid_speakers"):
+                raise HparamsError(
+                    f"{key} is {number}: trials of two speakers need "
+                    f"{LEAST} at least"
+                )
+        self.valid_speakers = valid_speakers
+        self.seed = seed
+        self.test_speakers = test_speakers
+
+    def __call__(self, records):
+        """Return the parts of fold 1, and the protocol.
+
+        Raises
+        ------
+        DataError
+            A clip has no speaker, a speaker is in training and test part, or
+            there are too few speakers.
+        """
+        test, others = self._listed(records)
+        listed_test = bool(test)
+        self._check_numbers(len(test), len(others))
+        if not listed_test:
+            test = self._draw(others, "test", self.test_speakers)
+        valid = self._draw(others - test, "valid", self.valid_speakers)
+        train = others - test - valid
+        parts = {part: {} for part in PARTS}
+        for clip, record in records.items():
+            speaker = record["speaker"]
+            part = "valid" if speaker in valid else "train"
+            parts["test" if speaker in test else part][clip] = record
+        drawn = f"validation {len(valid)} of {len(others)} drawn by"
+        start = (
+            f"test {len(test)} as listed, "
+            if listed_test
+            else (f"test {len(test)} and ")
+        )
+        return {1: parts}, (
+            f"held-out speakers: {start}{drawn} seed {self.seed}, "
+            f"train {len(train)}"
+        )
+
+    def _listed(self, records):
+        """Return the speakers of the listed test part, and all others."""
+        found = {True: {}, False: {}}  # a clip of each speaker
+        for clip, record in records.items():
+            if "speaker" not in record:
+                raise DataError(
+                    f"speakers are held out, and {clip} has no speaker"
+                )
+            tested = record.get("split") == "test"
+            found[tested].setdefault(record["speaker"], clip)
+        test, others = found[True], found[False]
+        leaks = [
+            f"{speaker}: {test[speaker]} tests, {others[speaker]} trains"
+            for speaker in sorted(test.keys() & others.keys())
+        ]
+        if leaks:
+            raise DataError(
+                f"{len(leaks)} speakers are in the training and the test "
+                f"part:\n{listed(leaks, limit=20)}\nMove the clips of each "
+                "speaker to one part"
+            )
+        return {*test}, {*others}
+
+    def _check_numbers(self, test, others):
+        """Check that there are enough speakers for each part."""
+        drawn = {"valid_speakers": self.valid_speakers}
+        if not test:
+            if not self.test_speakers:
+                raise DataError(
+                    "no clip is in the test part: give --test_speakers, the "
+                    f"number of speakers to test on, {LEAST} or more"
+                )
+            drawn["test_speakers"] = self.test_speakers
+        elif test < LEAST:
+            raise DataError(
+                f"the test part has {test} speaker: trials of two speakers "
+                f"need {LEAST} at least. Add a speaker to it"
+            )
+        if others - sum(drawn.values()) < LEAST:
+            held = " and ".join(f"{key} {n}" for key, n in drawn.items())
+            raise DataError(
+                f"{others} speakers are not listed for testing, and {held} "
+                f"leave {max(0, others - sum(drawn.values()))} to train on, "
+                f"not {LEAST} at least. Add speakers, or hold out fewer"
+            )
+
+    def _draw(self, speakers, part, number):
+        """Return speakers that are drawn for a part."""
+
+        def chance(speaker):
+            text = f"{part}/{self.seed}/{speaker}"
+            return hashlib.sha256(text.encode()).digest()
+
+        return {*sorted(speakers, key=chance)[:number]}
