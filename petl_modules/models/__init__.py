@@ -1,8 +1,9 @@
 """A tuned model: a frozen encoder with methods in it, a pooling and a head."""
 
 from petl_modules.models.freezing import freeze, store_frozen
+from petl_modules.models.heads import LinearHead
 from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
-from petl_modules.models.pooling import MeanPooling
+from petl_modules.models.pooling import MeanPooling, MeanStdPooling
 from petl_modules.models.probe import Probe
 from petl_modules.models.trained_weights import (
     load_trained,
@@ -15,7 +16,9 @@ from petl_modules.models.tuned_model import TunedModel
 from petl_modules.models.weights_file import WEIGHTS, read_trained
 
 __all__ = [
+    "LinearHead",
     "MeanPooling",
+    "MeanStdPooling",
     "Probe",
     "TunedEncoder",
     "TunedModel",

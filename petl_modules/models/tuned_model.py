@@ -36,7 +36,7 @@ class TunedModel(nn.Module):
         Makes the head from the width that it reads, e.g. a ``!name:`` entry
         ``!name:torch.nn.Linear {out_features: 35}``.
     pooling : torch.nn.Module or None
-        See ``MeanPooling``. None: the head reads every token.
+        See ``MeanPooling`` and ``MeanStdPooling``. None: the head reads every token.
     must_match : dict or None
         Plain data that a checkpoint must share with the model, such as the
         names of the classes.
