@@ -1,12 +1,16 @@
-"""Bottleneck adapter: two projections with a GELU between them.
+"""Bottleneck adapter: two projections with an activation between them.
 
 https://arxiv.org/abs/1902.00751
 """
+
+import math
 
 import torch.nn.functional as F
 from torch import nn
 
 from petl_modules.blocks.narrow_linear import narrow_linear
+
+ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}
 
 
 def bottleneck_size(d_model, reduction):
@@ -44,16 +48,38 @@ def bottleneck_size(d_model, reduction):
     return round(d_model / reduction)
 
 
-class Gelu(nn.Module):
-    """GELU between the two projections of one block, or of several."""
+class Activation(nn.Module):
+    """Activation and dropout between the projections of a block, or several.
+
+    Arguments
+    ---------
+    name : str
+        ``gelu`` or ``relu``.
+    dropout : float
+        Share of the hidden values that training sets to 0.
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation, or no such share.
+    """
+
+    def __init__(self, name="gelu", dropout=0.0):
+        super().__init__()
+        if name not in ACTIVATIONS:
+            raise ValueError(
+                f"activation '{name}' is none of: {', '.join(ACTIVATIONS)}"
+            )
+        self.name = name
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden, mask=None):
         """Return ``[batch, time, r]``; ``mask`` changes nothing."""
-        return F.gelu(hidden)
+        return self.dropout(ACTIVATIONS[self.name](hidden))
 
 
 class Bottleneck(nn.Module):
-    """Bottleneck adapter: ``up_proj(GELU(down_proj(x)))``.
+    """Bottleneck adapter: ``scale * up_proj(act(down_proj(x)))``.
 
     Arguments
     ---------
@@ -63,10 +89,23 @@ class Bottleneck(nn.Module):
         Width of the output; None: as the input.
     reduction : float
         The bottleneck is ``round(min(d_in, d_out) / reduction)`` wide.
-    init_std : float
-        Standard deviation of the up projection at the start. With 0, the
-        default, the block outputs 0 and training starts from the frozen
-        model.
+    init_std : float or None
+        Standard deviation of the up projection at the start; that of the down
+        projection is 0.02. With 0, the default, the block outputs 0 and
+        training starts from the frozen model. None: the up projection is 0,
+        and the down projection uniform within ``1 / sqrt(d_in)``
+        (https://arxiv.org/abs/2211.02227).
+    activation : str
+        ``gelu`` or ``relu``.
+    dropout : float
+        Share of the bottleneck's values that training sets to 0.
+    scale : float
+        Factor of the output.
+
+    Raises
+    ------
+    ValueError
+        See ``bottleneck_size`` and ``Activation``.
 
     Example
     -------
@@ -78,16 +117,31 @@ class Bottleneck(nn.Module):
 
     groupable = True
 
-    def __init__(self, d_in, d_out=None, *, reduction=64, init_std=0.0):
+    def __init__(
+        self,
+        d_in,
+        d_out=None,
+        *,
+        reduction=64,
+        init_std=0.0,
+        activation="gelu",
+        dropout=0.0,
+        scale=1.0,
+    ):
         super().__init__()
         d_out = d_in if d_out is None else d_out
         width = bottleneck_size(min(d_in, d_out), reduction)
+        self.scale = scale
+        self.groupable = scale == 1
         self.down_proj = nn.Linear(d_in, width)
-        self.inner = Gelu()
+        self.inner = Activation(activation, dropout)
         self.up_proj = nn.Linear(width, d_out)
-        nn.init.normal_(self.down_proj.weight, std=0.02)
+        if init_std is None:
+            nn.init.kaiming_uniform_(self.down_proj.weight, a=math.sqrt(5))
+        else:
+            nn.init.normal_(self.down_proj.weight, std=0.02)
         nn.init.zeros_(self.down_proj.bias)
-        nn.init.normal_(self.up_proj.weight, std=init_std)
+        nn.init.normal_(self.up_proj.weight, std=init_std or 0.0)
         nn.init.zeros_(self.up_proj.bias)
 
     def forward(self, x, mask=None):
@@ -106,4 +160,7 @@ class Bottleneck(nn.Module):
             ``[batch, time, d_out]``.
         """
         hidden = self.inner(self.down_proj(x), mask)
-        return narrow_linear(hidden, self.up_proj.weight, self.up_proj.bias)
+        bias = self.up_proj.bias
+        if self.scale != 1:  # in front of the projection, where it is narrow
+            hidden, bias = self.scale * hidden, self.scale * bias
+        return narrow_linear(hidden, self.up_proj.weight, bias)

@@ -20,8 +20,9 @@ class ForwardContext:
         self.mask = None
         # Samples of each clip, [batch]; None: nothing is padded
         self.lengths = None
-        # From the first to the last module of a site that has two, in the
-        # way of a stack (see petl_modules.methods.adapted)
+        # From a norm to the site behind it, and from the first to the last
+        # module of a site that has two, in the way of a stack (see
+        # petl_modules.methods.adapted)
         self.carried = []
 
     def mask_of(self, hidden):

@@ -42,10 +42,11 @@ def groupable(experts):
     """Return whether ``GroupedExperts`` can hold these experts.
 
     They must be of one class, and that class itself must be ``groupable``: a
-    subclass may compute something else.
+    subclass may compute something else. So must each of them.
     """
     first, *others = {type(expert) for expert in experts}
-    return not others and vars(first).get("groupable", False)
+    alike = not others and vars(first).get("groupable", False)
+    return alike and all(expert.groupable for expert in experts)
 
 
 class GroupedExperts(nn.Module):

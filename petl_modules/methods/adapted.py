@@ -50,6 +50,10 @@ class Adapted(nn.Module):
         ``parallel``, ``sequential`` or ``before``.
     residual : bool or None
         See the table. None: False if parallel, else True.
+    reads : str
+        What a parallel block reads: ``input``, or ``stream``, which is what a
+        ``Tap`` has carried here. It is the x of block and residual in the
+        table, while the sublayer keeps its own input.
 
     Example
     -------
@@ -63,13 +67,21 @@ class Adapted(nn.Module):
     """
 
     def __init__(
-        self, base, block, context=None, *, placement="parallel", residual=None
+        self,
+        base,
+        block,
+        context=None,
+        *,
+        placement="parallel",
+        residual=None,
+        reads="input",
     ):
         super().__init__()
         self.base = base
         self.block = block
         self.context = ForwardContext() if context is None else context
         self.placement = placement
+        self.reads = reads
         self.residual = (
             placement != "parallel" if residual is None else residual
         )
@@ -112,10 +124,11 @@ class Adapted(nn.Module):
         """
         if self.placement == "sequential":
             return x, None
-        branch = self.block(x, self.context.mask_of(x))
+        read = x if self.reads == "input" else self.context.carried.pop()
+        branch = self.block(read, self.context.mask_of(read))
         if self.placement == "before":
             return branch, branch if self.residual else None
-        return x, branch + x if self.residual else branch
+        return x, branch + read if self.residual else branch
 
     def leave(self, out, branch):
         """Return the site's output.
@@ -142,6 +155,7 @@ class Adapted(nn.Module):
         return (
             getattr(self.block, "mergeable", False)
             and self.placement == "parallel"
+            and self.reads == "input"
             and not self.residual
             and getattr(self.base, "weight", None) is not None
         )
@@ -174,6 +188,30 @@ class Exit(Adapted):
         """Return the site's output."""
         out = self.base(hidden_states)
         return self.leave(out, self.context.carried.pop())
+
+
+class Tap(nn.Module):
+    """A norm whose input is what the block behind it reads.
+
+    The input goes to the block through the context, see ``Entry``.
+
+    Arguments
+    ---------
+    base : torch.nn.Module
+        The norm.
+    context : petl_modules.blocks.ForwardContext
+        The encoder's.
+    """
+
+    def __init__(self, base, context):
+        super().__init__()
+        self.base = base
+        self.context = context
+
+    def forward(self, hidden_states):
+        """Return the output of the norm."""
+        self.context.carried.append(hidden_states)
+        return self.base(hidden_states)
 
 
 class Entry(nn.Module):

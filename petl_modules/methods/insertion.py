@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from torch import nn
 
-from petl_modules.methods.adapted import Adapted, Entry, Exit
+from petl_modules.methods.adapted import Adapted, Entry, Exit, Tap
 from petl_modules.utils import HparamsError
 
 PLACEMENTS = ("parallel", "sequential", "before")
+READS = ("input", "stream")
 
 
 class Insertion(NamedTuple):
@@ -25,13 +26,17 @@ class Insertion(NamedTuple):
         ``wrap(module at the site's exit, block, context)`` returns the module
         that replaces it; ``context`` is the encoder's ``ForwardContext``.
     norm : str or None
-        Path of the norm that feeds the block and is trained with it.
+        Path of the norm that feeds the site and is trained with the block.
+    reads : str
+        What the block reads: ``input`` of the site, or ``stream``, the input
+        of that norm.
     """
 
     site: tuple
     block: nn.Module
     wrap: Callable
     norm: str | None = None
+    reads: str = "input"
 
     def apply(self, model, context):
         """Put the block into the encoder.
@@ -49,6 +54,9 @@ class Insertion(NamedTuple):
         if site.is_split:
             first = Entry(model.get_submodule(site.entry), last)
             model.set_submodule(site.entry, first)
+        if self.reads == "stream":
+            tap = Tap(model.get_submodule(self.norm), context)
+            model.set_submodule(self.norm, tap)
 
 
 class Insert:
@@ -71,11 +79,17 @@ class Insert:
         See ``Adapted``.
     layers : str or list of int
         ``all``, ``last_<n>``, ``all_but_last``, or numbers such as ``[0, 5]``.
+    reads : str
+        What the block reads: ``input``, that of the site, or ``stream``: the
+        hidden states in front of the norm that feeds the site. On AST that is
+        the residual stream; on wav2vec 2.0, which normalises behind its
+        sublayers, the sum that the norm in front of the feed-forward
+        normalises (https://arxiv.org/abs/2211.02227).
 
     Raises
     ------
     HparamsError
-        If there is no such placement.
+        If there is no such placement, or nothing of that kind to read.
 
     Example
     -------
@@ -85,29 +99,52 @@ class Insert:
     """
 
     def __init__(
-        self, *, at, block, placement="parallel", residual=None, layers="all"
+        self,
+        *,
+        at,
+        block,
+        placement="parallel",
+        residual=None,
+        layers="all",
+        reads="input",
     ):
         if placement not in PLACEMENTS:
             raise HparamsError(
                 f"no placement '{placement}'; placements: "
                 f"{', '.join(PLACEMENTS)}"
             )
+        if reads not in READS:
+            raise HparamsError(
+                f"reads '{reads}' is none of: {', '.join(READS)}"
+            )
+        if reads == "stream" and placement != "parallel":
+            raise HparamsError(
+                f"reads 'stream' is for placement 'parallel', not '{placement}'"
+            )
         self.at = at
         self.block = block
         self.placement = placement
         self.residual = residual
         self.layers = layers
+        self.reads = reads
 
     def insertions(self, sites):
         """Yield one ``Insertion`` for each site and layer."""
         for site in sites.select(self.at, self.layers):
+            if self.reads == "stream" and site.norm is None:
+                raise HparamsError(
+                    f"reads 'stream': no norm of its layer feeds '{site.name}'"
+                    f" of a {sites.kind}. Choose another site, such as ffn, "
+                    "or 'reads: input'"
+                )
             wrap = partial(
                 Exit if site.is_split else Adapted,
                 placement=self.placement,
                 residual=self.residual,
+                reads=self.reads,
             )
             block = self.block(*self._block_widths(site, sites.widths(site)))
-            yield Insertion(site, block, wrap, site.norm)
+            yield Insertion(site, block, wrap, site.norm, self.reads)
 
     def _block_widths(self, site, widths):
         """Return the widths of the block's input and output."""

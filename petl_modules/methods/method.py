@@ -13,7 +13,8 @@ class Method(Protocol):
     under the names of its arguments: they are its description in a checkpoint.
 
     ``added_tokens`` is optional: how many tokens the method puts in front of
-    the frames (0 if it is absent).
+    the frames (0 if it is absent). With ``replace_distillation = False`` they
+    leave AST's distillation token in its place.
     """
 
     added_tokens: int

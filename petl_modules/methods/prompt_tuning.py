@@ -12,12 +12,15 @@ from torch import nn
 from petl_modules.methods.insertion import Insertion
 from petl_modules.utils import HparamsError
 
+INITS = ("vpt", "xavier")
 
-def init_bound(sites, total):
+
+def init_bound(sites, total, init="vpt"):
     """Return the bound of the uniform distribution that tokens start from.
 
-    ``sqrt(6 / (3 patch^2 + d))``; for encoders without patches
-    ``sqrt(6 / (total + 1) / d)`` (https://arxiv.org/abs/2211.02227).
+    ``vpt``: ``sqrt(6 / (3 patch^2 + d))``. ``xavier``, and for encoders
+    without patches: ``sqrt(6 / (total + 1) / d)``
+    (https://arxiv.org/abs/2211.02227).
 
     Arguments
     ---------
@@ -25,12 +28,14 @@ def init_bound(sites, total):
         The encoder's.
     total : int
         How many tokens the method adds to a layer.
+    init : str
+        ``vpt`` or ``xavier``.
 
     Returns
     -------
     float
     """
-    if sites.patch_size is None:
+    if init == "xavier" or sites.patch_size is None:
         return math.sqrt(6 / (total + 1) / sites.d_model)
     return math.sqrt(6 / (3 * sites.patch_size**2 + sites.d_model))
 
@@ -97,7 +102,9 @@ class Prompted(nn.Module):
 class PromptTuning:
     """Trained tokens in the input of the first layer, or of every layer.
 
-    On AST they are behind CLS and replace the distillation token.
+    On AST they are behind CLS and replace the distillation token, or are
+    behind both. (Where they are changes nothing else: they have no positions,
+    and attention knows no order.)
 
     Arguments
     ---------
@@ -110,11 +117,16 @@ class PromptTuning:
         The layers that are meant: ``all``, ``last_<n>``, ``all_but_last``, or
         numbers such as ``[0, 5]``. Prompts enter at the first of them and are
         carried through the others.
+    replace_distillation : bool
+        Whether they replace AST's distillation token. False: it stays, as in
+        https://arxiv.org/abs/2211.02227.
+    init : str
+        ``vpt`` or ``xavier``, see ``init_bound``.
 
     Raises
     ------
     HparamsError
-        If ``tokens`` is below 1.
+        If ``tokens`` is below 1, or there is no such ``init``.
 
     Example
     -------
@@ -122,14 +134,28 @@ class PromptTuning:
     25
     """
 
-    def __init__(self, *, tokens, deep, layers="all"):
+    def __init__(
+        self,
+        *,
+        tokens,
+        deep,
+        layers="all",
+        replace_distillation=True,
+        init="vpt",
+    ):
         if tokens < 1:
             raise HparamsError(
                 f"tokens is {tokens}: prompt tuning needs 1 or more"
             )
+        if init not in INITS:
+            raise HparamsError(
+                f"init '{init}' of prompt tuning is none of: {', '.join(INITS)}"
+            )
         self.tokens = tokens
         self.deep = deep
         self.layers = layers
+        self.replace_distillation = replace_distillation
+        self.init = init
 
     @property
     def added_tokens(self):
@@ -138,9 +164,12 @@ class PromptTuning:
 
     def insertions(self, sites):
         """Yield one ``Insertion`` for each layer that gets prompts."""
-        start = sites.layout.tokens_before_prompts
-        replaced = sites.layout.num_prefix_tokens - start
-        bound = init_bound(sites, self.tokens)
+        leading = sites.layout.num_prefix_tokens
+        start = leading
+        if self.replace_distillation:
+            start = sites.layout.tokens_before_prompts
+        replaced = leading - start
+        bound = init_bound(sites, self.tokens, self.init)
         layers = sites.select_layers(self.layers)
         for layer in layers if self.deep else layers[:1]:
             prompt = Prompt(self.tokens, sites.d_model, bound)

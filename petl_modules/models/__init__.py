@@ -2,8 +2,9 @@
 
 from petl_modules.models.attentive_pooling import AttentiveStatistics
 from petl_modules.models.freezing import freeze, store_frozen
+from petl_modules.models.heads import LinearHead
 from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
-from petl_modules.models.pooling import MeanPooling
+from petl_modules.models.pooling import MeanPooling, MeanStdPooling
 from petl_modules.models.probe import Probe
 from petl_modules.models.trained_weights import (
     load_trained,
@@ -17,7 +18,9 @@ from petl_modules.models.weights_file import WEIGHTS, read_trained
 
 __all__ = [
     "AttentiveStatistics",
+    "LinearHead",
     "MeanPooling",
+    "MeanStdPooling",
     "Probe",
     "TunedEncoder",
     "TunedModel",

@@ -193,15 +193,16 @@ def recomputations(sites, choice, context):
     wraps = []
     for ffn in ffns:
         if ffn.norm and sites.layout.pre_norm:
-            norm = sites.model.get_submodule(ffn.norm)
-            wraps.append((ffn.entry, partial(_with_norm, norm, context)))
+            joined = partial(_with_norm, sites.model, ffn.norm, context)
+            wraps.append((ffn.entry, joined))
             wraps.append((ffn.norm, _no_norm))
         else:
             wraps.append((ffn.entry, wrap))
     return wraps
 
 
-def _with_norm(norm, context, ffn):
+def _with_norm(model, path, context, ffn):
+    norm = model.get_submodule(path)  # with what methods have put around it
     return Recomputed(nn.Sequential(norm, ffn), context)
 
 

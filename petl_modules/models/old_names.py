@@ -38,8 +38,16 @@ TAGS = {
 }
 
 # What methods have got since, with what they did before
-METHODS = ("Insert", "LoRA", "PrefixTuning", "PromptTuning")
-SINCE = {"layers": "all"}
+SINCE = {
+    "Insert": {"layers": "all", "reads": "input"},
+    "LoRA": {"layers": "all"},
+    "PrefixTuning": {"layers": "all"},
+    "PromptTuning": {
+        "layers": "all",
+        "replace_distillation": True,
+        "init": "vpt",
+    },
+}
 
 # One object did what encoder, pooling and head do now; accuracy selected
 PARTS = """
@@ -90,14 +98,10 @@ def upgrade_checkpoint(state, about):
         Both as today's version writes them.
     """
     old = about["settings"]
-    methods = [
-        {**SINCE, **method} if method["class"] in METHODS else method
-        for method in old["methods"]
-    ]
     settings = {
         "encoder": {
             "backbone": old["backbone"],
-            "methods": methods,
+            "methods": old["methods"],
             "tokens": old["pooling"],
             "hidden_states": "last",
             "train_backbone": old["train_backbone"],
@@ -109,6 +113,21 @@ def upgrade_checkpoint(state, about):
     }
     state = {tensor_name(name): value for name, value in state.items()}
     return state, {**about, "format": 2, "settings": settings}
+
+
+def upgrade_methods(methods):
+    """Return a checkpoint's methods with what they have got since.
+
+    Arguments
+    ---------
+    methods : list of dict
+        As ``petl_modules.models.settings.describe`` gives them.
+
+    Returns
+    -------
+    list of dict
+    """
+    return [{**SINCE.get(m["class"], {}), **m} for m in methods]
 
 
 def is_old_recipe(text):

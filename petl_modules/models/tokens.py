@@ -2,21 +2,31 @@
 
 from petl_modules.utils import HparamsError
 
-TOKENS = ("all", "cls", "prompts", "speech", "prompts+speech")
+TOKENS = (
+    "all",
+    "cls",
+    "cls+distillation",
+    "prompts",
+    "speech",
+    "prompts+speech",
+)
 
 
-def select_tokens(tokens, sites, prompts):
+def select_tokens(tokens, sites, prompts, leading):
     """Return the slice of the time axis for a choice of tokens.
 
     Arguments
     ---------
     tokens : str
-        ``all``, ``cls``, ``prompts``, ``speech`` (all but CLS, distillation
-        token and prompts) or ``prompts+speech``.
+        ``all``, ``cls``, ``cls+distillation``, ``prompts``, ``speech`` (all
+        but CLS, distillation token and prompts) or ``prompts+speech``.
     sites : petl_modules.backbones.Sites
         The encoder's.
     prompts : int
         How many prompts the methods add.
+    leading : int
+        How many tokens are in front of prompts and frames, see
+        ``count_leading``.
 
     Returns
     -------
@@ -28,26 +38,29 @@ def select_tokens(tokens, sites, prompts):
         If there is no such choice, or if it takes tokens that this encoder
         does not have.
     """
-    leading = sites.layout.num_prefix_tokens
     if tokens not in TOKENS:
         raise HparamsError(
             f"pooling '{tokens}' is none of: {', '.join(TOKENS)}"
         )
-    if tokens == "cls" and not leading:
+    if "cls" in tokens and not leading:
         raise HparamsError(
-            f"pooling 'cls': a {sites.kind} has no CLS token; "
+            f"pooling '{tokens}': a {sites.kind} has no CLS token; "
             "pool 'speech' or 'all'"
+        )
+    if tokens == "cls+distillation" and leading < 2:
+        raise HparamsError(
+            f"pooling '{tokens}': the prompts replace the distillation token; "
+            "give prompt tuning 'replace_distillation: False'"
         )
     if "prompts" in tokens and not prompts:
         raise HparamsError(
             f"pooling '{tokens}' takes prompts, and no method here has any: "
             "add prompt tuning, or pool 'all'"
         )
-    if prompts:  # they replace the other leading tokens
-        leading = sites.layout.tokens_before_prompts
     return {
         "all": slice(None),
         "cls": slice(0, 1),
+        "cls+distillation": slice(0, 2),
         "prompts": slice(leading, leading + prompts),
         "speech": slice(leading + prompts, None),
         "prompts+speech": slice(leading, None),
@@ -104,3 +117,24 @@ def count_prompts(methods):
     if len([count for count in counts if count]) > 1:
         raise HparamsError("'methods' contains prompt tuning twice")
     return sum(counts)
+
+
+def count_leading(methods, layout):
+    """Return how many tokens stay in front of prompts and frames.
+
+    Arguments
+    ---------
+    methods : list
+        See ``TunedEncoder``.
+    layout : petl_modules.backbones.layouts.Layout
+        The encoder's.
+
+    Returns
+    -------
+    int
+    """
+    for method in methods:
+        prompts = getattr(method, "added_tokens", 0)
+        if prompts and getattr(method, "replace_distillation", True):
+            return layout.tokens_before_prompts
+    return layout.num_prefix_tokens

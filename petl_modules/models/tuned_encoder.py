@@ -14,6 +14,7 @@ from petl_modules.models.layer_states import (
 )
 from petl_modules.models.settings import describe
 from petl_modules.models.tokens import (
+    count_leading,
     count_prompts,
     require_frames,
     select_tokens,
@@ -38,8 +39,9 @@ class TunedEncoder(nn.Module):
         ``Insert``, ``LoRA``, ``PromptTuning``, ``PrefixTuning``; they
         compose. An empty list inserts nothing (linear probe).
     tokens : str
-        Which tokens leave the encoder: ``all``, ``cls``, ``prompts``,
-        ``speech`` (all but CLS and prompts) or ``prompts+speech``.
+        Which tokens leave the encoder: ``all``, ``cls``,
+        ``cls+distillation``, ``prompts``, ``speech`` (all but CLS,
+        distillation token and prompts) or ``prompts+speech``.
     hidden_states : str
         ``last``: the output of the last layer. ``weighted``: a trained sum of
         the first layer's input and all layers' outputs, weighted by a
@@ -96,10 +98,10 @@ class TunedEncoder(nn.Module):
         sites = backbone.sites
         self.d_model = sites.d_model
         self.prompts = count_prompts(self.methods)
-        layout = sites.layout
-        replaced = layout.num_prefix_tokens - layout.tokens_before_prompts
-        self._added = self.prompts - (replaced if self.prompts else 0)
-        self._part = select_tokens(tokens, sites, self.prompts)
+        leading = count_leading(self.methods, sites.layout)
+        replaced = sites.layout.num_prefix_tokens - leading
+        self._added = self.prompts - replaced
+        self._part = select_tokens(tokens, sites, self.prompts, leading)
         names = sites.parameter_names()
         names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
         # Layers of the backbone that are trained whole

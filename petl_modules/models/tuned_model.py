@@ -37,7 +37,7 @@ class TunedModel(nn.Module):
         Makes the head from the width that it reads, e.g. a ``!name:`` entry
         ``!name:torch.nn.Linear {out_features: 35}``.
     pooling : torch.nn.Module, callable or None
-        See ``MeanPooling``. One that is trained is made from ``d_model``, by a
+        See ``MeanPooling``. One with parameters is made from ``d_model``, by a
         ``!name:`` entry. None: the head reads every token.
     embedding : callable or None
         Makes, from the width of the pooled vectors, a module between them and

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from petl_modules.models.old_names import upgrade_checkpoint
+from petl_modules.models.old_names import upgrade_checkpoint, upgrade_methods
 from petl_modules.utils import CheckpointError, versions, write_bytes
 
 # 1: before the encoder, the pooling and the head were apart
@@ -100,7 +100,9 @@ def read_trained(path, sha256=None):
     try:
         if form == 1:
             state, about = upgrade_checkpoint(state, about)
-        about["settings"]["encoder"]["backbone"].items()
+        encoder = about["settings"]["encoder"]
+        encoder["backbone"].items()
+        encoder["methods"] = upgrade_methods(encoder["methods"])
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is damaged: its settings are incomplete. {REMEDY}"
