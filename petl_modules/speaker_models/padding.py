@@ -144,8 +144,8 @@ class Padding:
         if mask is None:
             return None
         x = args[0].masked_fill(~mask[:, None, :, None], 0)
-        share = mask.sum(1) / mask.shape[1]
-        return (x / share.to(x.dtype)[:, None, None, None],)
+        share = mask.sum(1).to(x.dtype) / mask.shape[1]
+        return (x / share[:, None, None, None],)
 
     def _exclude(self, layer, args):
         """Take padding out of a softmax over frames."""

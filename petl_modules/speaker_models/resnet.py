@@ -139,7 +139,8 @@ class ResNetPartition(nn.Module):
             x = x.flatten(1, 2).transpose(2, 3).flatten(1, 2)
             weights = self.attention(x)
         mean = (x * weights).sum(2)
-        variance = (x.square() * weights).sum(2) - mean.square()
+        # SpeechBrain's difference of squares would cancel
+        variance = ((x - mean.unsqueeze(2)).square() * weights).sum(2)
         pooled = torch.cat([mean, variance.clamp(min=1e-5).sqrt()], dim=1)
         pooled = self.pooled_norm(pooled.unsqueeze(1))
         return self.embedding_norm(self.embedding(pooled)).squeeze(1)
