@@ -51,9 +51,13 @@ def main(arguments=None):
     parser.add_argument("run", help="folder of a run or of one fold")
     parser.add_argument("files", nargs="*", help="two audio files")
     parser.add_argument("--trials", help="a list: [label] path path, by lines")
-    parser.add_argument("--folder", help="of the list's files; default: its own")
+    parser.add_argument(
+        "--folder", help="of the list's files; default: its own"
+    )
     parser.add_argument("--output", help="a CSV file for the list's scores")
-    parser.add_argument("--threshold", type=float, help="default: the run's own")
+    parser.add_argument(
+        "--threshold", type=float, help="default: the run's own"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--backbone", help="its new path, if it was moved")
     chosen = parser.parse_args(arguments)

@@ -37,66 +37,6 @@ FORM = {
 logger = get_logger(__name__)
 
 
-def find_fold(run):
-    """Return the folder of one trained fold.
-
-    Arguments
-    ---------
-    run : str or pathlib.Path
-        The folder of a fold, or the folder of a run. Of a run, the fold with
-        the best validation score is taken, or the first fold if there was no
-        validation.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder has no trained model.
-    """
-    run = Path(run)
-    if all((run / name).is_file() for name in (WEIGHTS, "hyperparams.yaml")):
-        return run
-    if not run.is_dir():
-        raise FileNotFoundError(f"there is no folder {run}")
-    results = find_results(run)
-    if not results:
-        raise FileNotFoundError(
-            f"no trained model in {run}: expected {WEIGHTS} and "
-            "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
-        )
-
-    form = {"best_metric": {"name": str, "mode": re.compile("min|max")}}
-    recipe = _read_recipe(results[0].parent, form)
-    best = recipe.settings["best_metric"]
-    name = f"valid_{best['name']}"
-
-    def importance(file):  # fixed epochs: there are no validation metrics
-        fold = read_result(file, best["name"])["fold"]
-        value = selection_value(best, {best["name"]: fold[name] or 0})
-        return value, -fold["fold"], -fold.get("draw", 1)
-
-    return max(results, key=importance).parent
-
-
-def _read_recipe(folder, form):
-    """Read a fold's recipe file, which must have values of some form.
-
-    Names of older versions are replaced.
-    """
-    file = folder / "hyperparams.yaml"
-    text = read_text(file)
-    recipe = RecipeFile.parse(text, file)
-    try:
-        recipe = RecipeFile.parse(upgrade_recipe(text), file)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise damaged(file, f"it lacks {error}", "Restore it") from error
-    recipe.require(form, file)
-    return recipe
-
-
 class Classifier:
     """A trained model with its features and class names.
 

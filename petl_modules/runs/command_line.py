@@ -155,14 +155,15 @@ def compose(arguments, folder):
                 "'base: ast.yaml'?"
             )
     runs = override(recipe, options, path.name)
-    recipe.require(dict.fromkeys(PATHS, str), path.name)
+    # Without a backbone, a model is trained from scratch
+    form = {"backbone": (str, None), "data_folder": str}
+    recipe.require(form, path.name)
     if "method" not in options:
         recipe.update({"method": path.stem})
     filled_in = _absolute_paths(recipe.settings)
-    if "backbone_name" not in options:
-        filled_in["backbone_name"] = checkpoint_name(
-            recipe.settings["backbone"]
-        )
+    backbone = recipe.settings["backbone"]
+    if backbone and "backbone_name" not in options:
+        filled_in["backbone_name"] = checkpoint_name(backbone)
     recipe.update(filled_in)
     recipe.tree.yaml_set_start_comment(f"{path.name}, {HEAD}\n\n")
     return recipe, run_options(file, runs)
@@ -182,6 +183,7 @@ def _absolute_paths(settings):
         if not table.exists() and (data_folder / table).exists():
             table = data_folder / table
         paths["table"] = str(table.absolute())
-    if Path(settings["backbone"]).is_dir():
-        paths["backbone"] = str(Path(settings["backbone"]).resolve())
+    backbone = settings["backbone"]
+    if backbone and Path(backbone).is_dir():
+        paths["backbone"] = str(Path(backbone).resolve())
     return paths

@@ -26,7 +26,6 @@ def write_embeddings(path, vectors, run):
     about = {
         "files": json.dumps([*vectors]),
         "weights_sha256": run.weights_sha256 or "",
-        "backbone": str(run.settings["backbone"]),
     }
     stacked = np.stack([*vectors.values()]).astype(np.float32)
     write_bytes(Path(path), save({"embeddings": stacked}, about))
@@ -58,7 +57,7 @@ def read_embeddings(*paths):
                 about = file.metadata()
                 rows = file.get_tensor("embeddings")
             names = json.loads(about["files"])
-            models[path] = about["weights_sha256"], about["backbone"]
+            models[path] = about["weights_sha256"]
         except (SafetensorError, OSError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path} cannot be read as embeddings: {error}. "

@@ -29,6 +29,8 @@ def fill_in_input(recipe):
     DownloadError
         See ``petl_modules.backbones.input_facts``.
     """
+    if recipe.settings["backbone"] is None:  # a model from scratch
+        return
     facts = input_facts(recipe.settings["backbone"])
     given = {
         name: recipe.settings[name]

@@ -22,12 +22,12 @@ from petl_modules.libraries import require_libraries  # before torch
 
 require_libraries("torch", "torchaudio")
 
+import torch
 from petl_modules.data import make_datasets
 from petl_modules.runs import start
 from petl_modules.training import (
     ReproducibleSteps,
     epoch_meta,
-    evaluate_last_and_best,
     make_train_loader,
     require_gradients,
     seed_step,
@@ -41,7 +41,6 @@ from petl_modules.verification import (
 from speaker_prepare import prepare_speakers
 
 import speechbrain as sb
-import torch
 
 
 class SpeakerBrain(ReproducibleSteps, sb.Brain):
