@@ -1,38 +1,10 @@
 """A trained run as a classifier of audio files."""
 
-import re
-from pathlib import Path
-
 import torch
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import read_clip
-from petl_modules.methods import merge_lora
-from petl_modules.models import (
-    WEIGHTS,
-    TunedModel,
-    load_trained,
-    upgrade_recipe,
-)
-from petl_modules.runs.checks import check_device
-from petl_modules.runs.fold_files import (
-    read_result,
-    recorded_sha256,
-    require_same_recipe,
-)
-from petl_modules.runs.plan import find_results
-from petl_modules.runs.recipe_file import RecipeFile
-from petl_modules.runs.yaml_text import read_text
-from petl_modules.training import selection_value
-from petl_modules.utils import AudioError, damaged
-
-# Of the recipe file of a trained fold
-FORM = {
-    "features": object,
-    "labels": [str],
-    "model": object,
-    "encoder": {"backbone": {"source": str}},
-}
+from petl_modules.runs.trained_run import TrainedRun
+from petl_modules.utils import AudioError, HparamsError
 
 logger = get_logger(__name__)
 
@@ -42,49 +14,25 @@ class Classifier:
 
     Arguments
     ---------
-    run : str or pathlib.Path
-        See ``find_fold``. The file ``hyperparams.yaml`` can run code: load
-        only runs that you trust.
-    device : str
-        Device of the model.
-    backbone : str or None
-        Another place of the backbone than in training.
+    run, device, backbone
+        See ``petl_modules.runs.trained_run.TrainedRun``.
 
     Raises
     ------
     FileNotFoundError
         If the folder has no trained model.
     UserError
-        If the backbone cannot be loaded, the weights do not fit it, or there
-        is no such device.
+        See ``TrainedRun``; or it is a run of speaker verification.
     """
 
     def __init__(self, run, device="cpu", backbone=None):
-        check_device(device)
-        self.folder = find_fold(run)
-        require_same_recipe(self.folder)
-        recipe = _read_recipe(self.folder, FORM)
-        if backbone is not None:
-            encoder = recipe.tree["encoder"]
-            encoder["backbone"]["source"] = str(backbone)
-            recipe.update({"encoder": encoder})
-        made = recipe.make(["features", "labels", "model"])
-        right = {
-            "features": callable(made["features"]),
-            "model": isinstance(made["model"], TunedModel),
-        }
-        for key in [key for key in right if not right[key]]:
-            raise damaged(
-                self.folder / "hyperparams.yaml",
-                f"{key} makes a {type(made[key]).__name__}",
-                "Restore it",
+        self.run = TrainedRun(run, device, backbone)
+        self.folder, self.labels = self.run.folder, self.run.labels
+        if "scoring" in self.run.settings:
+            raise HparamsError(
+                f"{self.folder} is a run of speaker verification, which knows "
+                "no classes: python -m petl_modules.verify compares two files"
             )
-        self.features, self.labels = made["features"], made["labels"]
-        self.model = made["model"].to(device).eval()
-        self.device = device
-        sha256 = recorded_sha256(self.folder)
-        load_trained(self.model, self.folder / WEIGHTS, sha256)
-        merge_lora(self.model)
 
     @torch.inference_mode()
     def __call__(self, path, top=5):
@@ -111,12 +59,12 @@ class Classifier:
             If the file cannot be used, or the model makes no finite numbers
             of it.
         """
-        longest = getattr(self.features, "longest", None)
-        clip = read_clip(path, self.features.sample_rate, longest)
+        run = self.run
+        clip = run.read(path)
         for remark in clip.remarks:
             logger.warning(f"{path}: {remark}")
-        features = self.features(clip.samples)
-        logits = self.model(features.unsqueeze(0).to(self.device))
+        batch = run.features_of(clip)
+        logits = run.windows.average(run.model, batch)
         if not logits.isfinite().all():
             raise AudioError(
                 f"{path}: the model's outputs for it are not finite, so it "

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import SILENT, read_clip
+from petl_modules.data import SILENT
 from petl_modules.runs.fold_files import RESULT, remedy
 from petl_modules.runs.trained_run import TrainedRun
 from petl_modules.utils import AudioError, HparamsError, read_json
@@ -67,9 +67,8 @@ class Embedder:
             If the file cannot be used, is silent or too short, or the model
             makes no finite numbers of it.
         """
-        run = self.run
+        run, clip = self.run, self.run.read(path)
         rate = run.features.sample_rate
-        clip = read_clip(path, rate, run.windows.longest(run.features))
         for remark in clip.remarks:
             if remark == SILENT:
                 raise AudioError(f"{path}: {remark}, and so no voice or sound")
@@ -79,10 +78,7 @@ class Embedder:
                 f"{path}: {len(clip.samples) / rate:.2f} s are too short to "
                 f"recognise a speaker: {self.shortest} s at least are needed"
             )
-        features = run.windows.features_of(run.features, clip.samples)
-        embeddings = run.windows.each(
-            run.model.embed, features.unsqueeze(0).to(run.device)
-        )
+        embeddings = run.windows.each(run.model.embed, run.features_of(clip))
         try:
             return unit_vectors([str(path)], embeddings.float().cpu().numpy())
         except ValueError as error:

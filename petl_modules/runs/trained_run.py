@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from petl_modules.data import Windows
+from petl_modules.data import Windows, read_clip, window_features
 from petl_modules.methods import merge_lora
 from petl_modules.models import (
     WEIGHTS,
@@ -159,8 +159,42 @@ class TrainedRun:
                 f"{key} makes a {type(made[key]).__name__}",
                 "Restore it",
             )
+        self.windows.require(self.features, cached=False)
         self.device = device
         self.model = made["model"].to(device).eval()
         self.weights_sha256 = recorded_sha256(self.folder)
         load_trained(self.model, self.folder / WEIGHTS, self.weights_sha256)
         merge_lora(self.model)
+
+    def read(self, path):
+        """Read as much of a file as is used.
+
+        Arguments
+        ---------
+        path : str or pathlib.Path
+            An audio file of any rate and number of channels.
+
+        Returns
+        -------
+        petl_modules.data.audio.Clip
+        """
+        longest = getattr(self.features, "longest", None)
+        if self.windows.test != 1:  # windows of the whole clip
+            longest = None
+        return read_clip(path, self.features.sample_rate, longest)
+
+    def features_of(self, clip):
+        """Return a clip's features as a batch on the model's device.
+
+        Arguments
+        ---------
+        clip : petl_modules.data.audio.Clip
+            The result of ``read``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[1, time, ...]``, or ``[1, windows, time, ...]``.
+        """
+        found = window_features(self.windows, self.features, clip.samples)
+        return found.unsqueeze(0).to(self.device)

@@ -69,7 +69,7 @@ def test_a_run_follows_its_checkpoint_and_predict_the_run(
     extractor = ASTFeatureExtractor.from_pretrained(own)
     theirs = extractor(samples.numpy(), sampling_rate=22_050).input_values[0]
     torch.testing.assert_close(
-        classifier.features(samples),
+        classifier.run.features(samples),
         torch.as_tensor(theirs)[:50],
         atol=2e-4,
         rtol=1e-4,

@@ -185,11 +185,11 @@ def test_predict_reads_an_old_run(old_run):
     folder, model = old_run
     classifier = Classifier(folder / "fold1")
     assert classifier.labels == ["cat", "dog", "cow"]
-    assert classifier.model.encoder.tokens == "speech"
+    assert classifier.run.model.encoder.tokens == "speech"
     inputs = torch.randn(2, 100, 128)
     with torch.no_grad():
         torch.testing.assert_close(
-            classifier.model(inputs), model(inputs), rtol=1e-4, atol=1e-5
+            classifier.run.model(inputs), model(inputs), rtol=1e-4, atol=1e-5
         )
 
 

@@ -7,7 +7,7 @@ import torch
 
 from petl_modules.models import weights_file
 from petl_modules.models.weights_file import digest, write_trained
-from petl_modules.runs.classifier import find_fold
+from petl_modules.runs.trained_run import find_fold
 from petl_modules.runs.command_line import HEAD
 from petl_modules.runs.fold_files import (
     read_results,
