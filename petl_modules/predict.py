@@ -11,8 +11,8 @@ from petl_modules.libraries import require_libraries
 require_libraries("torch", "torchaudio")
 
 from petl_modules.runs.classifier import Classifier
-from petl_modules.runs.trained_run import find_fold
 from petl_modules.runs.logs import log_to, stop_logging
+from petl_modules.runs.trained_run import find_fold
 from petl_modules.utils import AudioError, UserError, fail, printable, show
 
 __all__ = ["Classifier", "find_fold", "main"]

@@ -1,8 +1,9 @@
-"""Copy what is equal in all recipes from the template to each of them.
+"""Copy what is equal in all recipes from the templates to each of them.
 
-``python tools/copy_methods.py`` writes train.py and the method files of every
-recipe from those of ``templates/audio_classification``, the only ones to edit
-by hand. With ``--check`` it writes nothing, and fails if a copy differs.
+``python tools/copy_methods.py`` writes the method files of every recipe from
+those of ``templates/audio_classification``, and its train.py from that of its
+task's template: the only ones to edit by hand. With ``--check`` it writes
+nothing, and fails if a copy differs.
 """
 
 import argparse
@@ -11,14 +12,34 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TEMPLATE = ROOT / "templates" / "audio_classification"
-# By recipe: the dataset's name and the usual name of its folder
+METHODS = ROOT / "templates" / "audio_classification"
+SPEAKERS = ROOT / "templates" / "speaker_verification"
+# By template, what stands in its train.py: name and folder of the data, prepare
+# script and function, and Brain
+WORDS = {
+    METHODS: (
+        "your own sounds",
+        "my_sounds",
+        ("audio_prepare", "prepare_audio", "AudioBrain"),
+    ),
+    SPEAKERS: (
+        "your own recordings",
+        "my_speakers",
+        ("speaker_prepare", "prepare_speakers", "SpeakerBrain"),
+    ),
+}
+# By recipe: its template, the dataset's name and the usual name of its folder
 DATASETS = {
-    "ESC50": ("ESC-50", "ESC-50-master"),
-    "FSC": ("Fluent Speech Commands", "fluent_speech_commands_dataset"),
-    "GSC": ("Speech Commands", "speech_commands_v0.02"),
-    "IEMOCAP": ("IEMOCAP", "IEMOCAP_full_release"),
-    "UrbanSound8k": ("UrbanSound8K", "UrbanSound8K"),
+    "ESC50": (METHODS, "ESC-50", "ESC-50-master"),
+    "FSC": (
+        METHODS,
+        "Fluent Speech Commands",
+        "fluent_speech_commands_dataset",
+    ),
+    "GSC": (METHODS, "Speech Commands", "speech_commands_v0.02"),
+    "IEMOCAP": (METHODS, "IEMOCAP", "IEMOCAP_full_release"),
+    "UrbanSound8k": (METHODS, "UrbanSound8K", "UrbanSound8K"),
+    "VoxCeleb1": (SPEAKERS, "VoxCeleb1", "voxceleb1"),
 }
 # By recipe and file: what replaces a line of the template
 REPLACED = {
@@ -30,16 +51,21 @@ REPLACED = {
 def copies(recipe):
     """Return the text of each copied file of a recipe, by path."""
     folder = ROOT / "recipes" / recipe
-    texts = {folder / "train.py": train_script(recipe)}
-    for file in sorted(TEMPLATE.glob("hparams/*.yaml")):
+    return {folder / "train.py": train_script(recipe), **methods(folder)}
+
+
+def methods(folder):
+    """Return the text of each method file that fits a recipe, by path."""
+    texts = {}
+    for file in sorted(METHODS.glob("hparams/*.yaml")):
         text = file.read_text(encoding="utf-8")
         base = text.partition("\nbase: ")[2].partition("\n")[0]
         if not base or not (folder / "hparams" / base).is_file():
             continue  # a base itself, or for another backbone
-        old, new = REPLACED.get((recipe, file.name), ("", ""))
+        old, new = REPLACED.get((folder.name, file.name), ("", ""))
         text = text.replace(old, new) if old else text
         here, there = (
-            f.relative_to(ROOT).as_posix() for f in (TEMPLATE, folder)
+            f.relative_to(ROOT).as_posix() for f in (METHODS, folder)
         )
         texts[folder / "hparams" / file.name] = text.replace(here, there)
     return texts
@@ -47,14 +73,15 @@ def copies(recipe):
 
 def train_script(recipe):
     """Return the text of a recipe's train.py, its imports in order."""
-    name, folder = DATASETS[recipe]
-    text = (TEMPLATE / "train.py").read_text(encoding="utf-8")
+    template, name, folder = DATASETS[recipe]
+    own_name, own_folder, names = WORDS[template]
+    lower = recipe.lower()
+    new_names = (f"{lower}_prepare", f"prepare_{lower}", f"{recipe}Brain")
+    text = (template / "train.py").read_text(encoding="utf-8")
     for old, new in {
-        "your own sounds": name,
-        "/path/to/my_sounds": f"/path/to/{folder}",
-        "audio_prepare": f"{recipe.lower()}_prepare",
-        "prepare_audio": f"prepare_{recipe.lower()}",
-        "AudioBrain": f"{recipe}Brain",
+        own_name: name,
+        f"/path/to/{own_folder}": f"/path/to/{folder}",
+        **dict(zip(names, new_names)),
     }.items():
         text = text.replace(old, new)
     target = ROOT / "recipes" / recipe / "train.py"
@@ -73,8 +100,8 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(arguments).check
     different = 0
-    for recipe in DATASETS:
-        for file, text in copies(recipe).items():
+    for texts in (*map(copies, DATASETS), methods(SPEAKERS)):
+        for file, text in texts.items():
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 different += 1
                 verb = "differs:" if check else "written:"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train a PETL method to tell the speakers of your own recordings apart.
+"""Train and test a PETL method that verifies speakers: your own recordings.
 
 To run this recipe:
 > python train.py hparams/lora.yaml --data_folder /path/to/my_speakers

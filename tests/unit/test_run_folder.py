@@ -7,7 +7,6 @@ import torch
 
 from petl_modules.models import weights_file
 from petl_modules.models.weights_file import digest, write_trained
-from petl_modules.runs.trained_run import find_fold
 from petl_modules.runs.command_line import HEAD
 from petl_modules.runs.fold_files import (
     read_results,
@@ -15,6 +14,7 @@ from petl_modules.runs.fold_files import (
     require_same_recipe,
 )
 from petl_modules.runs.run_folder import claim_data, claim_folder
+from petl_modules.runs.trained_run import find_fold
 from petl_modules.utils import (
     SEAL,
     CheckpointError,
