@@ -1,11 +1,7 @@
 """From audio files to batches. Knows no model."""
 
-from petl_modules.data.audio import (
-    AudioFacts,
-    check_audio,
-    read_audio,
-    read_clip,
-)
+from petl_modules.data.audio import read_audio, read_clip
+from petl_modules.data.checking import AudioFacts, UsedPart, check_audio
 from petl_modules.data.datasets import (
     ClipDataset,
     audio_path,
@@ -39,6 +35,7 @@ __all__ = [
     "PARTS",
     "Sessions",
     "SpecAugment",
+    "UsedPart",
     "Waveform",
     "audio_path",
     "check_audio",

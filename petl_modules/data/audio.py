@@ -1,35 +1,17 @@
-"""Read audio files, and check those of a whole dataset before training."""
+"""Read audio files, or their beginnings, at the wanted rate."""
 
 import contextlib
-import hashlib
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import soxr
 import torch
-from tqdm import tqdm
 
 from petl_modules.data.decoding import decode, naming, to_mono
-from petl_modules.data.levels import OPEN_END, Levels
-from petl_modules.utils import AudioError, listed
-
-RATE = 16_000  # Hz, of all features
-HEAD = 20  # seconds that have a digest of their own
-MARGIN = 1  # seconds behind what is wanted, for the resampler's filter
-
-
-class AudioFacts(NamedTuple):
-    """What ``check_audio`` finds out about an audio file."""
-
-    duration: float  # in seconds
-    # Of rate and samples, before any resampling; 32 hex digits. If the file is
-    # longer than HEAD, the first 16 are of its first HEAD seconds
-    digest: str
-    peak: float = 0.0  # of the channels' mean
-    remarks: tuple = ()  # sentences: what is odd about it
+from petl_modules.data.digests import MARGIN, Hasher, to_verify
+from petl_modules.data.levels import Levels
+from petl_modules.utils import AudioError
 
 
 class Clip(NamedTuple):
@@ -115,17 +97,17 @@ def _read(path, sample_rate, digest, longest, levels=None):
     used = math.inf if longest is None else longest / sample_rate
     until = seconds  # of the file
     if digest:
-        until = HEAD + MARGIN if seconds <= HEAD else math.inf
+        until = to_verify(seconds)
     blocks, count, hasher, ended = [], 0, None, False
     with contextlib.closing(decode(path, until)) as decoded:
         for rate, block, _ in decoded:
-            hasher = hasher or _Hasher(rate)
+            hasher = hasher or Hasher(rate)
             mean = to_mono(block)
             if digest:
                 hasher.add(mean)
             if levels and count < used * rate:
                 some = math.ceil(min(len(mean), used * rate - count))
-                levels.add(block[:some], mean[:some])
+                levels.add(rate, block[:some], mean[:some])
             if count < seconds * rate:
                 blocks.append(mean)
             count += len(mean)
@@ -141,116 +123,27 @@ def _read(path, sample_rate, digest, longest, levels=None):
     samples = np.concatenate(blocks)
     if longest is not None:
         samples = samples[: math.ceil(seconds * rate)]
-    samples = _resampled(samples, rate, sample_rate)
+    samples = resampled(samples, rate, sample_rate)
     if not len(samples):
         raise AudioError(f"too short to hold a sample at {sample_rate} Hz")
     is_longer = longest is not None and len(samples) > longest
     return torch.from_numpy(samples[:longest]), is_longer
 
 
-def _resampled(samples, rate, wanted):
-    """Return samples at the wanted rate."""
-    if rate == wanted:
-        return samples
-    return soxr.resample(samples, rate, wanted, quality="HQ")
-
-
-class _Hasher:
-    """The digest of a file's rate and samples, see ``AudioFacts``."""
-
-    def __init__(self, rate):
-        self.hash = hashlib.sha256(b"%d Hz:" % rate)
-        self.left = HEAD * rate  # samples up to the end of the head
-        self.head = ""
-
-    def add(self, samples):
-        """Add samples."""
-        if not self.head and len(samples) > self.left:
-            self.hash.update(samples[: self.left])
-            self.head = self.hash.hexdigest()[:16]
-            samples = samples[self.left :]
-        self.left -= len(samples)
-        self.hash.update(samples)
-
-    def digest(self):
-        """Return the digest of all samples."""
-        whole = self.hash.hexdigest()
-        return (self.head + whole)[:32]
-
-    def fits(self, digest, ended):
-        """Return whether a digest is that of the samples so far."""
-        if ended:
-            return digest == self.digest()
-        return bool(self.head) and digest.startswith(self.head)
-
-
-def check_audio(paths, title="Checking audio", skip_bad_audio=False):
-    """Read every file completely and report all bad files in one error.
+def resampled(samples, rate, wanted):
+    """Return samples at the wanted rate.
 
     Arguments
     ---------
-    paths : iterable
-        The files, as str or pathlib.Path.
-    title : str
-        The label of the progress bar.
-    skip_bad_audio : bool
-        Return the error of a bad file in the list instead of raising it.
+    samples : numpy.ndarray
+        Float32 of shape [samples].
+    rate, wanted : int
+        Their rate and the wanted one, in Hz.
 
     Returns
     -------
-    facts : list
-        An ``AudioFacts``, or an ``AudioError``, for each file, in the order
-        of ``paths``.
-
-    Raises
-    ------
-    AudioError
-        At least one file cannot be used; with ``skip_bad_audio``, none can.
-        The text lists each with its reason.
-
-    Example
-    -------
-    >>> import tempfile, soundfile
-    >>> path = tempfile.mkdtemp() + "/half_a_second.wav"
-    >>> soundfile.write(path, np.zeros(8000), 16000)
-    >>> check_audio([path])[0].duration
-    0.5
+    numpy.ndarray
     """
-    paths = list(paths)
-    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
-    try:
-        facts = pool.map(_facts_or_error, paths)
-        facts = list(tqdm(facts, title, len(paths), unit="file"))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    errors = [str(item) for item in facts if isinstance(item, AudioError)]
-    if errors and (len(errors) == len(paths) or not skip_bad_audio):
-        raise AudioError(
-            f"{len(errors)} of {len(paths)} audio files cannot be used:\n"
-            f"{listed(errors)}\n"
-            "Repair these files, or fetch them again from where the dataset "
-            "came from, then run the same command again; or leave them out "
-            "with --skip_bad_audio True."
-        )
-    return facts
-
-
-def _facts_or_error(path):
-    """Return a file's ``AudioFacts``, or the ``AudioError`` it raises."""
-    levels, hasher, all_stated = Levels(), None, True
-    try:
-        with naming(path):
-            for rate, block, stated in decode(path):
-                all_stated &= stated
-                mean = to_mono(block)
-                hasher = hasher or _Hasher(rate)
-                hasher.add(mean)
-                levels.add(block, mean)
-            count = levels.samples
-            few = np.zeros(min(count, rate), "float32")
-            if not len(_resampled(few, rate, RATE)):
-                raise AudioError(f"too short to hold a sample at {RATE} Hz")
-    except AudioError as error:
-        return error
-    remarks = levels.remarks() + [OPEN_END] * (not all_stated)
-    return AudioFacts(count / rate, hasher.digest(), levels.peak, (*remarks,))
+    if rate == wanted:
+        return samples
+    return soxr.resample(samples, rate, wanted, quality="HQ")

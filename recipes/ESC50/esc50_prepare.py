@@ -63,6 +63,7 @@ def prepare_esc50(
     download=False,
     url=ESC50_URL,
     skip_bad_audio=False,
+    features=None,
 ):
     """Check ESC-50 and write its manifest, if it is not up to date.
 
@@ -86,6 +87,8 @@ def prepare_esc50(
     skip_bad_audio : bool
         Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
+    features : callable or None
+        What will be made of the clips, see there.
 
     Returns
     -------
@@ -142,6 +145,7 @@ def prepare_esc50(
         records,
         allow_partial,
         skip_bad_audio,
+        features=features,
     )
     return manifest, LABELS
 

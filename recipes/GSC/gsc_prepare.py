@@ -54,7 +54,11 @@ or write a small generated dataset:
 
 
 def prepare_gsc(
-    data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
+    data_folder,
+    manifest_folder,
+    allow_partial=False,
+    skip_bad_audio=False,
+    features=None,
 ):
     """Check Speech Commands and write its manifest, if it is not up to date.
 
@@ -76,6 +80,8 @@ def prepare_gsc(
     skip_bad_audio : bool
         Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
+    features : callable or None
+        What will be made of the clips, see there.
 
     Returns
     -------
@@ -134,6 +140,7 @@ def prepare_gsc(
         records,
         allow_partial,
         skip_bad_audio,
+        features=features,
     )
     return manifest, LABELS
 

@@ -60,7 +60,11 @@ or write a small generated dataset:
 
 
 def prepare_iemocap(
-    data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
+    data_folder,
+    manifest_folder,
+    allow_partial=False,
+    skip_bad_audio=False,
+    features=None,
 ):
     """Check IEMOCAP and write its manifest, if it is not up to date.
 
@@ -82,6 +86,8 @@ def prepare_iemocap(
     skip_bad_audio : bool
         Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
+    features : callable or None
+        What will be made of the clips, see there.
 
     Returns
     -------
@@ -134,6 +140,7 @@ def prepare_iemocap(
         records,
         allow_partial,
         skip_bad_audio,
+        features=features,
     )
     return manifest, LABELS
 

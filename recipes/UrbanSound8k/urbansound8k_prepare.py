@@ -48,7 +48,11 @@ or write a small generated dataset:
 
 
 def prepare_urbansound8k(
-    data_folder, manifest_folder, allow_partial=False, skip_bad_audio=False
+    data_folder,
+    manifest_folder,
+    allow_partial=False,
+    skip_bad_audio=False,
+    features=None,
 ):
     """Check UrbanSound8K and write its manifest, if it is not up to date.
 
@@ -68,6 +72,8 @@ def prepare_urbansound8k(
     skip_bad_audio : bool
         Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
+    features : callable or None
+        What will be made of the clips, see there.
 
     Returns
     -------
@@ -113,6 +119,7 @@ def prepare_urbansound8k(
         records,
         allow_partial,
         skip_bad_audio,
+        features=features,
     )
     return manifest, LABELS
 

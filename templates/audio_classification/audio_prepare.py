@@ -59,6 +59,7 @@ def prepare_audio(
     skip_bad_audio=False,
     path_column="path",
     label_column="label",
+    features=None,
 ):
     """Check the sounds and write their manifest, if it is not up to date.
 
@@ -82,6 +83,9 @@ def prepare_audio(
         ``petl_modules.data.prepare.finish``.
     path_column, label_column : str
         Names of columns of the table.
+    features : callable or None
+        What will be made of the clips, see
+        ``petl_modules.data.prepare.finish``.
 
     Returns
     -------
@@ -139,6 +143,7 @@ def prepare_audio(
         allow_partial=True,  # there are no counts to compare with
         skip_bad_audio=skip_bad_audio,
         n_folds=None if given else n_folds,
+        features=features,
     )
     how = f"{part}s" if given else "folds, made by chance"
     show(_told(count(read_manifest(manifest), part), how))

@@ -11,8 +11,7 @@ import soundfile
 import torch
 
 from petl_modules.data import check_audio, read_audio
-from petl_modules.data.audio import listed
-from petl_modules.utils import AudioError
+from petl_modules.utils import AudioError, listed
 
 RATE = 16000
 

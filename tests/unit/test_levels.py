@@ -1,5 +1,8 @@
 """Levels of clips and of classes are told before training."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -14,6 +17,7 @@ from petl_modules.data.levels import (
 )
 from petl_modules.utils import AudioError
 
+REAL = Path(os.environ.get("PETL_REAL_AUDIO", "none"))
 RATE = 16000
 TONE = 0.3 * np.sin(np.arange(RATE) / 5)
 OTHER = 0.3 * np.sin(np.arange(RATE) / 7)
@@ -94,31 +98,76 @@ def test_sample_far_outside_in_one_channel(tmp_path):
         read_audio(path)
 
 
-def peaks(**levels):
+def spread(**levels):
     return {
-        name: [level, level * 1.5, level / 2] for name, level in levels.items()
+        name: [level, level + 4, level - 6] for name, level in levels.items()
     }
 
 
-@pytest.mark.parametrize("factor", [10, 0.1, 0.001])
+@pytest.mark.parametrize("difference", [20, -20, -60])
 @pytest.mark.parametrize("others", [1, 2, 9])
-def test_class_at_another_scale_is_told(factor, others):
-    levels = {f"class {i}": 0.3 for i in range(others)}
-    lines = odd_classes(peaks(**levels, odd=0.3 * factor))
-    how = "louder" if factor > 1 else "quieter"
-    assert any(line.startswith("odd: ") and how in line for line in lines)
+def test_class_at_another_scale_is_told(difference, others):
+    levels = {f"class {i}": -15 for i in range(others)}
+    lines = odd_classes(spread(**levels, odd=-15 + difference))
+    how = "louder" if difference > 0 else "quieter"
+    assert f"odd: {abs(difference)} dB {how}" in lines
     assert len(lines) == (1 if others > 1 else 2)
 
 
 @pytest.mark.parametrize(
-    "levels", [{"a": 0.3}, {"a": 0.3, "b": 0.1}, {"a": 0.9, "b": 0.2, "c": 0.5}]
+    "levels", [{"a": -10}, {"a": -10, "b": -27}, {"a": -5, "b": -20, "c": -9}]
 )
 def test_classes_at_like_scales_are_not(levels):
-    assert odd_classes(peaks(**levels)) == []
+    assert odd_classes(spread(**levels)) == []
 
 
 def test_few_clips_say_nothing_on_a_class():
-    assert odd_classes({"a": [0.3, 0.3], "b": [0.001, 0.001]}) == []
+    assert odd_classes({"a": [-10, -10], "b": [-50, -50]}) == []
+
+
+def level_of(tmp_path, samples):
+    return check_audio([written(tmp_path, samples)], None)[0].level
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.03, 0.5, 1, 30])
+def test_level_of_a_tone_is_its_root_mean_square(seconds, tmp_path):
+    """Whatever the number of blocks."""
+    times = np.arange(int(seconds * RATE)) / RATE
+    for amplitude in (0.5, 0.005):
+        tone = amplitude * np.sin(2 * np.pi * 1000 * times)
+        wanted = 20 * np.log10(amplitude / np.sqrt(2))
+        assert abs(level_of(tmp_path, tone) - wanted) <= 0.6
+
+
+@pytest.mark.parametrize("seconds", [1, 5])
+def test_clicks_do_not_hide_a_level(seconds, tmp_path):
+    """One at the begin, one at the end, or a constant added to all."""
+    tone = np.tile(TONE / 100, seconds)
+    for changed in (tone.copy(), tone + 0.5):
+        changed[:3] = changed[-3:] = 1
+        assert level_of(tmp_path, changed) == level_of(tmp_path, tone)
+
+
+def test_level_of_sparse_sounds_is_that_of_the_sound(tmp_path):
+    """0.2 s in 5 s."""
+    sparse = np.zeros(5 * RATE)
+    sparse[30_000:33_200] = TONE[:3200]
+    assert abs(level_of(tmp_path, sparse) - level_of(tmp_path, TONE)) <= 1
+    assert level_of(tmp_path, 0 * TONE) == -120
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs real audio")
+@pytest.mark.parametrize("pattern", ["ESC-50-master/audio/*", "speech*/*/*"])
+def test_no_class_of_real_audio_is_odd(pattern):
+    """A few clips of each, with the labels of the file names."""
+    levels = {}
+    for path in sorted(REAL.glob(f"{pattern}.wav")):
+        is_word = path.parent.name != "audio"
+        label = path.parent.name if is_word else path.stem.split("-")[-1]
+        clips = levels.setdefault(label, [])
+        if len(clips) < 8:
+            clips.append(check_audio([path], None)[0].level)
+    assert len(levels) == 10 and odd_classes(levels) == []
 
 
 def test_only_the_part_that_is_used_is_judged(tmp_path):

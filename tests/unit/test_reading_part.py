@@ -18,6 +18,7 @@ from petl_modules.data import (
     audio,
     check_audio,
     decoding,
+    digests,
     load_features,
     read_audio,
     read_clip,
@@ -113,9 +114,9 @@ def test_resampled_beginning_is_that_of_the_whole(rate, longest, beyond):
     samples = soundfile.read(file, dtype="float32")[0]
     if not len(samples):
         return
-    whole = audio._resampled(samples, rate, RATE)
+    whole = audio.resampled(samples, rate, RATE)
     end = math.ceil((longest / RATE + audio.MARGIN) * rate)
-    part = audio._resampled(samples[:end], rate, RATE)
+    part = audio.resampled(samples[:end], rate, RATE)
     assert np.array_equal(part[:longest], whole[:longest])
 
 
@@ -196,7 +197,7 @@ def test_long_clips_differ_by_the_mean_alone():
 
 @pytest.fixture
 def short_head(monkeypatch):
-    monkeypatch.setattr(audio, "HEAD", 2)
+    monkeypatch.setattr(digests, "HEAD", 2)
 
 
 def test_changed_beginning_is_noticed(short_head, tmp_path, bytes_read):

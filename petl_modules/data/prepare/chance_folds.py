@@ -3,17 +3,18 @@
 import hashlib
 from collections import Counter
 
+from petl_modules.data.prepare.duplicates import sound_of
 from petl_modules.data.prepare.names import appearance
 from petl_modules.utils import DataError
 
-TOGETHER = ("speaker", "group", "digest")  # equal values: one fold
+TOGETHER = ("speaker", "group")  # equal values: one fold; as equal sounds
 
 
 def make_folds(records, n_folds):
     """Assign the clips of every class to folds, in place.
 
-    Clips of one ``speaker``, of one ``group`` or with one ``digest`` (the same
-    sound) get the same fold. Every class is spread as evenly as that allows.
+    Clips of one ``speaker``, of one ``group`` or with the same sound (see
+    ``sound_of``) get the same fold. Every class is spread as evenly as that allows.
     The draw depends on the ids alone.
 
     Arguments
@@ -69,9 +70,10 @@ def _groups(records):
         return clip
 
     for clip, record in records.items():
-        for key in TOGETHER:
-            if value := record.get(key):
-                other = first.setdefault((key, appearance(value)), clip)
+        values = {key: appearance(record.get(key, "")) for key in TOGETHER}
+        for same in {**values, "sound": sound_of(record)}.items():
+            if same[1]:
+                other = first.setdefault(same, clip)
                 above[root(clip)] = root(other)
     members = {}
     for clip in records:

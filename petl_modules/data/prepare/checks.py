@@ -6,7 +6,7 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import check_audio
+from petl_modules.data import UsedPart, check_audio
 from petl_modules.data.levels import odd_classes
 from petl_modules.data.prepare.chance_folds import make_folds
 from petl_modules.data.prepare.duplicates import check_duplicates
@@ -134,11 +134,12 @@ def finish(
     allow_partial=False,
     skip_bad_audio=False,
     n_folds=None,
+    features=None,
 ):
     """Check the audio and write the manifest, if no up-to-date manifest exists.
 
-    The manifest's name has a hash of the records, the folder, the options, and
-    each file's size and time: a change of any of them gives a new manifest.
+    The manifest's name has a hash of the records, the folder, the options, the
+    part of a clip that is used, and each file's size and time: a change of any of them gives a new manifest.
     What is odd about clips that can be used is logged as a warning, and kept
     in ``<stem>.remarks.txt`` for later runs.
 
@@ -161,6 +162,10 @@ def finish(
     n_folds : int or None
         Number of folds to make by chance, see ``make_folds``. None: the
         records have their parts.
+    features : callable or None
+        What will be made of the clips, see ``petl_modules.data.load_features``.
+        The part of a clip that they use is judged, and two clips are one sound
+        if it is equal. None: the whole clip.
 
     Returns
     -------
@@ -181,10 +186,12 @@ def finish(
         make_folds(records, n_folds)  # too few clips: known before all are read
     paths = [folder / record["wav"] for record in records.values()]
     options = [bool(allow_partial), bool(skip_bad_audio)]
-    facts = [str(folder), options, records]
+    facts = [str(folder), options, records, UsedPart.of(features)]
     manifest = manifest_path(manifest_folder, name.lower(), facts, paths)
     if not manifest.exists():
-        checked = check_audio(paths, f"Checking {name}", skip_bad_audio)
+        checked = check_audio(
+            paths, f"Checking {name}", skip_bad_audio, features
+        )
         whole, skipped, found = {}, {}, {}
         for (clip, record), facts in zip(records.items(), checked):
             if isinstance(facts, AudioError):
@@ -193,6 +200,8 @@ def finish(
             others = {k: v for k, v in record.items() if k != "wav"}
             wav = f"{{data_root}}/{record['wav']}"
             told = {"duration": facts.duration, "digest": facts.digest}
+            if facts.used_digest:
+                told["used_digest"] = facts.used_digest
             whole[clip] = {"wav": wav, **told, **others}
             found[clip] = facts
         if n_folds is not None:
@@ -224,16 +233,17 @@ def _remarks(records, facts):
     -------
     list of str
     """
-    clips, peaks = {}, {}
+    clips, levels = {}, {}
     for clip, found in facts.items():
-        peaks.setdefault(records[clip].get("label"), []).append(found.peak)
+        label = records[clip].get("label")
+        levels.setdefault(label, []).append(found.level)
         for remark in found.remarks:
             clips.setdefault(remark, []).append(clip)
     remarks = [
         f"{len(ids)} of {len(facts)} clips: {remark}:\n{listed(ids, limit=5)}"
         for remark, ids in clips.items()
     ]
-    if classes := odd_classes(peaks):
+    if classes := odd_classes(levels):
         remarks.append(
             "the level alone tells some classes from the others. If the sounds "
             "are not so different, but were recorded or saved in another way, "

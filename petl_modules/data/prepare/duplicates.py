@@ -10,8 +10,8 @@ logger = get_logger(__name__)
 def check_duplicates(records, published=False):
     """Refuse a sound with two labels; warn of sounds in several parts.
 
-    Clips are the same sound if rate and samples are equal, whatever the
-    format of the files; links are found as well.
+    Clips are the same sound if rate and samples of the part that is used are
+    equal, whatever the format of the files; links are found as well.
 
     Arguments
     ---------
@@ -28,13 +28,14 @@ def check_duplicates(records, published=False):
     """
     by_sound = {}
     for clip, record in records.items():
-        by_sound.setdefault(record["digest"], []).append((clip, record))
+        by_sound.setdefault(sound_of(record), []).append((clip, record))
     groups = [group for group in by_sound.values() if len(group) > 1]
     conflicts = _differing(groups, lambda record: record.get("label"))
     if conflicts:
         text = (
-            f"{len(conflicts)} sounds have several labels. Equal samples (of "
-            f"silence, too) are one sound:\n{listed(conflicts, limit=20)}"
+            f"{len(conflicts)} sounds have several labels. Equal samples in "
+            "what is used of a clip (of silence, too) are one sound:\n"
+            f"{listed(conflicts, limit=20)}"
         )
         if not published:
             raise DataError(
@@ -47,6 +48,17 @@ def check_duplicates(records, published=False):
             f"{len(leaks)} sounds are in several parts, so test accuracies "
             f"come out too high:\n{listed(leaks, limit=5)}"
         )
+
+
+def sound_of(record):
+    """Return the digest of what is used of a record's clip, or None.
+
+    Example
+    -------
+    >>> sound_of({"digest": "whole", "used_digest": "beginning"})
+    'beginning'
+    """
+    return record.get("used_digest") or record.get("digest")
 
 
 def _differing(groups, value_of):

@@ -18,7 +18,7 @@ from petl_modules.utils import (
     write_text,
 )
 
-FORMAT = 3  # raise it to ignore manifests of an older format
+FORMAT = 4  # raise it to ignore manifests of an older format
 REMEDY = "Delete it: the same command makes it again"
 NUMBER = range(1, 1 << 53)
 FORM = {
@@ -26,6 +26,7 @@ FORM = {
         "wav?": re.compile("{data_root}/.+"),
         "duration?": float,
         "digest?": re.compile("[0-9a-f]{32}"),
+        "used_digest?": re.compile("[0-9a-f]{32}"),
         "label?": str,
         "fold?": NUMBER,
         "session?": NUMBER,
@@ -47,6 +48,7 @@ class Record(TypedDict, total=False):
     wav: str  # the audio file, ``{data_root}/...``
     duration: float  # in seconds
     digest: str  # of the samples, see ``petl_modules.data.AudioFacts``
+    used_digest: str  # of the samples that are used, if these are not all
     label: str  # the class name
     fold: int  # of a cross-validation, from 1
     split: str  # of the dataset's own lists: train, valid or test

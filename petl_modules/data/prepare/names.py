@@ -21,12 +21,17 @@ SHAPELESS = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f"
     "\uffa0\U000e0100-\U000e01ef]"
 )
-# Cyrillic and Greek letters that are drawn as Latin ones, apostrophes, a minus
+# Cyrillic and Greek letters that are drawn as Latin ones, as small letters or as
+# capitals, and other characters with a twin
 TWINS = str.maketrans(
-    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u03bf"
-    "\u2018\u2019\u02bc\u2212",
-    "aeopcyxijso'''-",
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445"
+    "\u0456\u0458\u0455\u0501\u04bb\u04cf\u051b\u051d"
+    "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5"
+    "\u03c7\u0251\u0261\u2018\u2019\u02bc\u2212",
+    "abekmhopctyxijsdhlqwabezhiknoptyxag'''-",
 )
+# A mu beside another Greek letter is drawn as M; alone it is a unit's micro
+MU = re.compile("(?<=[\u03b1-\u03c9])\u03bc|\u03bc(?=[\u03b1-\u03c9])")
 
 
 def is_system_file(name):
@@ -43,8 +48,9 @@ def is_system_file(name):
 def appearance(label):
     """Return a text that is the same for labels that look alike.
 
-    Case, invisible characters, kinds of blanks, underscores and hyphens, and
-    the zeros of ``01`` and ``1.0`` make no difference.
+    Case, invisible characters, kinds of blanks, underscores and hyphens, the
+    zeros of ``01``, ``1.0`` and ``1.50``, and letters of another alphabet that
+    are drawn alike make no difference.
 
     Example
     -------
@@ -53,18 +59,20 @@ def appearance(label):
     >>> appearance("01") == appearance("1.0") != appearance("-1")
     True
     """
-    text = unicodedata.normalize("NFKC", label).lower()
+    text = unicodedata.normalize("NFKC", label).casefold()
     text = "".join(
         "-" if unicodedata.category(c) == "Pd" else c
         for c in SHAPELESS.sub("", text)
         if unicodedata.category(c) != "Cf"
     )
-    text = text.translate(TWINS).strip()
+    text = MU.sub("m", unicodedata.normalize("NFKD", text))
+    text = unicodedata.normalize("NFKC", text.translate(TWINS)).strip()
     text = re.sub(r"(?<=\w)-(?=[^\W\d])", "_", text)  # but not a minus sign
     text = re.sub(r"[\s_]+", "_", text)
-    if number := re.fullmatch(r"([+-]?)0*(\d+)(?:\.0*)?", text):
-        text = number[1].strip("+") + number[2]
-    return unicodedata.normalize("NFKC", text)
+    if number := re.fullmatch(r"([+-]?)0*(\d+)(?:(\.\d*?)0*)?", text):
+        sign, whole, part = number.groups("")
+        text = sign.strip("+") + whole + part.rstrip(".")
+    return text
 
 
 def refuse_look_alikes(records):
@@ -107,5 +115,6 @@ def refuse_look_alikes(records):
             f"some labels look alike:\n{listed(lines)}\n"
             "Give clips of one class one label. Names of different classes "
             "must differ in more than case, blanks, underscores, hyphens, "
-            "leading zeros and invisible characters."
+            "zeros around a number, invisible characters and letters of "
+            "another alphabet that look the same."
         )
