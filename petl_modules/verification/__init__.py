@@ -19,6 +19,7 @@ from petl_modules.verification.trial_draws import draw_trials
 from petl_modules.verification.trials import (
     KNOWN,
     Trials,
+    find_trials,
     read_trials,
     write_trials,
 )
@@ -40,5 +41,8 @@ __all__ = [
     "score_trials",
     "unit_vectors",
     "write_error_curve",
+    "draw_trials",
+    "find_trials",
+    "read_trials",
     "write_trials",
 ]

@@ -7,6 +7,7 @@ a target trial, of one speaker, ``0`` a non-target trial, of two.
 import hashlib
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -82,6 +83,37 @@ class Trials:
     def name(self):
         """The name of a published list, else None."""
         return KNOWN.get(self.md5)
+
+
+def find_trials(folder, name):
+    """Return the path of a list in a data folder or its folder ``meta``.
+
+    Arguments
+    ---------
+    folder : str or pathlib.Path
+        The data folder.
+    name : str or pathlib.Path
+        The list's name there, or its absolute path.
+
+    Returns
+    -------
+    file : pathlib.Path
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file; names the lists ``*.txt`` that there are.
+    """
+    places = [Path(folder), Path(folder) / "meta"]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    found = [file.name for place in places for file in place.glob("*.txt")]
+    raise FileNotFoundError(
+        f"there is no list {name} in {places[0]} or {places[1]}; lists there: "
+        f"{', '.join(sorted(found)) or 'none'}. Put the list there, or give "
+        "the name of another one"
+    )
 
 
 def read_trials(file, clips, training_speakers=(), unlabelled=False):

@@ -13,23 +13,20 @@ from petl_modules.data.prepare import (
     absolute,
     count,
     finish,
-    is_system_file,
+    is_sound,
     path_problem,
     read_list,
     read_manifest,
     read_table,
     refuse,
     refuse_look_alikes,
+    walk,
     warn_of_leaks,
 )
-from petl_modules.utils import DataError, listed, refusal, show
+from petl_modules.utils import DataError, listed, show
 
 SPLITS = ("train", "valid", "test")
 GROUPS = ("speaker", "group")  # columns of what stays together
-SUFFIXES = set(
-    ".aif .aifc .aiff .au .caf .flac .mp3 .nist .oga .ogg .opus .rf64 .snd "
-    ".sph .voc .w64 .wav .wave".split()
-)
 # If all folders have such names, they are parts, not classes
 PARTS = re.compile(
     r"train(ing)?|val(id(ation)?)?|dev|test(ing)?|eval(uation)?|fold[^a-z\d]?\d+",
@@ -183,14 +180,14 @@ def find_clips(folder):
         Sounds outside the folders, folders without sounds, or names that
         cannot be used.
     """
-    paths = list(_walk(folder))
+    paths = list(walk(folder))
     outer = {path.split("/")[0] for path in paths if "/" in path}
     keys = ("split", "label") if {"train", "test"} <= outer else ("label",)
     records, others, loose, clips = {}, [], [], Counter()
     for path in paths:
         *folders, name = path.split("/")
         place = "/".join(folders[: len(keys)])
-        sound = os.path.splitext(name)[1].lower() in SUFFIXES
+        sound = is_sound(name)
         if len(folders) >= len(keys):
             clips[place] += sound
         if name and not sound:
@@ -240,26 +237,6 @@ def _name_problems(folder, outer, records):
         )
     for path in filter(UNWRITABLE.search, records):
         yield f"{path!r}: give it a name in UTF-8, without control characters"
-
-
-def _walk(folder, path="", above=()):
-    """Yield all visible paths in a folder; folders end with a slash."""
-    place = folder / path
-    try:
-        state = os.stat(place)
-        here = (state.st_dev, state.st_ino)
-        if here in above:
-            return  # a link back up gives nothing new
-        with os.scandir(place) as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries)
-    except OSError as error:
-        raise refusal(place, error, "make it a readable folder") from error
-    for name, is_folder in found:
-        if is_system_file(name):
-            continue
-        yield f"{path}{name}" + "/" * is_folder
-        if is_folder:
-            yield from _walk(folder, f"{path}{name}/", (*above, here))
 
 
 def parse_clips(content, table, folder, columns=("path", "label")):

@@ -150,6 +150,18 @@ def test_clips_without_labels_have_no_contradictions(caplog):
     assert not caplog.text
 
 
+def test_sound_of_two_speakers_is_refused_where_there_are_no_labels():
+    records = {
+        clip: {"digest": "x", "speaker": clip[0]} for clip in ("eve/1", "tim/1")
+    }
+    with pytest.raises(DataError, match="have several speakers") as error:
+        check_duplicates(records)
+    assert "eve/1 (e) = tim/1 (t)" in str(error.value)
+    for record in records.values():
+        record["label"] = "dog"  # two speakers may say the same
+    check_duplicates(records)
+
+
 def test_recipe_finds_them_too(corpus, tmp_path):
     """Every recipe's prepare script ends with the same function."""
     data = tmp_path / "ESC-50-master"
@@ -265,6 +277,12 @@ def test_labels_that_look_alike_are_refused(pair):
 @pytest.mark.parametrize("pair", APART, ids=ascii)
 def test_labels_that_differ_are_kept(pair):
     refuse_look_alikes({str(i): {"label": x} for i, x in enumerate(pair)})
+
+
+def test_speakers_that_look_alike_are_refused():
+    records = {"1": {"speaker": "Eve"}, "2": {"speaker": "eve"}}
+    with pytest.raises(DataError, match="some speakers look alike:\n  'Eve'"):
+        refuse_look_alikes(records, "speaker")
 
 
 def test_appearance_is_its_own():

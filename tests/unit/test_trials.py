@@ -11,6 +11,7 @@ from petl_modules.verification import (
     KNOWN,
     Trials,
     draw_trials,
+    find_trials,
     read_trials,
     write_trials,
 )
@@ -106,6 +107,22 @@ def test_list_without_labels_where_it_is_asked_for(write):
     assert labelled.same.tolist() == [True, False]
     write_trials(file, trials)
     assert file.read_text() == "id1/one/00001 id1/two/00001\n"
+
+
+def test_lists_are_found_at_the_root_and_in_meta(tmp_path):
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "veri_test2.txt").touch()
+    (tmp_path / "veri_test.txt").touch()
+    for name, place in (("veri_test2.txt", "meta"), ("veri_test.txt", ".")):
+        file = tmp_path / place / name
+        assert find_trials(tmp_path, name) == file
+        assert find_trials("nowhere", file) == file
+    with pytest.raises(FileNotFoundError) as error:
+        find_trials(tmp_path, "hard.txt")
+    assert f"no list hard.txt in {tmp_path} or {tmp_path}/meta; " in (
+        str(error.value)
+    )
+    assert "lists there: veri_test.txt, veri_test2.txt. Put" in str(error.value)
 
 
 BAD = {

@@ -16,6 +16,7 @@ from petl_modules.data.prepare.csv_lists import (
 )
 from petl_modules.data.prepare.download import download, unpack
 from petl_modules.data.prepare.duplicates import check_duplicates
+from petl_modules.data.prepare.folders import is_sound, walk
 from petl_modules.data.prepare.list_rows import decode_list
 from petl_modules.data.prepare.manifest import (
     Record,
@@ -35,6 +36,7 @@ __all__ = [
     "decode_list",
     "download",
     "finish",
+    "is_sound",
     "is_system_file",
     "make_folds",
     "manifest_path",
@@ -46,6 +48,7 @@ __all__ = [
     "refuse",
     "refuse_look_alikes",
     "unpack",
+    "walk",
     "warn_of_leaks",
     "write_manifest",
 ]

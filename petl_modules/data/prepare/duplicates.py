@@ -1,4 +1,4 @@
-"""The same sound under two names: two labels, or training and test."""
+"""The same sound under two names: two classes, or training and test."""
 
 from speechbrain.utils.logger import get_logger
 
@@ -10,8 +10,9 @@ logger = get_logger(__name__)
 def check_duplicates(records, published=False):
     """Refuse a sound with two labels; warn of sounds in several parts.
 
-    Clips are the same sound if rate and samples of the part that is used are
-    equal, whatever the format of the files; links are found as well.
+    Where no record has a label, a sound may not have two speakers. Clips are
+    the same sound if rate and samples of the part that is used are equal,
+    whatever the format of the files; links are found as well.
 
     Arguments
     ---------
@@ -24,22 +25,25 @@ def check_duplicates(records, published=False):
     Raises
     ------
     DataError
-        One sound has several labels; names the clips and their labels.
+        One sound has several labels or speakers; names them and the clips.
     """
     by_sound = {}
     for clip, record in records.items():
         by_sound.setdefault(sound_of(record), []).append((clip, record))
     groups = [group for group in by_sound.values() if len(group) > 1]
-    conflicts = _differing(groups, lambda record: record.get("label"))
+    labelled = any("label" in record for record in records.values())
+    key = "label" if labelled else "speaker"
+    conflicts = _differing(groups, lambda record: record.get(key))
     if conflicts:
         text = (
-            f"{len(conflicts)} sounds have several labels. Equal samples in "
-            "what is used of a clip (of silence, too) are one sound:\n"
+            f"{len(conflicts)} sounds have several {key}s. Equal samples in "
+            "what is used of a clip (of silence, too) are one sound:
+"
             f"{listed(conflicts, limit=20)}"
         )
         if not published:
             raise DataError(
-                f"{text}\nRemove the clips with a wrong label (from the list, "
+                f"{text}\nRemove the clips with a wrong {key} (from the list, "
                 "if there is one), then run the same command again."
             )
         logger.warning(f"{text}\nThey are used as published.")

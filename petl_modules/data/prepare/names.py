@@ -75,13 +75,15 @@ def appearance(label):
     return text
 
 
-def refuse_look_alikes(records):
+def refuse_look_alikes(records, key="label"):
     """Refuse labels that look alike: they would become two classes.
 
     Arguments
     ---------
     records : dict
         Records by id.
+    key : str
+        The key of the label: ``label`` or ``speaker``.
 
     Raises
     ------
@@ -101,7 +103,7 @@ def refuse_look_alikes(records):
     """
     groups = {}
     for clip, record in records.items():
-        label = record["label"]
+        label = record[key]
         groups.setdefault(appearance(label), {}).setdefault(label, clip)
     lines = [
         ", ".join(
@@ -112,8 +114,8 @@ def refuse_look_alikes(records):
     ]
     if lines:
         raise DataError(
-            f"some labels look alike:\n{listed(lines)}\n"
-            "Give clips of one class one label. Names of different classes "
+            f"some {key}s look alike:\n{listed(lines)}\n"
+            f"Give clips of one class one {key}. Names of different classes "
             "must differ in more than case, blanks, underscores, hyphens, "
             "zeros around a number, invisible characters and letters of "
             "another alphabet that look the same."
