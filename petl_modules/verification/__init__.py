@@ -34,6 +34,7 @@ __all__ = [
     "draw_trials",
     "error_curve",
     "evaluate_trials",
+    "find_trials",
     "make_trial_loader",
     "make_trials",
     "rates_at",
@@ -41,8 +42,5 @@ __all__ = [
     "score_trials",
     "unit_vectors",
     "write_error_curve",
-    "draw_trials",
-    "find_trials",
-    "read_trials",
     "write_trials",
 ]

@@ -13,7 +13,7 @@ from petl_modules.verification.scoring import (
     speaker_vectors,
 )
 from petl_modules.verification.trial_draws import draw_trials
-from petl_modules.verification.trials import read_trials
+from petl_modules.verification.trials import find_trials, read_trials
 
 OF_EACH = 10  # clips of a training speaker, in a cohort and its trials
 SCORE_NORMS = ("none", "as-norm")
@@ -28,8 +28,8 @@ def make_trials(parts, hparams, few=False):
         Records by id, by part (see ``petl_modules.runs.plan.Fold``). The parts
         have different speakers.
     hparams : dict
-        ``trials``: the list of the test part, or None, which draws them;
-        ``seed``, ``scoring`` and ``score_norm``.
+        ``trials``: the list of the test part in ``data_folder``, or None,
+        which draws them; ``seed``, ``scoring`` and ``score_norm``.
     few : bool
         One trial of each kind, for a debug run.
 
@@ -56,7 +56,8 @@ def make_trials(parts, hparams, few=False):
     if hparams["trials"]:
         trained = {clip["speaker"] for clip in parts["train"].values()}
         clips = {clip: r for part in parts.values() for clip, r in part.items()}
-        trials = {"test": read_trials(hparams["trials"], clips, trained)}
+        file = find_trials(hparams["data_folder"], hparams["trials"])
+        trials = {"test": read_trials(file, clips, trained)}
     else:
         trials = {"test": draw_trials(parts["test"], seed)}
     if "valid" in parts:

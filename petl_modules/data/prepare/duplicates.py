@@ -37,8 +37,7 @@ def check_duplicates(records, published=False):
     if conflicts:
         text = (
             f"{len(conflicts)} sounds have several {key}s. Equal samples in "
-            "what is used of a clip (of silence, too) are one sound:
-"
+            "what is used of a clip (of silence, too) are one sound:\n"
             f"{listed(conflicts, limit=20)}"
         )
         if not published:
