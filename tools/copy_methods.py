@@ -28,18 +28,18 @@ WORDS = {
         ("speaker_prepare", "prepare_speakers", "SpeakerBrain"),
     ),
 }
-# By recipe: its template, the dataset's name and the usual name of its folder
+# By recipe: the dataset's name and the usual name of its folder
 DATASETS = {
-    "ESC50": (METHODS, "ESC-50", "ESC-50-master"),
-    "FSC": (
-        METHODS,
-        "Fluent Speech Commands",
-        "fluent_speech_commands_dataset",
-    ),
-    "GSC": (METHODS, "Speech Commands", "speech_commands_v0.02"),
-    "IEMOCAP": (METHODS, "IEMOCAP", "IEMOCAP_full_release"),
-    "UrbanSound8k": (METHODS, "UrbanSound8K", "UrbanSound8K"),
-    "VoxCeleb1": (SPEAKERS, "VoxCeleb1", "voxceleb1"),
+    "ESC50": ("ESC-50", "ESC-50-master"),
+    "FSC": ("Fluent Speech Commands", "fluent_speech_commands_dataset"),
+    "GSC": ("Speech Commands", "speech_commands_v0.02"),
+    "IEMOCAP": ("IEMOCAP", "IEMOCAP_full_release"),
+    "UrbanSound8k": ("UrbanSound8K", "UrbanSound8K"),
+    "VoxCeleb1": ("VoxCeleb1", "voxceleb1"),
+}
+# By recipe: its scripts, each with its template
+SCRIPTS = dict.fromkeys(DATASETS, {"train.py": METHODS}) | {
+    "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS}
 }
 # By recipe and file: what replaces a line of the template
 REPLACED = {
@@ -51,7 +51,11 @@ REPLACED = {
 def copies(recipe):
     """Return the text of each copied file of a recipe, by path."""
     folder = ROOT / "recipes" / recipe
-    return {folder / "train.py": train_script(recipe), **methods(folder)}
+    scripts = {
+        folder / name: train_script(recipe, name, template)
+        for name, template in SCRIPTS[recipe].items()
+    }
+    return {**scripts, **methods(folder)}
 
 
 def methods(folder):
@@ -71,9 +75,9 @@ def methods(folder):
     return texts
 
 
-def train_script(recipe):
-    """Return the text of a recipe's train.py, its imports in order."""
-    template, name, folder = DATASETS[recipe]
+def train_script(recipe, script, template):
+    """Return the text of a recipe's script, its imports in order."""
+    name, folder = DATASETS[recipe]
     own_name, own_folder, names = WORDS[template]
     lower = recipe.lower()
     new_names = (f"{lower}_prepare", f"prepare_{lower}", f"{recipe}Brain")
@@ -82,9 +86,10 @@ def train_script(recipe):
         own_name: name,
         f"/path/to/{own_folder}": f"/path/to/{folder}",
         **dict(zip(names, new_names)),
+        "python train.py": f"python {script}",
     }.items():
         text = text.replace(old, new)
-    target = ROOT / "recipes" / recipe / "train.py"
+    target = ROOT / "recipes" / recipe / script
     for command in (["check", "--quiet", "--fix", "--select=I"], ["format"]):
         ruff = [sys.executable, "-m", "ruff", *command]
         ruff += [f"--stdin-filename={target}", "-"]
