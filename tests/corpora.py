@@ -268,3 +268,66 @@ def write_my_sounds(folder):
             suffix = ("wav", "flac")[i % 2]
             samples = tone(rng, pitch, seconds=0.3 + 0.1 * i)
             soundfile.write(folder / label / f"{i}.{suffix}", samples, 16000)
+
+
+VOXCELEB1_SPEAKERS = {
+    "train": [f"id{number}" for number in (*range(10001, 10006), 11251)],
+    "test": ["id10270", "id10271", "id10309"],
+}
+
+
+def write_voxceleb1(folder, leaked=False):
+    """Write 54 clips of 1 s of six dev and three test speakers as VoxCeleb1.
+
+    The pitch of a tone tells the speaker. Each has two videos of three clips.
+
+    Arguments
+    ---------
+    folder : str or pathlib.Path
+        Where ``vox1_dev_wav``, ``vox1_test_wav``, the list of trials, and
+        ``meta/iden_split.txt`` go.
+    leaked : bool
+        Put trials of a dev speaker on the list.
+
+    Returns
+    -------
+    folder : pathlib.Path
+        The folder.
+    """
+    folder, clips, split = Path(folder), {}, []
+    for part, speakers in VOXCELEB1_SPEAKERS.items():
+        root = folder / f"vox1_{part.replace('train', 'dev')}_wav" / "wav"
+        for speaker in speakers:
+            pitch = 250 * 1.3 ** len(clips)
+            clips[speaker] = []
+            for take in range(6):
+                video = f"{speaker[-3:]}-_video{'AB'[take // 3]}x"
+                clip = f"{speaker}/{video}/{take % 3 + 1:05}.wav"
+                clips[speaker].append(clip)
+                split.append(f"{(1, 1, 2, 1, 1, 3)[take]} {clip}\n")
+                (root / clip).parent.mkdir(parents=True, exist_ok=True)
+                samples = tone(np.random.default_rng(len(split)), pitch, 1.0)
+                soundfile.write(root / clip, samples, 16000)
+            (root / clip).with_name("._00003.wav").write_bytes(b"\0\5\26\7")
+        (root.parent / ".DS_Store").write_bytes(b"\0")
+    tested = [*VOXCELEB1_SPEAKERS["test"]]
+    trials = voxceleb1_trials({speaker: clips[speaker] for speaker in tested})
+    if leaked:
+        one, other = clips["id10001"][0], clips["id10002"][0]
+        trials += f"0 {one} {clips[tested[0]][0]}\n0 {one} {other}\n"
+    (folder / "veri_test2.txt").write_text(trials)
+    (folder / "meta").mkdir()
+    (folder / "meta" / "iden_split.txt").write_text("".join(split))
+    return folder
+
+
+def voxceleb1_trials(clips):
+    """All pairs of videos of one speaker, and as many of two, as a list."""
+    lines, speakers = [], [*clips]
+    for place, speaker in enumerate(speakers):
+        others = clips[speakers[place - 1]]
+        for take in range(3):
+            one = clips[speaker][take]
+            lines.append(f"1 {one} {clips[speaker][take + 3]}\n")
+            lines.append(f"0 {one} {others[take + 3]}\n")
+    return "".join(lines)
