@@ -136,7 +136,13 @@ class ClipDataset(DynamicItemDataset):
 
 
 def make_datasets(
-    parts, data_folder, features, labels, cache=None, windows=None
+    parts,
+    data_folder,
+    features,
+    labels=None,
+    cache=None,
+    windows=None,
+    target="label",
 ):
     """Make SpeechBrain datasets of features and targets.
 
@@ -151,12 +157,14 @@ def make_datasets(
         See ``load_features``.
     features : callable
         See ``load_features``.
-    labels : list of str
-        Class names in the order of the logits.
+    labels : list of str or None
+        Class names in the order of the logits. None: there are no targets.
     cache : petl_modules.data.cache.FeatureCache or None
         A cache of the same features.
     windows : petl_modules.data.Windows or None
         Which parts of a clip are used. None: its beginning.
+    target : str
+        The records' key with the class.
 
     Returns
     -------
@@ -175,17 +183,17 @@ def make_datasets(
     loaders = _loaders(parts, data_folder, features, cache, windows)
     # No closures: spawned workers must be able to pickle the pipeline
     label = {
-        "func": partial(encode_label, list(labels)),
-        "takes": "label",
+        "func": partial(encode_label, list(labels or [])),
+        "takes": target,
         "provides": "target",
     }
+    keys = ["id", "features", *(["target"] if labels else [])]
     datasets = {}
     for part, records in parts.items():
         if part != "train":  # the sampler orders the training part
             records = {clip: records[clip] for clip in longest_first(records)}
         load, takes = loaders[part]
         load = {"func": load, "takes": takes, "provides": "features"}
-        keys = ["id", "features", "target"]
         datasets[part] = ClipDataset(records, [load, label], keys)
     return datasets
 
@@ -193,20 +201,20 @@ def make_datasets(
 def _loaders(parts, data_folder, features, cache, windows):
     """Return by part how features are made, and of what items."""
     windows = windows or Windows()
-    windows.require(features, cached=cache is not None)
-    if windows.moving:
-        facts = windows, features, data_folder
-        spaced = partial(load_spaced, *facts), ["wav", "duration"]
-        drawn = partial(load_drawn, *facts), ["wav", "duration", "id", "epoch"]
-        if windows.train == "first":  # workers may stay
-            load = partial(load_drawn, *facts, clip="", epoch=1)
-            drawn = load, ["wav", "duration"]
-        return {part: drawn if part == "train" else spaced for part in parts}
-    if cache is None:
-        load = partial(load_features, features, data_folder), ["wav"]
+    windows.require(features, parts, cached=cache is not None)
+    load = partial(load_features, features, data_folder), ["wav"]
+    if cache is not None:
+        if cache.features is not features:
+            raise ValueError("the feature cache belongs to other features")
+        records = {k: r for part in parts.values() for k, r in part.items()}
+        load = cache.fill(records, data_folder), ["wav", "digest"]
+    if not windows.moving:
         return dict.fromkeys(parts, load)
-    if cache.features is not features:
-        raise ValueError("the feature cache belongs to other features")
-    records = {k: r for part in parts.values() for k, r in part.items()}
-    load = cache.fill(records, data_folder), ["wav", "digest"]
-    return dict.fromkeys(parts, load)
+    facts = windows, features, data_folder
+    spaced = partial(load_spaced, *facts), ["wav", "duration"]
+    drawn = partial(load_drawn, *facts), ["wav", "duration", "id", "epoch"]
+    if windows.train == "first":  # workers may stay
+        fixed = partial(load_drawn, *facts, clip="", epoch=1)
+        drawn = fixed, ["wav", "duration"]
+    tested = load if windows.test == "whole" else spaced
+    return {part: drawn if part == "train" else tested for part in parts}

@@ -107,10 +107,10 @@ def window_features(windows, features, samples):
     Returns
     -------
     torch.Tensor
-        See ``load_spaced``; as the features make them of the clip if windows
-        are not ``moving``.
+        See ``load_spaced``; what the features make of the clip if windows
+        are not ``moving``, or are whole clips.
     """
-    if not windows.moving:
+    if windows.test == "whole" or not windows.moving:
         return features(samples)
     starts = windows.starts(len(samples), features.longest)
     return _stacked([_window(features, samples, start) for start in starts])

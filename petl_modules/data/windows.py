@@ -54,13 +54,15 @@ class Windows:
         """Whether windows begin elsewhere than the clips."""
         return self.train == "random" or self.test not in (1, "whole")
 
-    def require(self, features, cached):
+    def require(self, features, parts, cached=False):
         """Check that features and feature cache go with the windows.
 
         Arguments
         ---------
         features : callable
             See ``petl_modules.data.load_features``.
+        parts : iterable of str
+            The parts that have these features.
         cached : bool
             Whether there is a feature cache.
 
@@ -71,13 +73,14 @@ class Windows:
         """
         longest = getattr(features, "longest", None)
         name = type(features).__name__
-        if self.test == "whole" and longest is not None:
+        whole = self.test == "whole" and {*parts} != {"train"}
+        if whole and longest is not None:
             raise HparamsError(
                 f"windows: test whole needs features that cut no clip, and "
                 f"{name} takes {longest / features.sample_rate:.4g} s. "
                 "wav2vec 2.0 can do so, with --seconds null"
             )
-        if self.moving and longest is None:
+        if self.moving and longest is None and not whole:
             raise HparamsError(
                 f"windows: train {self.train}, test {self.test} needs a "
                 f"window's length, and {name} cuts no clip. Give its seconds"
@@ -128,8 +131,8 @@ class Windows:
         rest, last = max(0, samples - longest), max(1, self.test - 1)
         return [i * rest // last for i in range(self.test)]
 
-    def average(self, model, features, lengths=None):
-        """Return a model's outputs, averaged over the windows of each clip.
+    def each(self, model, features, lengths=None):
+        """Return a model's outputs for each window of a test.
 
         Arguments
         ---------
@@ -144,14 +147,29 @@ class Windows:
         Returns
         -------
         torch.Tensor
-            ``[batch, outputs]``.
+            ``[batch, windows, outputs]``.
         """
         if self.test in (1, "whole"):
-            return model(features, lengths)
+            return model(features, lengths).unsqueeze(1)
         if lengths is not None:
             lengths = lengths.repeat_interleave(self.test)
         outputs = model(features.flatten(0, 1), lengths)
-        return outputs.unflatten(0, (-1, self.test)).mean(1)
+        return outputs.unflatten(0, (-1, self.test))
+
+    def average(self, model, features, lengths=None):
+        """Return a model's outputs, averaged over the windows of each clip.
+
+        Arguments
+        ---------
+        model, features, lengths
+            See ``each``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, outputs]``.
+        """
+        return self.each(model, features, lengths).mean(1)
 
     def describe(self, longest):
         """Return in words what is used of a long clip.
@@ -173,7 +191,7 @@ class Windows:
         if not self.moving:
             return f"the first {longest} are used"
         first = "the first" if self.train == "first" else "random"
-        tested = f"the first {longest}"
-        if self.test > 1:
-            tested = f"{self.test} windows of {longest}"
+        tested = f"{self.test} windows of {longest}"
+        if self.test in (1, "whole"):
+            tested = "the first " + longest if self.test == 1 else "whole clips"
         return f"{first} {longest} are trained on, {tested} are tested"

@@ -119,10 +119,13 @@ class Experiment:
         if if_main_process() and not is_begun(self.folder):
             # Wrong methods are known before all audio is read
             self.recipe.make({"encoder"} & self.settings.keys())
-        made = self.recipe.make({"features", "windows"} & self.settings.keys())
+        keys = {"features", "test_features", "windows"}
+        made = self.recipe.make(keys & self.settings.keys())
         windows = made.get("windows") or Windows()
         cached = bool(self.settings.get("feature_cache"))
-        windows.require(made["features"], cached)
+        windows.require(made["features"], ["train"], cached)
+        tested = made.get("test_features", made["features"])
+        windows.require(tested, ["valid", "test"], cached)
         manifest, labels = run_on_main(prepare, kwargs=options)
         records = read_manifest(manifest)
         self.skipped = read_skipped(manifest)

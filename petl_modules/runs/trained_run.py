@@ -159,7 +159,7 @@ class TrainedRun:
                 f"{key} makes a {type(made[key]).__name__}",
                 "Restore it",
             )
-        self.windows.require(self.features, cached=False)
+        self.windows.require(self.features, ["test"])
         self.device = device
         self.model = made["model"].to(device).eval()
         self.weights_sha256 = recorded_sha256(self.folder)
