@@ -17,6 +17,7 @@ from petl_modules.data.loading import (
     load_spaced,
     window_features,
 )
+from petl_modules.data.log_mel import LogMel
 from petl_modules.data.samplers import BoundedBatches, EpochBatches
 from petl_modules.data.splits import (
     PARTS,
@@ -38,6 +39,7 @@ __all__ = [
     "Folds",
     "HeldOutSpeakers",
     "Lists",
+    "LogMel",
     "PARTS",
     "Sessions",
     "SpecAugment",

@@ -187,14 +187,15 @@ def make_datasets(
         "takes": target,
         "provides": "target",
     }
-    keys = ["id", "features", *(["target"] if labels else [])]
+    targets = [label] if labels else []
+    keys = ["id", "features"] + ["target"] * len(targets)
     datasets = {}
     for part, records in parts.items():
         if part != "train":  # the sampler orders the training part
             records = {clip: records[clip] for clip in longest_first(records)}
         load, takes = loaders[part]
         load = {"func": load, "takes": takes, "provides": "features"}
-        datasets[part] = ClipDataset(records, [load, label], keys)
+        datasets[part] = ClipDataset(records, [load, *targets], keys)
     return datasets
 
 

@@ -46,4 +46,4 @@ class ScratchEncoder(nn.Module):
 
     def settings(self):
         """Return what a checkpoint has to fit, as plain data."""
-        return {"backbone": {"network": self._network}}
+        return {"backbone": {"network": self._network}, "methods": []}

@@ -120,7 +120,7 @@ def check_values(settings):
     for key, (least, most) in NUMBERS.items():
         _check_number(key, settings[key], least, most)
     for key, choices in CHOICES.items():
-        if settings[key] not in choices:
+        if key in settings and settings[key] not in choices:
             raise HparamsError(
                 f"{key} '{settings[key]}' is none of: {', '.join(choices)}"
             )
@@ -158,15 +158,13 @@ def check_values(settings):
             "SpeechBrain clips to this norm, a negative value flips all "
             "gradients and 0 zeroes them. '.inf' clips nothing"
         )
-    if (settings["precision"], settings["backbone_dtype"]) == (
-        "fp16",
-        "bfloat16",
-    ):
+    types = settings["precision"], settings.get("backbone_dtype")
+    if types == ("fp16", "bfloat16"):
         raise HparamsError(
             "precision fp16 and backbone_dtype bfloat16 do not go together: "
             "take precision bf16 or fp32"
         )
-    if settings["feature_cache_dtype"] == "float16" and (
+    if settings.get("feature_cache_dtype") == "float16" and (
         not settings["feature_cache"]
     ):
         raise HparamsError(

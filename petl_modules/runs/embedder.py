@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import SILENT
+from petl_modules.data.levels import SILENT
 from petl_modules.runs.fold_files import RESULT, remedy
 from petl_modules.runs.trained_run import TrainedRun
 from petl_modules.utils import AudioError, HparamsError, read_json

@@ -2,6 +2,8 @@
 
 import statistics
 
+COSTS = ("min_dcf", "min_dcf_as_norm")  # no shares: not in per cent
+
 
 def means(folds):
     """Return mean and population standard deviation of each test metric.
@@ -75,19 +77,22 @@ def table(summary, n_folds, metric):
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths))
         for row in rows
     ]
+    start = "from scratch"
+    if summary["backbone"] is not None:
+        start = f"on {summary['backbone']}"
     names = [k.removesuffix("_mean") for k in summary if k.endswith("_mean")]
     skipped = len(folds[0].get("skipped_clips", []))
     left_out = f"clips left out, which cannot be read: {skipped}"
     return "\n".join(
         [
-            f"{summary['dataset']}, {summary['method']} on "
-            f"{summary['backbone']}, seed {summary['seed']}",
+            f"{summary['dataset']}, {summary['method']} {start}, seed "
+            f"{summary['seed']}",
             summary["protocol"],
             *lines,
             *([left_out] if skipped else []),
             *(
-                f"{name.replace('_', ' ')} {_spread(summary, name)} % "
-                f"over {_extent(folds, n_folds)}"
+                f"{name.replace('_', ' ')} {_spread(summary, name)} over "
+                f"{_extent(folds, n_folds)}"
                 for name in names
             ),
             f"trained parameters {summary['trainable_parameters']:,} "
@@ -98,11 +103,14 @@ def table(summary, n_folds, metric):
 
 
 def _spread(summary, metric):
-    """Return a mean in per cent, with its deviation if there are several."""
-    text = f"{100 * summary[f'{metric}_mean']:.2f}"
+    """Return a mean as text, with its deviation if there are several."""
+    unit, digits, name = 100, 2, " %"
+    if metric in COSTS:
+        unit, digits, name = 1, 4, ""
+    text = f"{unit * summary[f'{metric}_mean']:.{digits}f}"
     if len(summary["folds"]) > 1:
-        text += f" ± {100 * summary[f'{metric}_std']:.2f}"
-    return text
+        text += f" ± {unit * summary[f'{metric}_std']:.{digits}f}"
+    return text + name
 
 
 def _extent(folds, n_folds):
