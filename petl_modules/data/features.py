@@ -1,5 +1,7 @@
 """Input features of the backbones, and their augmentation."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -93,7 +95,7 @@ class Waveform:
     Arguments
     ---------
     seconds : float or None
-        Longer clips are cut. None: none is.
+        Longer clips are cut. None or ``.inf``: none is.
     normalize : bool
         Whether to normalise to mean 0 and variance 1. Checkpoints need it if
         their ``preprocessor_config.json`` has ``do_normalize``.
@@ -117,7 +119,7 @@ class Waveform:
         self, seconds, normalize=True, sample_rate=16_000, shortest=400
     ):
         self.longest = None
-        if seconds is not None:
+        if seconds not in (None, math.inf):
             self.longest = round(seconds * sample_rate)
         if self.longest is not None and self.longest < shortest:
             raise HparamsError(

@@ -78,7 +78,7 @@ class Windows:
             raise HparamsError(
                 f"windows: test whole needs features that cut no clip, and "
                 f"{name} takes {longest / features.sample_rate:.4g} s. "
-                "wav2vec 2.0 can do so, with --seconds null"
+                "wav2vec 2.0 can do so, with --seconds .inf"
             )
         if self.moving and longest is None and not whole:
             raise HparamsError(

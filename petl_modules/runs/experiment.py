@@ -119,8 +119,8 @@ class Experiment:
         if if_main_process() and not is_begun(self.folder):
             # Wrong methods are known before all audio is read
             self.recipe.make({"encoder"} & self.settings.keys())
-        keys = {"features", "test_features", "windows"}
-        made = self.recipe.make(keys & self.settings.keys())
+        keys = {"test_features", "windows"}
+        made = self.recipe.make(["features", *keys & self.settings.keys()])
         windows = made.get("windows") or Windows()
         cached = bool(self.settings.get("feature_cache"))
         windows.require(made["features"], ["train"], cached)

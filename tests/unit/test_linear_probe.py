@@ -80,6 +80,15 @@ def test_what_is_trained_before_the_head_forbids_it(tiny_ast):
     assert "OfSquares, not MeanPooling" in obstacle(linear, same, FIRST)
 
 
+@pytest.mark.parametrize("windows", [Windows("random"), Windows(test=2)])
+def test_windows_that_move_are_not_pooled(windows, tiny_ast):
+    model = Kind("ast", tiny_ast).from_yaml("linear")
+    hparams = {"model": model, "augment": nn.Identity(), "windows": windows}
+    given = ({}, hparams)
+    found = pool_once(*given, RunOptions(device="cpu"), {})
+    assert all(a is b for a, b in zip(found, given))
+
+
 def noise(number):
     generator = torch.Generator().manual_seed(number)
     return torch.randn(500, 128, generator=generator)

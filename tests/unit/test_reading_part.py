@@ -178,13 +178,8 @@ def test_the_rest_of_a_file_is_not_read(name, bytes_read, tmp_path):
 )
 def test_what_is_in_front_of_a_part_is_not_read(name, bytes_read, tmp_path):
     path = put(tmp_path, name, 18)
-    counts = []
-    for start in (3 * RATE, 12 * RATE):
-        bytes_read.clear()
-        read_audio(path, longest=RATE, start=start)
-        counts.append(sum(bytes_read))
-    assert counts[1] < 1.1 * counts[0] + 8192 + 4096 * (name == "FLAC") * 16
-    assert counts[1] < path.stat().st_size / 2
+    read_audio(path, longest=RATE, start=12 * RATE)
+    assert sum(bytes_read) < path.stat().st_size / 2
 
 
 @pytest.mark.parametrize("features", [FilterBank(100), Waveform(1.0)])

@@ -191,9 +191,10 @@ def test_a_file_that_became_shorter_is_refused(data):
         made["test"][0]
 
 
-def test_whole_clips(data):
+@pytest.mark.parametrize("seconds", [None, float("inf")])
+def test_whole_clips(seconds, data):
     folder, records = data
-    features = Waveform(None, normalize=False)
+    features = Waveform(seconds, normalize=False)
     for dataset in datasets(data, features, Windows(test="whole")).values():
         for item in dataset:
             samples = whole(folder, records[item["id"]])
