@@ -8,13 +8,18 @@ from petl_modules.data.audio import (
 )
 from petl_modules.data.datasets import (
     ClipDataset,
-    audio_path,
-    load_features,
     longest_first,
     make_datasets,
     used_part,
 )
 from petl_modules.data.features import FilterBank, SpecAugment, Waveform
+from petl_modules.data.loading import (
+    audio_path,
+    load_drawn,
+    load_features,
+    load_spaced,
+    window_features,
+)
 from petl_modules.data.samplers import EpochBatches
 from petl_modules.data.splits import (
     PARTS,
@@ -24,6 +29,7 @@ from petl_modules.data.splits import (
     Sessions,
     draw_few,
 )
+from petl_modules.data.windows import Windows
 
 __all__ = [
     "AsListed",
@@ -37,13 +43,17 @@ __all__ = [
     "Sessions",
     "SpecAugment",
     "Waveform",
+    "Windows",
     "audio_path",
     "check_audio",
     "draw_few",
+    "load_drawn",
     "load_features",
+    "load_spaced",
     "longest_first",
     "make_datasets",
     "read_audio",
     "read_clip",
     "used_part",
+    "window_features",
 ]

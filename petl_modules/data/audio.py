@@ -18,7 +18,7 @@ from petl_modules.utils import AudioError, listed
 
 RATE = 16_000  # Hz, of all features
 HEAD = 20  # seconds that have a digest of their own
-MARGIN = 1  # seconds behind what is wanted, for the resampler's filter
+MARGIN = 1  # seconds around what is wanted, for the resampler's filter
 
 
 class AudioFacts(NamedTuple):
@@ -39,8 +39,8 @@ class Clip(NamedTuple):
     remarks: list  # sentences: what is odd about it
 
 
-def read_audio(path, sample_rate=16000, digest=None, longest=None):
-    """Read an audio file, or its beginning, as one channel at the wanted rate.
+def read_audio(path, sample_rate=16000, digest=None, longest=None, start=0):
+    """Read an audio file, or a part of it, as one channel at the wanted rate.
 
     Channels are averaged, never dropped. Other rates are converted by soxr's
     high quality resampler.
@@ -52,10 +52,15 @@ def read_audio(path, sample_rate=16000, digest=None, longest=None):
     sample_rate : int
         The wanted rate in Hz.
     digest : str or None
-        The ``AudioFacts.digest`` that the file must have. None: any.
+        The ``AudioFacts.digest`` that the file must have: it is then read
+        from its beginning. None: any.
     longest : int or None
         How many samples to return at most. The rest of the file is not read;
         the samples are the same as if it were. None: all.
+    start : int
+        The first sample to return. What is in front of it is not read where
+        the format allows that; the samples are then the same as if it were, at
+        another rate but for rounding (2e-7 of full scale).
 
     Returns
     -------
@@ -78,7 +83,7 @@ def read_audio(path, sample_rate=16000, digest=None, longest=None):
     torch.Size([16000])
     """
     with naming(path):
-        return _read(path, sample_rate, digest, longest)[0]
+        return _read(path, sample_rate, digest, longest, start)[0]
 
 
 def read_clip(path, sample_rate=16000, longest=None):
@@ -101,7 +106,7 @@ def read_clip(path, sample_rate=16000, longest=None):
     """
     levels = Levels()
     with naming(path):
-        samples, is_longer = _read(path, sample_rate, None, longest, levels)
+        samples, is_longer = _read(path, sample_rate, None, longest, 0, levels)
     remarks = levels.remarks()
     if is_longer:
         seconds = f"{longest / sample_rate:.4g} s"
@@ -109,16 +114,20 @@ def read_clip(path, sample_rate=16000, longest=None):
     return Clip(samples, remarks)
 
 
-def _read(path, sample_rate, digest, longest, levels=None):
+def _read(path, sample_rate, digest, longest, start, levels=None):
     """Return samples, and whether the file has more than the longest."""
-    seconds = math.inf if longest is None else longest / sample_rate + MARGIN
-    used = math.inf if longest is None else longest / sample_rate
+    # Of a whole second, the resampler has the same phase as of the beginning
+    skip = 0 if digest else max(0, start // sample_rate - MARGIN)
+    end = math.inf if longest is None else start + longest
+    seconds = end / sample_rate + MARGIN
+    used = end / sample_rate
     until = seconds  # of the file
     if digest:
         until = HEAD + MARGIN if seconds <= HEAD else math.inf
-    blocks, count, hasher, ended = [], 0, None, False
-    with contextlib.closing(decode(path, until)) as decoded:
+    blocks, count, hasher, ended = [], None, None, False
+    with contextlib.closing(decode(path, until, skip)) as decoded:
         for rate, block, _ in decoded:
+            count = skip * rate if count is None else count
             hasher = hasher or _Hasher(rate)
             mean = to_mono(block)
             if digest:
@@ -138,10 +147,13 @@ def _read(path, sample_rate, digest, longest, levels=None):
             "changed since it was checked. Wait until nothing writes to "
             "the data, then run the same command again"
         )
+    if not blocks:
+        raise AudioError(f"has no second {skip + 1}, where samples are wanted")
     samples = np.concatenate(blocks)
     if longest is not None:
-        samples = samples[: math.ceil(seconds * rate)]
+        samples = samples[: math.ceil((seconds - skip) * rate)]
     samples = _resampled(samples, rate, sample_rate)
+    samples = samples[start - skip * sample_rate :]
     if not len(samples):
         raise AudioError(f"too short to hold a sample at {sample_rate} Hz")
     is_longer = longest is not None and len(samples) > longest

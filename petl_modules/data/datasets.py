@@ -1,66 +1,19 @@
 """From the records of a manifest to the datasets of one fold."""
 
-import contextlib
 import json
-import os
 from functools import partial
 
 import numpy as np
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from petl_modules.data.audio import read_audio
+from petl_modules.data.loading import (
+    load_drawn,
+    load_features,
+    load_spaced,
+)
+from petl_modules.data.windows import Windows
 from petl_modules.utils import DataError
-
-
-def audio_path(data_folder, wav):
-    """Return the file of a record's ``wav``, ``{data_root}/...``."""
-    return os.path.join(data_folder, wav.removeprefix("{data_root}/"))
-
-
-def load_features(features, data_folder, wav, digest=None):
-    """Compute the features of one clip.
-
-    Arguments
-    ---------
-    features : callable
-        Maps samples ``[time]`` to the backbone's input, ``[time, ...]``. Its
-        ``sample_rate`` is the rate of the samples. If it has ``longest``, only
-        so many samples are read.
-    data_folder : str
-        The folder of the data.
-    wav : str
-        The audio file, ``{data_root}/...``.
-    digest : str or None
-        See ``petl_modules.data.read_audio``.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[time, ...]``.
-    """
-    path = audio_path(data_folder, wav)
-    longest = getattr(features, "longest", None)
-    with one_thread():
-        samples = read_audio(path, features.sample_rate, digest, longest)
-        return features(samples)
-
-
-@contextlib.contextmanager
-def one_thread():
-    """Run on one CPU thread, as DataLoader workers do.
-
-    Features are then bit-identical in the main process and in workers.
-    """
-    threads = torch.get_num_threads()
-    if threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def encode_label(labels, label):
@@ -95,8 +48,8 @@ def longest_first(records):
     return sorted(durations, key=durations.get, reverse=True)
 
 
-def used_part(records, features):
-    """Return a line on the clips of which only the beginning is used.
+def used_part(records, features, windows=None):
+    """Return a line on the clips of which only a part is used.
 
     Arguments
     ---------
@@ -104,6 +57,8 @@ def used_part(records, features):
         A ``Record`` by id.
     features : callable
         See ``load_features``.
+    windows : petl_modules.data.Windows or None
+        Which part. None: the beginning.
 
     Returns
     -------
@@ -121,10 +76,11 @@ def used_part(records, features):
     seconds = longest / features.sample_rate
     durations = [record.get("duration", 0) for record in records.values()]
     count = sum(duration > seconds for duration in durations)
-    text = (
-        f"{count} of {len(records)} clips are longer than {seconds:.4g} s: "
-        f"the first {seconds:.4g} s are used"
-    )
+    window = f"{seconds:.4g} s"
+    used = f"the first {window} are used"
+    if windows is not None:
+        used = windows.describe(window)
+    text = f"{count} of {len(records)} clips are longer than {window}: {used}"
     return text if count else ""
 
 
@@ -143,14 +99,27 @@ class ClipDataset(DynamicItemDataset):
     output_keys : list of str
         See SpeechBrain's ``DynamicItemDataset``.
 
+    Attributes
+    ----------
+    epoch_of : petl_modules.data.EpochBatches or None
+        The sampler whose epoch is the item ``epoch``, for pipelines that take
+        it. A loader's workers get a copy of it when they start, in each epoch.
+
     Example
     -------
     >>> ClipDataset({"a/1": {"label": "cat"}}, [], ["id", "label"])[0]
     {'id': 'a/1', 'label': 'cat'}
     """
 
+    epoch_of = None
+
     def __init__(self, records, pipeline, output_keys):
-        super().__init__(records, pipeline, output_keys)
+        super().__init__(records)
+        self.takes_epoch = any("epoch" in item["takes"] for item in pipeline)
+        if self.takes_epoch:
+            self.pipeline.add_static_keys(["epoch"])
+        self.pipeline.add_dynamic_items(pipeline)
+        self.set_output_keys(output_keys)
         self.texts, ends = bytearray(), [0]
         for key, record in records.items():
             self.texts += json.dumps({"id": key, **record}).encode()
@@ -160,10 +129,15 @@ class ClipDataset(DynamicItemDataset):
     def __getitem__(self, index):
         index = range(len(self))[index]  # IndexError ends a for loop
         start, end = self.ends[index : index + 2]
-        return self.pipeline.compute_outputs(json.loads(self.texts[start:end]))
+        record = json.loads(self.texts[start:end])
+        if self.takes_epoch:
+            record["epoch"] = self.epoch_of.epoch
+        return self.pipeline.compute_outputs(record)
 
 
-def make_datasets(parts, data_folder, features, labels, cache=None):
+def make_datasets(
+    parts, data_folder, features, labels, cache=None, windows=None
+):
     """Make SpeechBrain datasets of features and targets.
 
     Features are computed in the loader's workers when a clip is fetched. With
@@ -181,41 +155,58 @@ def make_datasets(parts, data_folder, features, labels, cache=None):
         Class names in the order of the logits.
     cache : petl_modules.data.cache.FeatureCache or None
         A cache of the same features.
+    windows : petl_modules.data.Windows or None
+        Which parts of a clip are used. None: its beginning.
 
     Returns
     -------
     dict
-        A ``DynamicItemDataset`` for each part, with ``id``, ``features`` and
+        A ``ClipDataset`` for each part, with ``id``, ``features`` and
         ``target`` (``[1]``, the class index). Clips of the validation and
         test parts are sorted by duration, the longest first.
 
     Raises
     ------
     UserError
-        The cache cannot be filled.
+        The cache cannot be filled, or does not go with the windows.
     ValueError
         The cache belongs to other features.
     """
-    load, takes = partial(load_features, features, data_folder), ["wav"]
-    if cache is not None:
-        if cache.features is not features:
-            raise ValueError("the feature cache belongs to other features")
-        records = {k: r for part in parts.values() for k, r in part.items()}
-        load = cache.fill(records, data_folder)
-        takes = ["wav", "digest"]
+    loaders = _loaders(parts, data_folder, features, cache, windows)
     # No closures: spawned workers must be able to pickle the pipeline
-    pipeline = [
-        {"func": load, "takes": takes, "provides": "features"},
-        {
-            "func": partial(encode_label, list(labels)),
-            "takes": "label",
-            "provides": "target",
-        },
-    ]
+    label = {
+        "func": partial(encode_label, list(labels)),
+        "takes": "label",
+        "provides": "target",
+    }
     datasets = {}
     for part, records in parts.items():
         if part != "train":  # the sampler orders the training part
             records = {clip: records[clip] for clip in longest_first(records)}
+        load, takes = loaders[part]
+        load = {"func": load, "takes": takes, "provides": "features"}
         keys = ["id", "features", "target"]
-        datasets[part] = ClipDataset(records, pipeline, keys)
+        datasets[part] = ClipDataset(records, [load, label], keys)
     return datasets
+
+
+def _loaders(parts, data_folder, features, cache, windows):
+    """Return by part how features are made, and of what items."""
+    windows = windows or Windows()
+    windows.require(features, cached=cache is not None)
+    if windows.moving:
+        facts = windows, features, data_folder
+        spaced = partial(load_spaced, *facts), ["wav", "duration"]
+        drawn = partial(load_drawn, *facts), ["wav", "duration", "id", "epoch"]
+        if windows.train == "first":  # workers may stay
+            load = partial(load_drawn, *facts, clip="", epoch=1)
+            drawn = load, ["wav", "duration"]
+        return {part: drawn if part == "train" else spaced for part in parts}
+    if cache is None:
+        load = partial(load_features, features, data_folder), ["wav"]
+        return dict.fromkeys(parts, load)
+    if cache.features is not features:
+        raise ValueError("the feature cache belongs to other features")
+    records = {k: r for part in parts.values() for k, r in part.items()}
+    load = cache.fill(records, data_folder), ["wav", "digest"]
+    return dict.fromkeys(parts, load)

@@ -17,9 +17,12 @@ VALUES = 1 << 20  # of all channels, at most
 RATES = 1_000, 1_000_000  # Hz
 LOUDEST = 16  # float formats hold samples a little beyond -1 .. 1
 SLACK = 2  # seconds that decoders may leave out at the beginning
+# Formats, by libsndfile's names of them, whose samples are the same wherever
+# decoding starts
+SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 
 
-def decode(path, seconds=math.inf):
+def decode(path, seconds=math.inf, skip=0):
     """Decode a file, as far as it is consumed.
 
     Arguments
@@ -27,7 +30,11 @@ def decode(path, seconds=math.inf):
     path : str or pathlib.Path
         The file.
     seconds : float
-        How much will be consumed. See ``petl_modules.data.containers``.
+        How much will be consumed, from the file's beginning. See
+        ``petl_modules.data.containers``.
+    skip : int
+        Seconds to leave out at the beginning. They are not read where samples
+        do not depend on those before them.
 
     Yields
     ------
@@ -45,7 +52,7 @@ def decode(path, seconds=math.inf):
     OSError
         It cannot be read.
     """
-    path, before = Path(path), None
+    path, before, place = Path(path), None, 0
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise AudioError("a folder, not an audio file")
@@ -55,14 +62,18 @@ def decode(path, seconds=math.inf):
         if not os.fstat(stream.fileno()).st_size:
             raise AudioError("empty file (0 bytes)")
         for source, stated in _sources(path, stream, seconds):
-            for kind, block in _blocks(source):
+            for kind, jump, block in _blocks(source, 0 if place else skip):
                 if kind != (before or kind):
                     raise AudioError(
                         "its parts differ in rate or channels. Save it as one "
                         "part"
                     )
                 before = kind
-                yield kind[0], block, stated
+                place += jump
+                left_out = max(0, skip * kind[0] - place)
+                place += len(block)
+                if len(block) > left_out:
+                    yield kind[0], block[left_out:], stated
     if before is None:
         raise AudioError("holds no samples")
 
@@ -121,18 +132,38 @@ class _Source(Window):
             return 0
 
 
-def _blocks(source):
-    """Yield rate and channels, and a block, of a file or a part of it."""
-    samples = 0
+def _blocks(source, skip):
+    """Yield the blocks of a file or a part of it.
+
+    Arguments
+    ---------
+    source : str or io.RawIOBase
+        What soundfile opens.
+    skip : int
+        Seconds that may be left out at the beginning.
+
+    Yields
+    ------
+    kind : tuple of int
+        Rate and channels.
+    jump : int
+        How many samples are left out before this block.
+    block : numpy.ndarray
+    """
+    samples = jump = 0
     try:
         with soundfile.SoundFile(source) as audio:
             kind = audio.samplerate, audio.channels
             _check_rate(audio.samplerate)
+            wanted = skip * audio.samplerate
+            if audio.subtype.startswith(SEEKABLE) and wanted < audio.frames:
+                samples = jump = audio.seek(wanted)
             size = min(BLOCK, VALUES // audio.channels)
             while len(block := audio.read(size, "float32", always_2d=True)):
                 _check_values(block)
                 samples += len(block)
-                yield kind, block
+                yield kind, jump, block
+                jump = 0
             if samples < audio.frames:
                 raise AudioError(
                     f"truncated, {samples} of {audio.frames} samples"

@@ -1,5 +1,7 @@
 """Input features of the backbones, and their augmentation."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -92,8 +94,8 @@ class Waveform:
 
     Arguments
     ---------
-    seconds : float
-        Longer clips are cut.
+    seconds : float or None
+        Longer clips are cut. None or ``.inf``: none is.
     normalize : bool
         Whether to normalise to mean 0 and variance 1. Checkpoints need it if
         their ``preprocessor_config.json`` has ``do_normalize``.
@@ -104,8 +106,8 @@ class Waveform:
 
     Attributes
     ----------
-    longest : int
-        How many samples of a clip are used.
+    longest : int or None
+        How many samples of a clip are used. None: all.
 
     Example
     -------
@@ -116,8 +118,10 @@ class Waveform:
     def __init__(
         self, seconds, normalize=True, sample_rate=16_000, shortest=400
     ):
-        self.longest = round(seconds * sample_rate)
-        if self.longest < shortest:
+        self.longest = None
+        if seconds not in (None, math.inf):
+            self.longest = round(seconds * sample_rate)
+        if self.longest is not None and self.longest < shortest:
             raise HparamsError(
                 f"seconds is {seconds}: at least {shortest / sample_rate} s "
                 "make a frame"

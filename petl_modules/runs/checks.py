@@ -49,7 +49,7 @@ FORM = {
 TAGGED = (
     *("plan", "features", "augment", "loss", "metrics", "encoder", "model"),
     *("opt_class", "lr_schedule", "epoch_counter", "train_batches", "cache"),
-    *("timer", "checkpointer", "train_logger"),
+    *("timer", "checkpointer", "train_logger", "windows"),
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import read_clip
+from petl_modules.data import Windows, read_clip, window_features
 from petl_modules.methods import merge_lora
 from petl_modules.models import (
     WEIGHTS,
@@ -128,10 +128,13 @@ class Classifier:
             encoder = recipe.tree["encoder"]
             encoder["backbone"]["source"] = str(backbone)
             recipe.update({"encoder": encoder})
-        made = recipe.make(["features", "labels", "model"])
+        keys = {"features", "labels", "model", "windows"}
+        made = recipe.make(keys & recipe.settings.keys())
+        made.setdefault("windows", Windows())  # runs of earlier versions
         right = {
             "features": callable(made["features"]),
             "model": isinstance(made["model"], TunedModel),
+            "windows": isinstance(made["windows"], Windows),
         }
         for key in [key for key in right if not right[key]]:
             raise damaged(
@@ -140,6 +143,8 @@ class Classifier:
                 "Restore it",
             )
         self.features, self.labels = made["features"], made["labels"]
+        self.windows = made["windows"]
+        self.windows.require(self.features, cached=False)
         self.model = made["model"].to(device).eval()
         self.device = device
         sha256 = recorded_sha256(self.folder)
@@ -172,11 +177,14 @@ class Classifier:
             of it.
         """
         longest = getattr(self.features, "longest", None)
+        if self.windows.test != 1:
+            longest = None  # the whole clip is used
         clip = read_clip(path, self.features.sample_rate, longest)
         for remark in clip.remarks:
             logger.warning(f"{path}: {remark}")
-        features = self.features(clip.samples)
-        logits = self.model(features.unsqueeze(0).to(self.device))
+        features = window_features(self.windows, self.features, clip.samples)
+        batch = features.unsqueeze(0).to(self.device)
+        logits = self.windows.average(self.model, batch)
         if not logits.isfinite().all():
             raise AudioError(
                 f"{path}: the model's outputs for it are not finite, so it "

@@ -9,7 +9,7 @@ from speechbrain.utils.distributed import (
 )
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import used_part
+from petl_modules.data import Windows, used_part
 from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.runs.checks import check_arguments
 from petl_modules.runs.fold_files import (
@@ -119,6 +119,11 @@ class Experiment:
         if if_main_process() and not is_begun(self.folder):
             # Wrong methods are known before all audio is read
             self.recipe.make({"encoder"} & self.settings.keys())
+        keys = {"windows"} & self.settings.keys()
+        made = self.recipe.make(["features", *keys])
+        windows = made.get("windows") or Windows()
+        cached = bool(self.settings.get("feature_cache"))
+        windows.require(made["features"], cached)
         manifest, labels = run_on_main(prepare, kwargs=options)
         records = read_manifest(manifest)
         self.skipped = read_skipped(manifest)
@@ -131,9 +136,8 @@ class Experiment:
                 f"plan, in the recipe file, made a {type(plan).__name__}: it "
                 "must make a Plan, as petl_modules.runs.plan_folds does"
             )
-        features = self.recipe.make(["features"])["features"]
         facts = [f"{len(records)} clips", plan.protocol]
-        facts.append(used_part(records, features))
+        facts.append(used_part(records, made["features"], windows))
         if self.skipped:
             facts.append(f"{len(self.skipped)} unreadable clips are left out")
         logger.info("; ".join(filter(None, facts)))

@@ -13,13 +13,13 @@ from speechbrain.utils.run_opts import RunOptions
 from torch import nn
 from tqdm import tqdm
 
-from petl_modules.data import longest_first
+from petl_modules.data import Windows, longest_first
 from petl_modules.models import MeanPooling, Probe
 
 logger = get_logger(__name__)
 
 
-def obstacle(model, augment):
+def obstacle(model, augment, windows):
     """Return why a linear probe's features cannot be pooled once.
 
     Arguments
@@ -28,6 +28,8 @@ def obstacle(model, augment):
         A linear probe.
     augment : torch.nn.Module
         The augmentation of the training features.
+    windows : petl_modules.data.Windows
+        Which parts of a clip are used.
 
     Returns
     -------
@@ -41,6 +43,8 @@ def obstacle(model, augment):
         return f"pool is {type(model.pooling).__name__}, not MeanPooling"
     if encoder.train_norms and not encoder.backbone.sites.layout.pre_norm:
         return "train_norms trains a norm in front of the layers"
+    if windows.moving:
+        return f"windows has train {windows.train}, test {windows.test}"
     if not isinstance(augment, nn.Identity):
         return (
             f"{type(augment).__name__} changes them in every epoch; "
@@ -104,7 +108,8 @@ def pool_once(datasets, hparams, run_opts, known):
         return datasets, hparams
     if run_opts.debug:
         return datasets, hparams
-    if reason := obstacle(model, hparams["augment"]):
+    windows = hparams.get("windows") or Windows()
+    if reason := obstacle(model, hparams["augment"], windows):
         logger.info(f"features are not pooled once: {reason}")
         return datasets, hparams
     device = run_opts.device or infer_device()

@@ -8,13 +8,15 @@ import torch
 from speechbrain.dataio.dataloader import make_dataloader
 from torch.multiprocessing.reductions import reduce_tensor
 
+from petl_modules.data import ClipDataset
 from petl_modules.utils import HparamsError
 
 
 def make_train_loader(brain, dataset, train_batches, options):
     """Make a Brain's sampler and training loader.
 
-    Checkpoints save the loader's position in the epoch.
+    Checkpoints save the loader's position in the epoch. A ``ClipDataset`` gets
+    the epoch from the sampler.
 
     Arguments
     ---------
@@ -34,8 +36,8 @@ def make_train_loader(brain, dataset, train_batches, options):
     Raises
     ------
     HparamsError
-        If an epoch has too few batches for one update, or a loader has no such
-        options.
+        If an epoch has too few batches for one update, a loader has no such
+        options, or its workers would not learn the epoch.
     """
     sampler = train_batches(len(dataset))
     if not sampler.updates:
@@ -43,6 +45,14 @@ def make_train_loader(brain, dataset, train_batches, options):
             f"grad_accumulation_factor {sampler.accumulation} is larger than "
             f"the {len(sampler)} batches of an epoch: nothing would be trained"
         )
+    if isinstance(dataset, ClipDataset):
+        dataset.epoch_of = sampler
+        if dataset.takes_epoch and options.get("persistent_workers"):
+            raise HparamsError(
+                "train_loader: persistent_workers True keeps workers that know "
+                "the first epoch only, and random windows differ by epoch. "
+                "Leave it out"
+            )
     try:
         loader = make_dataloader(dataset, batch_sampler=sampler, **options)
     except (TypeError, ValueError) as error:

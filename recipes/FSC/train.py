@@ -45,9 +45,10 @@ class FSCBrain(ReproducibleSteps, sb.Brain):
         """Return the logits, ``[batch, classes]``."""
         batch = batch.to(self.device, non_blocking=True)
         features, lengths = batch.features
+        model = self.modules.model
         if stage == sb.Stage.TRAIN:
-            features = self.hparams.augment(features)
-        return self.modules.model(features, lengths)
+            return model(self.hparams.augment(features), lengths)
+        return self.hparams.windows.average(model, features, lengths)
 
     def compute_objectives(self, logits, batch, stage):
         """Return the mean loss, in training that of all processes."""
@@ -122,6 +123,7 @@ def run_fold(experiment, fold, labels, pooled):
         hparams["features"],
         labels,
         cache=hparams["cache"]() if use_cache else None,
+        windows=hparams["windows"],
     )
     if hparams["pool_once"]:  # a linear probe
         datasets, hparams = pool_once(

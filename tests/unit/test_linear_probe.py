@@ -10,11 +10,13 @@ from test_methods import LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import Wav2Vec2
-from petl_modules.data import ClipDataset, SpecAugment
+from petl_modules.data import ClipDataset, SpecAugment, Windows
 from petl_modules.models import MeanPooling, Probe
 from petl_modules.training import pool_once
 from petl_modules.training.linear_probe import obstacle
 from tests.models import classifier
+
+FIRST = Windows()
 
 
 @pytest.mark.parametrize("train_norms", [False, True])
@@ -54,25 +56,37 @@ def test_pooling_leaves_the_norm_as_it_was(tiny_ast):
 def test_what_forbids_it(tiny_ast, tiny_wav2vec2):
     kind, same = Kind("ast", tiny_ast), nn.Identity()
     linear = kind.from_yaml("linear")
-    assert obstacle(linear, same) is None
-    assert "SpecAugment changes" in obstacle(linear, SpecAugment(24, 80))
+    assert obstacle(linear, same, FIRST) is None
+    assert "SpecAugment changes" in obstacle(linear, SpecAugment(24, 80), FIRST)
+    for windows in (Windows("random"), Windows(test=2)):
+        assert "windows has train" in obstacle(linear, same, windows)
+    assert obstacle(linear, same, Windows(test="whole")) is None
     front = classifier(Wav2Vec2(tiny_wav2vec2["group"]), LABELS)
-    assert "in front of the layers" in obstacle(front, same)
+    assert "in front of the layers" in obstacle(front, same, FIRST)
 
 
 def test_what_is_trained_before_the_head_forbids_it(tiny_ast):
     kind, same = Kind("ast", tiny_ast), nn.Identity()
     weighted = kind.from_yaml("linear", hidden_states="weighted")
-    assert "trains the sum of the layers" in obstacle(weighted, same)
+    assert "trains the sum of the layers" in obstacle(weighted, same, FIRST)
     linear = kind.from_yaml("linear")
     linear.pooling = None
-    assert "NoneType, not MeanPooling" in obstacle(linear, same)
+    assert "NoneType, not MeanPooling" in obstacle(linear, same, FIRST)
 
     class OfSquares(MeanPooling):
         """It does not commute with the norm's scale and shift."""
 
     linear.pooling = OfSquares()
-    assert "OfSquares, not MeanPooling" in obstacle(linear, same)
+    assert "OfSquares, not MeanPooling" in obstacle(linear, same, FIRST)
+
+
+@pytest.mark.parametrize("windows", [Windows("random"), Windows(test=2)])
+def test_windows_that_move_are_not_pooled(windows, tiny_ast):
+    model = Kind("ast", tiny_ast).from_yaml("linear")
+    hparams = {"model": model, "augment": nn.Identity(), "windows": windows}
+    given = ({}, hparams)
+    found = pool_once(*given, RunOptions(device="cpu"), {})
+    assert all(a is b for a, b in zip(found, given))
 
 
 def noise(number):

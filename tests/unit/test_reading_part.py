@@ -99,6 +99,31 @@ def test_beginning_of_a_short_file(name, longest, tmp_path):
     assert is_longer == (len(whole) > longest)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("start", [1, 16000, 99999])
+def test_part_within_a_file(name, start, tmp_path):
+    """At 16 kHz to the bit; else the resampler rounds otherwise."""
+    path = put(tmp_path, name, 9)
+    wanted = read_audio(path)[start : start + 7777]
+    found = read_audio(path, longest=7777, start=start)
+    exact = FORMATS[name][0] == RATE or start < 2 * RATE
+    atol = 0 if exact else 1e-6
+    torch.testing.assert_close(found, wanted, rtol=0, atol=atol)
+    rest = read_audio(path, start=start)
+    torch.testing.assert_close(rest[:7777], found, rtol=0, atol=atol)
+    assert len(rest) == len(read_audio(path)) - start
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_part_behind_the_end(name, tmp_path):
+    path = put(tmp_path, name, 0.4)
+    last = len(read_audio(path)) - 1
+    assert len(read_audio(path, longest=100, start=last)) == 1
+    for start in (last + 1, 5 * RATE):
+        with pytest.raises(AudioError, match="too short|has no second 5"):
+            read_audio(path, longest=100, start=start)
+
+
 @hypothesis.given(
     rate=strategies.integers(*decoding.RATES),
     longest=strategies.integers(1, 3000),
@@ -145,6 +170,15 @@ def test_the_rest_of_a_file_is_not_read(name, bytes_read, tmp_path):
         read_audio(put(tmp_path, name, seconds), longest=RATE)
         counts.append(sum(bytes_read))
     assert counts[1] < 1.1 * counts[0] + 8192
+
+
+@pytest.mark.parametrize(
+    "name", ["WAV, 16 kHz", "WAV, 44.1 kHz, stereo", "AIFF", "FLAC"]
+)
+def test_what_is_in_front_of_a_part_is_not_read(name, bytes_read, tmp_path):
+    path = put(tmp_path, name, 18)
+    read_audio(path, longest=RATE, start=12 * RATE)
+    assert sum(bytes_read) < path.stat().st_size / 2
 
 
 @pytest.mark.parametrize("features", [FilterBank(100), Waveform(1.0)])
@@ -209,6 +243,8 @@ def test_changed_beginning_is_noticed(short_head, tmp_path, bytes_read):
     read = read_audio(path, digest=digest, longest=RATE)
     assert torch.equal(read, whole[:RATE])
     assert sum(bytes_read) < path.stat().st_size / 8
+    read = read_audio(path, digest=digest, longest=RATE, start=50 * RATE)
+    assert torch.equal(read, whole[50 * RATE : 51 * RATE])
     for place in (0, RATE - 1, 2 * RATE - 1):
         changed = samples.copy()
         changed[place] += 0.1
@@ -223,6 +259,9 @@ def test_changed_beginning_is_noticed(short_head, tmp_path, bytes_read):
         read_audio(path, digest=digest, longest=3 * RATE)
     with pytest.raises(AudioError, match="changed since"):
         read_audio(path, digest=digest)
+    for start in (RATE // 2, 50 * RATE):  # what is in front counts, too
+        with pytest.raises(AudioError, match="changed since"):
+            read_audio(path, digest=digest, longest=2 * RATE, start=start)
     soundfile.write(path, samples[: 2 * RATE], RATE)  # just the head
     with pytest.raises(AudioError, match="changed since"):
         read_audio(path, digest=digest, longest=RATE)
