@@ -22,11 +22,14 @@ from petl_modules.data.prepare import (
     refuse_look_alikes,
     walk,
     warn_of_leaks,
+    warn_of_unknown_groups,
+    warn_of_unused_columns,
 )
 from petl_modules.utils import DataError, listed, show
 
 SPLITS = ("train", "valid", "test")
-GROUPS = ("speaker", "group")  # columns of what stays together
+COLUMNS = ("path", "label", "group")  # names of columns that may be others
+GROUPS = ("speaker", "group")  # keys of what stays together
 # If all folders have such names, they are parts, not classes
 PARTS = re.compile(
     r"train(ing)?|val(id(ation)?)?|dev|test(ing)?|eval(uation)?|fold[^a-z\d]?\d+",
@@ -45,7 +48,10 @@ file with --table FILE: the columns path (below the data folder) and label,
 and, if you have them, split (train, valid, test) or fold (1, 2, ...), and
 speaker or group. Formats other than WAV, FLAC, MP3, Ogg and AIFF may need to be
 converted."""
-OTHER_NAMES = " --path_column and --label_column take columns of other names."
+OTHER_NAMES = (
+    " --path_column, --label_column and --group_column take columns of other "
+    "names."
+)
 
 
 def prepare_audio(
@@ -56,6 +62,7 @@ def prepare_audio(
     skip_bad_audio=False,
     path_column="path",
     label_column="label",
+    group_column="group",
     features=None,
 ):
     """Check the sounds and write their manifest, if it is not up to date.
@@ -63,7 +70,7 @@ def prepare_audio(
     If neither folders nor list define a split, every class is spread evenly and
     at random over folds, see ``petl_modules.data.prepare.make_folds``. If clips
     belong together (one recording, one speaker), give a list with a column
-    ``group`` or ``speaker``, which stays in one fold.
+    ``speaker`` or ``group``, whose equal values stay in one fold.
 
     Arguments
     ---------
@@ -78,7 +85,7 @@ def prepare_audio(
     skip_bad_audio : bool
         Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``.
-    path_column, label_column : str
+    path_column, label_column, group_column : str
         Names of columns of the table.
     features : callable or None
         What will be made of the clips, see
@@ -106,9 +113,11 @@ def prepare_audio(
         raise FileNotFoundError(
             f"there is no folder {folder}. {LAYOUT.format(folder=folder)}"
         )
-    columns = (str(path_column), str(label_column))
-    if table is None and columns != ("path", "label"):
-        raise DataError("--path_column and --label_column need a --table")
+    columns = (str(path_column), str(label_column), str(group_column))
+    if table is None and columns != COLUMNS:
+        raise DataError(
+            "--path_column, --label_column and --group_column need a --table"
+        )
     if table is None:
         records = find_clips(folder)
     else:
@@ -239,7 +248,7 @@ def _name_problems(folder, outer, records):
         yield f"{path!r}: give it a name in UTF-8, without control characters"
 
 
-def parse_clips(content, table, folder, columns=("path", "label")):
+def parse_clips(content, table, folder, columns=COLUMNS):
     """Read a list of clips and report all of its problems.
 
     Arguments
@@ -251,7 +260,8 @@ def parse_clips(content, table, folder, columns=("path", "label")):
     folder : pathlib.Path
         The data folder. Paths may be absolute ones in it.
     columns : tuple of str
-        Names of the columns of paths and of labels.
+        Names of the columns of paths, labels and groups. The last one may
+        be absent if it is ``group``.
 
     Returns
     -------
@@ -270,15 +280,19 @@ def parse_clips(content, table, folder, columns=("path", "label")):
     >>> parse_clips(content, "my.csv", Path("my_sounds"))
     {'a.wav': {'wav': 'a.wav', 'label': 'dog', 'fold': 1}}
     """
-    path_column, label_column = columns
-    optional = [key for key in ("split", "fold", *GROUPS) if key not in columns]
-    rows, problems = read_table(content, columns, optional)
+    path_column, label_column, group_column = columns
+    needed = columns[: 2 if group_column == "group" else 3]
+    others = {k: k for k in ("split", "fold", *GROUPS) if k not in columns[:2]}
+    if group_column in needed:
+        others["group"] = group_column
+    rows, problems = read_table(content, needed, others.values())
     header = rows[0][1].keys() if rows else ()
-    if {"split", "fold"} <= {*optional}.intersection(header):
+    if {"split", "fold"} <= others.keys() & header:
         problems.append((1, "both 'split' and 'fold': keep one of them"))
     for name in header:
         right = name.lower().removesuffix("s")
-        if right in optional and right not in header and name not in columns:
+        is_free = right not in header and name not in columns
+        if right in others and is_free:
             problems.append((1, f"column {name!r}: name it {right!r}"))
     roots = [f"{path}/" for path in (folder, folder.resolve())]
     records, lines = {}, {}
@@ -293,7 +307,7 @@ def parse_clips(content, table, folder, columns=("path", "label")):
         if above != line:
             text = f"path {name!r} is listed in line {above} already"
             problems.append((line, text))
-        more = {key: row[key] for key in optional if row.get(key)}
+        more = {k: row[name] for k, name in others.items() if row.get(name)}
         if number := FOLD.fullmatch(more.get("fold", "")):
             more["fold"] = int(number[0])
         records[name] = {"wav": name, "label": label, **more}
@@ -301,6 +315,9 @@ def parse_clips(content, table, folder, columns=("path", "label")):
     if any("is missing" in text for _, text in problems):
         remedy += OTHER_NAMES
     refuse([(table, line, text) for line, text in sorted(problems)], remedy)
+    if not {others.get(key) for key in GROUPS}.intersection(header):
+        warn_of_unused_columns(header, columns[:2], "--group_column")
+    warn_of_unknown_groups(records, GROUPS)
     return records
 
 

@@ -220,6 +220,7 @@ OF_ONE_DATASET = {
         "table",
         "path_column",
         "label_column",
+        "group_column",
         "n_folds",
     },
 }

@@ -631,16 +631,16 @@ def test_columns_of_other_names(audio, data, tmp_path):
         data, tmp_path / "out", table, n_folds=3, **names
     )
     assert read(found) == read(expected) and labels == ["dog", "rain"]
-    with pytest.raises(DataError, match="--path_column and --label_column tak"):
+    with pytest.raises(DataError, match="--path_column, --label_column and"):
         audio.prepare_audio(data, tmp_path / "out", table, n_folds=3)
-    with pytest.raises(DataError, match="label_column need a --table"):
+    with pytest.raises(DataError, match="group_column need a --table"):
         audio.prepare_audio(data, tmp_path / "out", **names)
 
 
 def test_column_of_labels_may_be_the_speaker(audio):
     content = b"path,speaker,fold\na.wav,eve,1"
     found = audio.parse_clips(
-        content, "my.csv", Path("/data"), ("path", "speaker")
+        content, "my.csv", Path("/data"), ("path", "speaker", "group")
     )
     assert found == {"a.wav": {"wav": "a.wav", "label": "eve", "fold": 1}}
 
@@ -672,6 +672,66 @@ def test_group_in_several_given_folds_is_told(
     audio.prepare_audio(data, tmp_path / "out", table)
     assert f"{column} 'x' is in folds 1, 2" in caplog.text
     assert "'y'" not in caplog.text and "''" not in caplog.text
+
+
+TELLING = ["speaker_id", "speakerID", "SPK", "spk-id", "subject", "client_id"]
+TELLING += ["Participant No", "patientIDs", "src_file", "fsID", "recording"]
+
+
+@pytest.mark.parametrize("column", TELLING)
+def test_column_that_may_tell_groups_is_named(column, audio, caplog):
+    content = f"path,label,{column}\na.wav,dog,1".encode()
+    audio.parse_clips(content, "my.csv", Path("/data"))
+    assert f"{column!r}: if so, add --group_column {column!r}" in caplog.text
+
+
+@pytest.mark.parametrize("column", ["take", "duration", "category", "id", "no"])
+def test_other_columns_are_not(column, audio, caplog):
+    content = f"path,label,{column}\na.wav,dog,1".encode()
+    audio.parse_clips(content, "my.csv", Path("/data"))
+    audio.parse_clips(
+        b"path,subject,take\na.wav,dog,1",
+        "my.csv",
+        Path("/data"),
+        ("path", "subject", "group"),
+    )
+    content = b"path,label,speaker,speaker_id\na.wav,dog,eve,1"
+    audio.parse_clips(content, "my.csv", Path("/data"))
+    assert not caplog.text
+
+
+def test_named_column_tells_the_groups(audio, data, tmp_path, caplog):
+    names = [f"{label}/{i}.wav" for label in ("dog", "rain") for i in range(12)]
+    make(data, names)
+    table = write_table(data, listing("speakerID", ("a", "b", "c", "d"), names))
+    path, _ = audio.prepare_audio(
+        data, tmp_path / "out", table, n_folds=3, group_column="speakerID"
+    )
+    folds = {}
+    for record in read(path).values():
+        folds.setdefault(record["group"], set()).add(record["fold"])
+    assert [len(found) for found in folds.values()] == [1] * 4
+    assert not caplog.text
+    with pytest.raises(DataError, match="column 'spk' is missing"):
+        audio.prepare_audio(data, tmp_path / "out", table, group_column="spk")
+    with pytest.raises(DataError, match="need a --table"):
+        audio.prepare_audio(data, tmp_path / "out", group_column="speakerID")
+
+
+@pytest.mark.parametrize("column", ["speaker", "group"])
+@pytest.mark.parametrize("value", ["NA", "unknown", "N/A", "?", "None"])
+def test_unknown_group_counts_as_one_and_this_is_said(
+    value, column, audio, caplog
+):
+    rows = [f"{i}.wav,dog,{v}" for i, v in enumerate(["x", value, value, ""])]
+    content = "\n".join([f"path,label,{column}", *rows]).encode()
+    audio.parse_clips(content, "my.csv", Path("/data"))
+    assert (
+        f"{column} {value!r} of 2 clips counts as ONE {column}" in caplog.text
+    )
+    assert "leave the field empty: each such clip stands alone" in caplog.text
+    assert f"1 of 4 clips have no {column}: each counts" in caplog.text
+    assert "'x'" not in caplog.text
 
 
 def test_all_problems_of_the_list_together(audio):

@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 from petl_modules.data import check_audio, read_audio
+from petl_modules.data.containers import parts_of
 from petl_modules.data.levels import OPEN_END
 from petl_modules.utils import AudioError
 
@@ -58,6 +59,16 @@ def patched(content, offset, new):
 def piped_flac(content):
     """A FLAC file as written to a pipe: 0 samples in its header."""
     return patched(content, 21, bytes([content[21] & 0xF0, 0, 0, 0, 0]))
+
+
+def with_count(mp3, count):
+    """An MP3 file with another number of frames in its header."""
+    return patched(mp3, mp3.index(b"Xing") + 8, struct.pack(">I", count))
+
+
+def count_of(mp3):
+    """The number of frames in the header of an MP3 file."""
+    return struct.unpack_from(">I", mp3, mp3.index(b"Xing") + 8)[0]
 
 
 def without_xing(mp3):
@@ -136,6 +147,7 @@ OPEN = {
     ),
     "FLAC from a pipe": piped_flac(FLAC),
     "MP3 without Xing": without_xing(MP3),
+    "MP3, 0 frames": with_count(MP3, 0),
 }
 
 
@@ -288,6 +300,38 @@ REFUSED = {
         patched(FLAC, 22, struct.pack(">I", 2 * RATE)),
         "damaged",
     ),
+    **{
+        f"FLAC, then {name}": (FLAC + content, "another file follows")
+        for name, content in {
+            "MP3": MP3,
+            "MP3 without Xing": without_xing(MP3),
+            "MP3 with a tag": b"ID3\3\0\0\0\0\x08\0" + bytes(1024) + MP3,
+            "a short MP3": written("MP3", TONE[:1000]),
+            "Ogg": OGG,
+            "Opus": OPUS,
+            "AIFF": AIFF,
+            "AU": AU,
+            "FLAC from a pipe": piped_flac(FLAC),
+        }.items()
+    },
+    **{
+        f"FLAC from a pipe, then {name}": (piped_flac(FLAC) + content, reason)
+        for name, content, reason in (
+            ("FLAC", FLAC, "another file follows"),
+            ("FLAC from a pipe", piped_flac(FLAC), "another file follows"),
+            ("WAV", WAV, "its last frame is not complete"),
+            ("MP3", MP3, "its last frame is not complete"),
+            ("Ogg", OGG, "its last frame is not complete"),
+        )
+    },
+    **{
+        f"MP3, {count:+} frames": (
+            with_count(MP3, count_of(MP3) + count),
+            "frames, and more follow" if count < 0 else "truncated",
+        )
+        for count in (-29, -10, -1, 1, 10)
+    },
+    "MP3, then one without Xing": (MP3 + without_xing(MP3), "more follow"),
     "Ogg, a page missing": (
         OGG[: OGG.rindex(b"OggS")]
         + patched(OGG[OGG.rindex(b"OggS") :], 18, b"\7"),
@@ -348,6 +392,15 @@ FINE = {
     "junk in front": b"junk" * 300 + MP3,
     "zeros behind MP3": MP3 + bytes(9000),
     "tag behind FLAC": FLAC + b"TAG" + bytes(125),
+    "few bytes behind FLAC": FLAC + b"x" * 200,
+    "zeros behind FLAC": FLAC + bytes(99_000),
+    "zeros behind FLAC from a pipe": piped_flac(FLAC) + bytes(99_000),
+    "APE behind FLAC": FLAC
+    + b"k" * 6000
+    + b"APETAGEX"
+    + struct.pack("<IIII", 2000, 6032, 1, 0)
+    + bytes(8),
+    "0 frames in MP3's header": with_count(MP3, 0),
     "WAV header in FLAC's metadata": patched(FLAC, 4, b"\0")[:42]
     + b"\x02\0\0\x30riff"
     + WAV[:44]
@@ -359,7 +412,8 @@ FINE = {
 
 @pytest.mark.parametrize("name", FINE)
 def test_what_is_around_the_sound_does_no_harm(name, tmp_path):
-    plain = FLAC if "FLAC" in name else MP3 if FINE[name].count(MP3) else WAV
+    is_mp3 = "MP3" in name or FINE[name].count(MP3)
+    plain = FLAC if "FLAC" in name else MP3 if is_mp3 else WAV
     wanted = read_audio(put(tmp_path, plain))
     if "VOC" in name:  # rounds otherwise
         wanted = read_audio(put(tmp_path, VOC))
@@ -421,6 +475,32 @@ def test_mp3_without_xing_is_the_same_sound(tmp_path):
         if torch.allclose(found[shift:][:RATE], wanted, atol=1e-3)
     ]
     assert len(shifts) == 1
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 4095, 4096, 4097, 30_000])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_flac_of_any_length_ends_with_its_last_frame(
+    count, channels, subtype, tmp_path
+):
+    noise = np.random.default_rng(count).uniform(-1, 1, (count, channels))
+    for samples in (noise, 0 * noise, np.tile(TONE, 2)[:count]):
+        content = written("FLAC", samples, subtype)
+        for whole in (content, piped_flac(content)):
+            assert len(read_audio(put(tmp_path, whole))) == count
+
+
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE", "AVERAGE"])
+@pytest.mark.parametrize("level", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+def test_mp3_of_any_kind_has_the_frames_that_it_states(rate, level, mode):
+    noise = np.random.default_rng(0).uniform(-1, 1, (30_000, 2))
+    for samples in (noise, noise[:500], 0 * noise[:, :1]):
+        file = io.BytesIO()
+        kind = {"compression_level": level, "bitrate_mode": mode}
+        soundfile.write(file, samples, rate, format="MP3", **kind)
+        [part] = parts_of(file)
+        assert part.stop == len(file.getvalue())
 
 
 @pytest.mark.parametrize("total", [FLAC[21:26], bytes(5)])

@@ -12,8 +12,10 @@ import re
 from petl_modules.data.containers.part import (
     AGAIN,
     Part,
+    end_of_sound,
     read_at,
     size_of,
+    spare,
     torn,
 )
 from petl_modules.utils import AudioError
@@ -40,8 +42,8 @@ def flac_parts(stream, seconds=math.inf):
     Raises
     ------
     AudioError
-        The header's number of samples is too small, or it has none and the
-        last frame is not complete, or another file follows.
+        The header's number of samples is too small, the last frame is not
+        complete, or another file follows.
     """
     size, head = size_of(stream), read_at(stream, 0, 42)
     if len(head) < 42:
@@ -51,6 +53,8 @@ def flac_parts(stream, seconds=math.inf):
     if not stated:
         if not there:
             raise torn()
+        if there <= seconds * (facts >> 44):  # the rate
+            _check_alone(stream, size)
         number = (facts | there).to_bytes(8, "big")
         yield Part(0, size, {18: number}, stated=False)
         return
@@ -59,7 +63,12 @@ def flac_parts(stream, seconds=math.inf):
             f"its header says {stated} samples, and {there} are there. "
             "Write it again with the program flac"
         )
-    if stated <= seconds * (facts >> 44):  # the rate
+    if not there:
+        raise AudioError(
+            "damaged, or another file follows in it: its last frame is not at "
+            f"its end. {AGAIN}"
+        )
+    if stated <= seconds * (facts >> 44):
         _check_alone(stream, size)
     yield Part(0, size)
 
@@ -79,22 +88,24 @@ def _check_alone(stream, size):
 def _samples(stream, head, size):
     """Return the number of samples up to the end of the last frame.
 
-    0 if the file does not end with a frame, or its frames fit the header.
+    0 if the file does not end with a frame, but for tags, zeros and, if the
+    frames fit the header, a few other bytes.
     """
     facts = int.from_bytes(head[18:26], "big")
     longest = int.from_bytes(head[10:12], "big")  # samples of a frame
     channels, bits = (facts >> 41 & 7) + 1, (facts >> 36 & 31) + 1
-    most = int.from_bytes(head[15:18], "big") or longest * channels * bits // 8
-    start = max(42, size - most - 1024)
+    most = int.from_bytes(head[15:18], "big")
+    most = max(most, longest * channels * bits // 8) + 1024
+    size = end_of_sound(stream, 42)
+    start = max(42, size - most - spare(size))
     tail = read_at(stream, start, size - start)
-    if tail[-128:-125] == b"TAG":
-        tail = tail[:-128]
     place = stop = len(tail)
     check, factor = 0, 1  # CRC of what begins at stop, and x^(its bits)
     while (place := tail.rfind(b"\xff", 0, place)) >= 0:
         samples = _frame(tail[place : place + 16], longest)
         if samples and samples == facts & TOTAL:
-            break  # decoding tells whether the frame is complete
+            behind = len(tail) - place - _length(tail[place:])
+            return samples if behind <= spare(size) else 0
         if samples:  # no byte is summed twice, however many headers there are
             piece, stop = tail[place:stop], place
             check ^= _product(_crc(piece, 16, FRAME_CRC), factor)
@@ -102,6 +113,20 @@ def _samples(stream, head, size):
             if not check:
                 return samples
     return 0
+
+
+def _length(content):
+    """Return the length of the frame that begins here, 0 if it is not whole.
+
+    It ends where its CRC is 0; in the largest such place, which is by chance
+    behind its end in one of 65,536 bytes.
+    """
+    value, length, table = 0, 0, _table(16, FRAME_CRC)
+    for place, byte in enumerate(content, 1):
+        value = (value << 8 & 0xFFFF) ^ table[value >> 8 ^ byte]
+        if not value:
+            length = place
+    return length
 
 
 def _frame(head, longest):

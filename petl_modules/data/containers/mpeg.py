@@ -11,6 +11,7 @@ import struct
 from typing import NamedTuple
 
 from petl_modules.data.containers.part import (
+    AGAIN,
     NOT_AUDIO,
     Part,
     end_of_content,
@@ -38,7 +39,9 @@ class Frame(NamedTuple):
     kind: tuple  # version, layer and rate: the same in all frames of a file
     length: int  # bytes
     samples: int
-    number: int = 0  # of the frames that follow it, if it says so
+    is_header: bool = False  # Xing, Info or VBRI: no sound
+    field: int = 0  # where the number of the frames that follow it is, in it
+    number: int = 0  # of these, if it says so
     size: int = 0  # bytes of the file, if it says so
 
 
@@ -59,7 +62,8 @@ def mpeg_parts(stream, seconds=math.inf):
     Raises
     ------
     AudioError
-        It is no MPEG file, frames are missing, or the last is not complete.
+        It is no MPEG file, it has fewer or more frames than it says, or the
+        last is not complete.
     """
     size = end_of_content(stream)
     start = _search(stream, 0, size)
@@ -82,14 +86,14 @@ def _run(stream, start, size, seconds):
     of its kind, or where there is enough.
     """
     first = _frame(stream, start)
-    place = start + (first.length if first.number else 0)
+    begin = place = start + (first.length if first.is_header else 0)
     most = first.number or size  # a frame is longer than a byte
     count, samples, rate = 0, 0, first.kind[-1]
     while count < most:
         frame = _frame(stream, place)
         if frame is None or frame.kind != first.kind:
             break
-        if frame.number and place > start:  # another file
+        if frame.is_header and place > start:  # another file
             break
         place += frame.length
         if place > size:
@@ -99,15 +103,28 @@ def _run(stream, start, size, seconds):
         if samples >= seconds * rate:
             break
     length = samples / rate
+    if not first.number and first.field:
+        patch = {start + first.field: struct.pack(">I", count)}
+        return Part(start, place, patch, stated=False), place, length
     if not first.number:
         prefix = _xing(read_at(stream, start, 4), first, count)
-        return Part(start, place, {}, prefix, stated=False), place, length
-    if count < first.number and length < seconds:
+        return Part(begin, place, {}, prefix, stated=False), place, length
+    if length < seconds:
+        _check_number(first, count, _frame(stream, place))
+    stop = max(place, start + first.size) if first.size else size
+    return Part(start, min(stop, size)), place, length
+
+
+def _check_number(first, count, following):
+    """Compare the number of frames with what the first one says."""
+    if count < first.number:
         raise AudioError(
             f"truncated, {count} of {first.number} frames are there"
         )
-    stop = max(place, start + first.size) if first.size else size
-    return Part(start, min(stop, size)), place, length
+    if following and following.kind == first.kind and not following.is_header:
+        raise AudioError(
+            f"its header says {first.number} frames, and more follow. {AGAIN}"
+        )
 
 
 def _xing(head, first, count):
@@ -164,18 +181,28 @@ def _frame(stream, place):
     frame = _frame_of(content[1], content[2])
     if frame is None:
         return None
-    mark = content[4 + _side(content) :]
-    if frame.kind[1] != 3 or mark[:4] not in (b"Xing", b"Info"):
-        if content[36:40] != b"VBRI":
-            return frame
-        size, number = content[46:50], content[50:54]
-    else:
-        flags = int.from_bytes(mark[4:8], "big")
-        has_number, has_size = flags & 1, flags & 2
-        number = mark[8:12] if has_number else b""
-        size = mark[12:16] if has_number and has_size else b""
-    number, size = int.from_bytes(number, "big"), int.from_bytes(size, "big")
-    return frame._replace(number=number, size=size)
+    place = 4 + _side(content)
+    if content[36:40] == b"VBRI":
+        return _with_number(frame, content, 50, 46)
+    if frame.kind[1] != 3 or content[place:][:4] not in (b"Xing", b"Info"):
+        return frame
+    flags = content[place + 7]
+    has_number, has_size = flags & 1, flags & 3 == 3
+    return _with_number(
+        frame,
+        content,
+        place + 8 if has_number else 0,
+        place + 12 if has_size else 0,
+    )
+
+
+def _with_number(frame, content, field, size_field):
+    """Return a header with its numbers, by their places; 0: it has none."""
+    number, size = (
+        int.from_bytes(content[place : place + 4], "big") if place else 0
+        for place in (field, size_field)
+    )
+    return frame._replace(is_header=True, field=field, number=number, size=size)
 
 
 def _side(head):

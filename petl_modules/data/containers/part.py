@@ -180,6 +180,20 @@ def end_of_content(stream):
     return max(0, stop)
 
 
+def end_of_sound(stream, start):
+    """Return where the last byte ends that is no tag, or no 0 behind a start.
+
+    Up to 16 zeros are kept, as sound may end with some.
+    """
+    stop = size = end_of_content(stream)
+    while stop > start:
+        first = max(start, stop - (1 << 16))
+        stop = first + len(read_at(stream, first, stop - first).rstrip(b"\0"))
+        if stop > first:
+            break
+    return min(size, stop + 16)
+
+
 def skip_tags(stream, offset, size):
     """Return the offset behind the tags (ID3, APE) that begin at an offset."""
     while offset < size:

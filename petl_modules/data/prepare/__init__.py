@@ -17,6 +17,10 @@ from petl_modules.data.prepare.csv_lists import (
 from petl_modules.data.prepare.download import download, unpack
 from petl_modules.data.prepare.duplicates import check_duplicates
 from petl_modules.data.prepare.folders import is_sound, walk
+from petl_modules.data.prepare.groups import (
+    warn_of_unknown_groups,
+    warn_of_unused_columns,
+)
 from petl_modules.data.prepare.list_rows import decode_list
 from petl_modules.data.prepare.manifest import (
     Record,
@@ -50,5 +54,7 @@ __all__ = [
     "unpack",
     "walk",
     "warn_of_leaks",
+    "warn_of_unknown_groups",
+    "warn_of_unused_columns",
     "write_manifest",
 ]
