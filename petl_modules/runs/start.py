@@ -16,8 +16,9 @@ from speechbrain.utils.distributed import (
 )
 from torch import distributed
 
-from petl_modules.runs.checks import check_device, check_keys, check_values
+from petl_modules.runs.checks import check_keys, check_values
 from petl_modules.runs.command_line import HELP, compose
+from petl_modules.runs.devices import check_device, check_precision
 from petl_modules.runs.experiment import Experiment
 from petl_modules.runs.failures import failure_text
 from petl_modules.runs.input_keys import fill_in_input
@@ -70,6 +71,7 @@ def open_run(arguments, script):
     prepare_terminal()
     check_values(recipe.settings)
     check_device(run_opts.device)
+    check_precision(recipe.settings, run_opts)
     ddp_init_group(run_opts)
     if distributed.is_initialized():
         atexit.register(leave_group)

@@ -74,7 +74,7 @@ def test_any_error_is_in_the_log(
     target = {
         "prepare": f"{esc50.__name__}.prepare_esc50",
         "plan": "petl_modules.runs.experiment.Experiment.unfinished",
-        "summary": "petl_modules.runs.experiment.build_summary",
+        "summary": "petl_modules.runs.experiment.write_summary",
     }[stage]
     monkeypatch.setitem(sys.modules, esc50.__name__, esc50)
     monkeypatch.setattr(target, fail)

@@ -10,11 +10,8 @@ from hypothesis import strategies as st
 
 from petl_modules.runs import compose
 from petl_modules.runs.arguments import read_value, split_arguments
-from petl_modules.runs.checks import (
-    check_device,
-    check_keys,
-    check_values,
-)
+from petl_modules.runs.checks import check_keys, check_values
+from petl_modules.runs.devices import check_device
 from petl_modules.runs.recipe_file import Values
 from petl_modules.runs.yaml_text import dump_yaml
 from petl_modules.utils import HparamsError
@@ -204,7 +201,7 @@ def test_wrong_run_option_is_named(recipe, words, capsys):
         (["--help"], ["usage: train.py HPARAMS.yaml"]),
         (["hparams/shart.yaml"], ["'hparams/shart.yaml'", "'short.yaml'"]),
         (["shart.yaml"], ["'shart.yaml'"]),
-        (["hparams"], ["'hparams'"]),
+        (["hparams"], ["hparams is a folder, not a recipe file"]),
         (["hparams/invalid.yaml"], ["invalid.yaml", "valid YAML"]),
         (["hparams/lone.yaml"], ["lone.yaml", "backbone", "base"]),
         (["hparams/typo.yaml"], ["typo.yaml", "'sead'", "'seed'"]),

@@ -14,7 +14,8 @@ from petl_modules.runs.fold_files import (
     require_intact,
     require_same_recipe,
 )
-from petl_modules.runs.run_folder import claim_data, claim_folder
+from petl_modules.runs.run_data import claim_data
+from petl_modules.runs.run_folder import claim_folder
 from petl_modules.utils import (
     SEAL,
     CheckpointError,
