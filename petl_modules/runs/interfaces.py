@@ -141,6 +141,10 @@ def check_objects(made, script):
             check_object(f"modules: {name}", module, {"parameters"})
     model = made["modules"]["model"]
     check_object("modules: model", model, NEEDS["model"])
+    if not made["epoch_counter"].limit > 0:
+        raise HparamsError(
+            "epoch_counter, in the recipe file, counts epochs: it has none"
+        )
     saved = made["checkpointer"].recoverables
     if saved.get("model") is not model:
         raise HparamsError(
@@ -192,16 +196,22 @@ def rehearse(made, script, clips, device):
         _make("train_batches", made, clips)
         if "cache" in called and made["feature_cache"]:
             _make("cache", made)
-        weight = torch.nn.Parameter(torch.zeros(1, device=device))
-        optimizer = _make("opt_class", made, [weight])
-        weight.grad = torch.zeros_like(weight)
-        with naming("opt_class, in the recipe file"):
-            optimizer.step()
-        if "lr_schedule" in called:
-            schedule = _make("lr_schedule", made, optimizer, T_max=1)
-            with naming("lr_schedule, in the recipe file"):
-                schedule.step()
-            _check_saved("lr_schedule", schedule)
+        _rehearse_update(made, "lr_schedule" in called, device)
+
+
+def _rehearse_update(made, scheduled, device):
+    """Update a weight once, and move the learning rate."""
+    weight = torch.nn.Parameter(torch.zeros(1, device=device))
+    weight.grad = torch.zeros_like(weight)
+    optimizer = _make("opt_class", made, [weight])
+    if scheduled:  # it watches the optimiser's steps
+        schedule = _make("lr_schedule", made, optimizer, T_max=1)
+        _check_saved("lr_schedule", schedule)
+    with naming("opt_class, in the recipe file"):
+        optimizer.step()
+    if scheduled:
+        with naming("lr_schedule, in the recipe file"):
+            schedule.step()
 
 
 def _rehearse_features(made):

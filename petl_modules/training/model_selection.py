@@ -117,8 +117,6 @@ def evaluate_last_and_best(brain, test_set):
         If the checkpoint of the best epoch was lost.
     """
     last = brain.checkpointer.find_checkpoint()
-    if last is None:
-        raise HparamsError("epoch_counter, in the recipe file, has no epochs")
     best = brain.checkpointer.find_checkpoint(max_key="score")
     if best is None or best.meta["score"] < last.meta["best_score"]:
         raise CheckpointError(
