@@ -5,6 +5,8 @@ torchaudio is compiled for one version of torch. The set-up ends with
 ``python -m petl_modules.libraries``, which imports all of them.
 """
 
+import os
+import signal
 import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -33,6 +35,9 @@ of requirements-lock.txt anew:
     make clean test
 In an environment of your own, from the checkout:
     python -m pip install -r requirements-lock.txt"""
+
+
+INTERRUPTED = 130  # exit status of a program that Ctrl-C has ended
 
 
 class LibraryError(ImportError):
@@ -73,6 +78,27 @@ def require_libraries(*names):
         _show_without_traceback()
         raise found
     return [_with_version(name) for name in names]
+
+
+def end_if_interrupted():
+    """Let Ctrl-C end this program with one line, from now on.
+
+    A program calls this function before its imports. The exception that Ctrl-C
+    raises otherwise has a long traceback there, and some libraries swallow it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def raise_if_interrupted():
+    """Let Ctrl-C raise KeyboardInterrupt again, which can be caught."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(*_):
+    os.write(sys.__stderr__.fileno(), b"interrupted\n")
+    os._exit(INTERRUPTED)
 
 
 def _explain(name, error):

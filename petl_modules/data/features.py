@@ -8,7 +8,7 @@ from torch import nn
 from torchaudio.compliance.kaldi import fbank
 from torchaudio.functional import mask_along_axis_iid
 
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, problem
 
 
 class FilterBank:
@@ -152,6 +152,11 @@ class SpecAugment(nn.Module):
     time : int
         Widest time mask in frames.
 
+    Raises
+    ------
+    HparamsError
+        A width is no whole number from 0.
+
     Example
     -------
     >>> import torch
@@ -161,6 +166,9 @@ class SpecAugment(nn.Module):
 
     def __init__(self, freq, time):
         super().__init__()
+        widths = {"freq": freq, "time": time}
+        if reason := problem(widths, dict.fromkeys(widths, range(1 << 31))):
+            raise HparamsError(f"SpecAugment: {reason}")
         self.freq = freq
         self.time = time
 

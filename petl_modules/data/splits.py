@@ -12,6 +12,16 @@ from petl_modules.utils import HparamsError
 PARTS = ("train", "valid", "test")
 
 
+def _require(records, *keys):
+    """Refuse records that lack a key by which a split parts them."""
+    for clip, record in records.items():
+        if missing := [key for key in keys if key not in record]:
+            raise HparamsError(
+                f"plan: its split needs the {missing[0]} of each clip, and "
+                f"{clip} has none. Take the split of the recipe's ast.yaml"
+            )
+
+
 def _parted(records, part_of):
     """Group records by ``part_of(record)``."""
     parts = {part: {} for part in PARTS}
@@ -46,6 +56,7 @@ class Folds:
 
     def __call__(self, records):
         """Return the parts by fold, and the protocol."""
+        _require(records, "fold")
         folds = {}
         for test in range(1, self.n_folds + 1):
             valid = (test - 1 + self.valid_offset) % self.n_folds + 1
@@ -73,6 +84,7 @@ class Lists:
 
     def __call__(self, records):
         """Return the parts of fold 1, and the protocol."""
+        _require(records, "split")
         folds = {1: _parted(records, lambda record: record["split"])}
         return folds, "one split: train, validation, test"
 
@@ -114,6 +126,7 @@ class Sessions:
 
     def __call__(self, records):
         """Return the parts by fold, and the protocol."""
+        _require(records, "session", "speaker")
         if self.protocol == "sessions":
             numbered = {
                 clip: {**record, "fold": record["session"]}
@@ -149,6 +162,7 @@ class AsListed:
         """Return the parts by fold, and the protocol."""
         if all("split" in record for record in records.values()):
             return Lists()(records)
+        _require(records, "fold")
         n_folds = max(record["fold"] for record in records.values())
         return Folds(n_folds)(records)
 

@@ -1,11 +1,9 @@
-"""Checks of a recipe's keys and values, and of the device."""
+"""Checks of a recipe's keys and values."""
 
-import ast
 import inspect
 from pathlib import Path
 
-import torch
-
+from petl_modules.runs.interfaces import uses
 from petl_modules.utils import HparamsError, problem
 
 # By key: the smallest allowed value, and the largest or None
@@ -37,10 +35,12 @@ FLAGS = (
     "download",
     "train_norms",
 )
-MAPPINGS = ("prepare", "train_loader", "test_loader", "modules")
+MAPPINGS = ("prepare", "train_loader", "test_loader")
+FOLDERS = ("output_folder", "manifest_folder", "feature_cache")
 FORM = {
     "best_metric": {"name": str, "mode": str},
     "feature_cache?": (str, None),
+    "modules": {"model": object},
     "folds?": [object],  # plan_folds names the ones there are
     **{f"{key}?": str for key in TEXTS},
     **{f"{key}?": bool for key in FLAGS},
@@ -61,22 +61,15 @@ def check_keys(settings, script):
     settings : dict
         The recipe file's values.
     script : str
-        The recipe's ``train.py``: ``hparams["key"]`` and ``self.hparams.key``
-        are what it reads.
+        The recipe's ``train.py``, see ``petl_modules.runs.interfaces.uses``.
 
     Raises
     ------
     HparamsError
         If one is missing.
     """
-    for node in ast.walk(ast.parse(Path(script).read_text(encoding="utf-8"))):
-        of = getattr(node, "value", None)
-        if isinstance(node, ast.Subscript) and isinstance(of, ast.Name):
-            if of.id == "hparams" and isinstance(node.slice, ast.Constant):
-                settings[node.slice.value]
-        if isinstance(node, ast.Attribute) and isinstance(of, ast.Attribute):
-            if of.attr == "hparams":
-                settings[node.attr]
+    for key in uses(script):
+        settings[key]
 
 
 def check_arguments(function, options):
@@ -149,6 +142,8 @@ def check_values(settings):
             f"output_folder is '{folder}': name a folder of its own, which is "
             "not that of the data"
         )
+    for key in FOLDERS:
+        _check_folder(key, settings.get(key))
     if not settings["lr"]:
         raise HparamsError("lr is 0: nothing would be trained")
     _check_kind("max_grad_norm", settings["max_grad_norm"])
@@ -173,6 +168,19 @@ def check_values(settings):
         )
 
 
+def _check_folder(key, value):
+    """Check that a folder is none that a file stands in the way of."""
+    if not value:
+        return
+    folder = Path(value)
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise HparamsError(
+            f"{key} is '{folder}', and {there} is no folder: name another "
+            f"with --{key}"
+        )
+
+
 def _check_kind(key, value):
     """Check that a value is a number, or a whole number."""
     whole = key in NUMBERS and key not in NO_WHOLE_NUMBERS
@@ -190,25 +198,3 @@ def _check_number(key, value, least, most):
         raise HparamsError(f"{key} is {value}: at least {least} is needed")
     if most is not None and value > most:
         raise HparamsError(f"{key} is {value}: at most {most} is possible")
-
-
-def check_device(device):
-    """Check that a device can be used.
-
-    Arguments
-    ---------
-    device : str or None
-        The value of ``--device``. None: SpeechBrain chooses.
-
-    Raises
-    ------
-    HparamsError
-        If not; with torch's reason.
-    """
-    try:
-        torch.empty(0, device=device).cpu()  # the meta device has no values
-    except (RuntimeError, NotImplementedError) as error:
-        raise HparamsError(
-            f"--device {device} cannot be used here; leave the option out, or "
-            f"take cpu. The reason given: {str(error).splitlines()[0]}"
-        ) from error

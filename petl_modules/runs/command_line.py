@@ -10,7 +10,9 @@ from petl_modules.runs.layering import find_file, nearest
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.utils import HparamsError
 
-HEAD = "merged with its base and the command line"  # of a run's recipe file
+# Of a run's recipe file; an earlier version began it with other words
+ORIGIN = "with its base and the command line"
+HEAD = f"merged {ORIGIN}"
 RUN_OPTIONS = [*HELP_TEXTS, "jit_module_keys", "compile_module_keys"]
 
 REFUSED = {
@@ -20,6 +22,9 @@ REFUSED = {
     "are kept",
     "optimizer_step_limit": "use --number_of_epochs, which the schedule knows",
     "remove_vector_weight_decay": "weight decay is on everything trained",
+    "auto_mix_prec": "use --precision fp16 or bf16",
+    "bfloat16_mix_prec": "use --precision bf16",
+    "data_parallel_backend": "torchrun starts a process for each GPU",
 }
 
 PATHS = ("backbone", "data_folder")

@@ -2,43 +2,18 @@
 
 from pathlib import Path
 
-from speechbrain.utils.distributed import (
-    ddp_barrier,
-    if_main_process,
-    run_on_main,
-)
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import Windows, used_part
-from petl_modules.data.prepare import read_manifest, read_skipped
-from petl_modules.runs.checks import check_arguments
-from petl_modules.runs.fold_files import (
-    read_results,
-    require_intact,
-    write_fold,
-)
+from petl_modules.runs.fold_files import require_intact
+from petl_modules.runs.fold_run import FoldRun
 from petl_modules.runs.logs import log_to
-from petl_modules.runs.plan import Plan, find_results
+from petl_modules.runs.plan import find_results
 from petl_modules.runs.report import table
-from petl_modules.runs.run_folder import (
-    claim_data,
-    claim_folder,
-    is_begun,
-    save_setup,
-)
-from petl_modules.runs.summary import build_summary, read_predictions
-from petl_modules.training import (
-    frozen_digests,
-    require_metric,
-    require_unchanged,
-)
-from petl_modules.utils import (
-    HparamsError,
-    n_processes,
-    show,
-    write_json,
-    write_text,
-)
+from petl_modules.runs.run_data import prepare_data
+from petl_modules.runs.run_folder import claim_folder
+from petl_modules.runs.summary import write_summary
+from petl_modules.utils import show
 
 logger = get_logger(__name__)
 
@@ -63,8 +38,6 @@ class Experiment:
         The recipe file's values, references resolved, no objects made.
     folder : pathlib.Path
         The run's folder.
-    file : pathlib.Path
-        The recipe file in it.
     log : pathlib.Path
         The current log file, that of the run or of a fold.
 
@@ -81,13 +54,12 @@ class Experiment:
         self.temporary = temporary
         self.settings = recipe.settings
         self.folder = Path(self.settings["output_folder"])
-        self.file = self.folder / "hyperparams.yaml"
         if if_main_process():
-            claim_folder(self.file, recipe.text)
+            claim_folder(self.folder / "hyperparams.yaml", recipe.text)
         ddp_barrier()
         self.log = log_to(self.folder / "log.txt")
         self.skipped = []  # clips that preparation has left out
-        self.frozen = None  # in a debug run: digests of frozen parameters
+        self.fold_runs = {}  # the folds that are not finished, by name
 
     def prepare(self, prepare, options, make_plan):
         """Prepare the data and plan the folds.
@@ -115,44 +87,14 @@ class Experiment:
             If the prepare function has no such arguments, or the folder holds
             a run on other data or another number of processes.
         """
-        check_arguments(prepare, options)
-        if if_main_process() and not is_begun(self.folder):
-            # Wrong methods are known before all audio is read
-            self.recipe.make({"encoder"} & self.settings.keys())
-        keys = {"test_features", "windows"}
-        made = self.recipe.make(["features", *keys & self.settings.keys()])
-        windows = made.get("windows") or Windows()
-        cached = bool(self.settings.get("feature_cache"))
-        windows.require(made["features"], ["train"], cached)
-        tested = made.get("test_features", made["features"])
-        windows.require(tested, ["valid", "test"], cached)
-        manifest, labels = run_on_main(prepare, kwargs=options)
-        records = read_manifest(manifest)
-        self.skipped = read_skipped(manifest)
-        if if_main_process():
-            claim_data(self.folder, records, n_processes())
-        ddp_barrier()
-        plan = make_plan(records)
-        if not isinstance(plan, Plan):
-            raise HparamsError(
-                f"plan, in the recipe file, made a {type(plan).__name__}: it "
-                "must make a Plan, as petl_modules.runs.plan_folds does"
-            )
-        facts = [f"{len(records)} clips", plan.protocol]
-        facts.append(used_part(records, made["features"], windows))
-        if self.skipped:
-            facts.append(f"{len(self.skipped)} unreadable clips are left out")
-        logger.info("; ".join(filter(None, facts)))
+        made = prepare_data(self.recipe, prepare, options, make_plan)
+        plan, labels, self.skipped = made
         return plan, labels
 
     @property
     def metric(self):
         """Name of the metric that selects the epoch."""
         return self.settings["best_metric"]["name"]
-
-    def fold_folder(self, fold):
-        """Return the folder of a fold's files."""
-        return self.folder / fold.name
 
     def unfinished(self, plan):
         """Return the folds of the plan without a result; print the others.
@@ -206,24 +148,9 @@ class Experiment:
         petl_modules.utils.UserError
             If an object cannot be made of the recipe file's values.
         """
-        if self.settings["few_shot"] and if_main_process():
-            clips = "".join(f"{clip}\n" for clip in fold.parts["train"])
-            write_text(self.fold_folder(fold) / "train_clips.txt", clips)
-        overrides = {"fold": fold.name, **overrides}
-        made = self.recipe.make_all(**overrides)
-        require_metric(made["best_metric"], made["metrics"])
-        model = made["modules"]["model"]
-        if self.run_opts.debug:
-            self.frozen = frozen_digests(model)
-        self.log = log_to(self.fold_folder(fold) / "log.txt")
-        save_setup(self.fold_folder(fold), self.file, overrides, self.script)
-        clips = ", ".join(f"{k}: {len(v)}" for k, v in fold.parts.items())
-        count = model.count_parameters()
-        logger.info(
-            f"{fold.name}: clips ({clips}); trained parameters "
-            f"{count['trainable_parameters']:,} of "
-            f"{count['total_parameters']:,}; log file {self.log}"
-        )
+        fold_run = FoldRun(fold, self.recipe, self.run_opts, self.script)
+        made = fold_run.load(overrides)
+        self.fold_runs[fold.name], self.log = fold_run, fold_run.log
         return made
 
     def finish_fold(self, fold, result, rows, model):
@@ -248,22 +175,9 @@ class Experiment:
         RuntimeError
             In a debug run, if frozen parameters have changed.
         """
-        if self.run_opts.debug:
-            require_unchanged(self.frozen, model)
-        if if_main_process():
-            number = {"fold": fold.number}
-            if self.settings["few_shot"]:
-                number["draw"] = fold.draw
-            if self.settings.get("skip_bad_audio"):
-                result = {**result, "skipped_clips": self.skipped}
-            if rows is not None:
-                order = {clip: i for i, clip in enumerate(fold.parts["test"])}
-                rows = sorted(
-                    rows, key=lambda row: order.get(row.get("id"), len(order))
-                )
-            write_fold(
-                self.fold_folder(fold), {**number, **result}, rows, model
-            )
+        if self.settings.get("skip_bad_audio"):
+            result = {**result, "skipped_clips": self.skipped}
+        self.fold_runs.pop(fold.name).finish(result, rows, model)
         ddp_barrier()
         self.log = log_to(self.folder / "log.txt")
 
@@ -283,11 +197,7 @@ class Experiment:
         """
         if not if_main_process():
             return
-        results = plan.complete(read_results(self.folder, self.metric))
-        summary = build_summary(self.settings, results, plan.protocol)
-        if report is not None:
-            report(self.folder, read_predictions(self.folder, summary["folds"]))
-        write_json(self.folder / "summary.json", summary)
+        summary = write_summary(self.settings, plan, report)
         show(table(summary, plan.n_folds, self.metric))
         if self.temporary is None:
             show(f"\nsummary and predictions: {self.folder}")

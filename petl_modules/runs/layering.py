@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType
 
 from petl_modules.runs.yaml_text import dump_yaml, parse_mapping, read_text
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, other_kind
 
 
 def find_file(name, folders):
@@ -30,11 +30,18 @@ def find_file(name, folders):
     Raises
     ------
     HparamsError
-        If there is no such file; suggests the most similar name.
+        If there is no such file, or it is a folder or pipe; suggests the most
+        similar name.
     """
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
+    for folder in folders:
+        if kind := other_kind(folder / name):
+            raise HparamsError(
+                f"{folder / name} is {kind}, not a recipe file such as "
+                "hparams/lora.yaml"
+            )
     places = {(folder / name).parent for folder in folders}
     there = sorted({p.name for d in places for p in d.glob("[!.]*.yaml")})
     raise HparamsError(

@@ -1,13 +1,12 @@
 """A recipe file: its text, its values and its objects."""
 
-import contextlib
 from functools import cached_property
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 
 from petl_modules.runs.layering import layer_over_base
 from petl_modules.runs.yaml_text import dump_yaml, parse_mapping
-from petl_modules.utils import HparamsError, UserError, problem
+from petl_modules.utils import HparamsError, naming, problem
 
 
 class Values(dict):
@@ -139,31 +138,12 @@ class RecipeFile:
 
 def _resolve(text):
     """Parse a text and resolve its references."""
-    with _naming("a !ref of the recipe file cannot be resolved"):
+    with naming("a !ref of the recipe file cannot be resolved"):
         resolved = resolve_references(text).getvalue()
     return Values(parse_mapping(resolved, "the recipe file"))
 
 
 def _load(text, overrides=None):
     """Make the objects of a text."""
-    with _naming("an object of the recipe file cannot be made"):
+    with naming("an object of the recipe file cannot be made"):
         return Values(load_hyperpyyaml(text, overrides))
-
-
-@contextlib.contextmanager
-def _naming(what):
-    """Turn any error in making values and objects into the user's.
-
-    Their classes get what the file says, of whatever type it is. The run's
-    log keeps the traceback.
-    """
-    try:
-        yield
-    except (UserError, OSError):
-        raise
-    except Exception as error:
-        text = " ".join(str(part) for part in error.args) or "no reason given"
-        kinds = (ValueError, TypeError, ImportError)  # their texts are clear
-        if not isinstance(error, kinds):
-            text = f"{type(error).__name__}: {text}"
-        raise HparamsError(f"{what}: {text}") from error

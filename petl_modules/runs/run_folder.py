@@ -1,39 +1,32 @@
 """Run folder: one run, one configuration, one data set."""
 
-import contextlib
-import hashlib
-import json
-import os
 import re
-import shutil
-import sys
-from pathlib import Path
-
-from speechbrain import create_experiment_directory
-from speechbrain.utils.distributed import if_main_process
 
 from petl_modules.models import is_old_recipe
-from petl_modules.runs.command_line import HEAD
+from petl_modules.runs.command_line import ORIGIN
 from petl_modules.runs.yaml_text import one_line_values, read_text
 from petl_modules.utils import (
     HparamsError,
     UserError,
     lock_folder,
-    read_json,
-    write_json,
+    other_kind,
     write_text,
 )
-
-DATA_FORM = {
-    "clips": range(1 << 53),
-    "data": re.compile("[0-9a-f]{64}"),
-    "processes": range(1, 1 << 53),
-}
 
 # What a run writes, besides its recipe file
 OUTPUTS = (
     *("data.json", "summary.json", "confusion.*"),
     *("fold*/hyperparams.yaml", "fold*/*.safetensors", "fold*/*.csv"),
+)
+# Files of a run's folder, and of its folds' folders
+FILES = (
+    *(".lock", ".write_test", "hyperparams.yaml", "log.txt", "data.json"),
+    *("summary.json", "confusion.csv", "confusion.png"),
+)
+FOLD_FILES = (
+    *("hyperparams.yaml", "train.py", "env.log", "log.txt", "train_log.txt"),
+    *("train_clips.txt", "predictions.csv", "model.safetensors"),
+    *("result.json", "checksums.json"),
 )
 
 # Keys that may differ when a run in a folder is resumed
@@ -73,6 +66,7 @@ def claim_folder(file, text):
     folder = file.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _require_kinds(folder)
         (folder / ".write_test").touch()
         (folder / ".write_test").unlink()
     except OSError as error:
@@ -117,47 +111,27 @@ def claim_folder(file, text):
         )
 
 
-def claim_data(folder, records, processes):
-    """Write a run's data hash and processes, or check that they are the same.
+def _require_kinds(folder):
+    """Refuse folders and pipes where a run writes its files.
 
-    Arguments
-    ---------
-    folder : pathlib.Path
-        The run's folder.
-    records : dict
-        The manifest.
-    processes : int
-        Number of processes that train together.
-
-    Raises
-    ------
-    HparamsError
-        If the folder holds a run on other data, or with another number of
-        processes, which changes the size of a step's batch.
+    A pipe would be waited for, and a folder noticed when all is trained.
     """
-    content = json.dumps(records, sort_keys=True).encode()
-    ours = {
-        "clips": len(records),
-        "data": hashlib.sha256(content).hexdigest(),
-        "processes": processes,
-    }
-    file = folder / "data.json"
-    if is_begun(folder) and file.is_file():
-        remedy = "Delete it: the same command makes it again"
-        theirs = read_json(file, DATA_FORM, remedy)
-        lines = [
-            f"  {key}: {theirs[key]} there, {ours[key]} now"
-            for key in ours
-            if theirs[key] != ours[key]
-        ]
-        if lines:
+    files = [folder / name for name in FILES]
+    for fold in sorted(folder.glob("fold*")):
+        if not re.fullmatch(r"fold\d+(-draw\d+)?", fold.name):
+            continue
+        if not fold.is_dir():
             raise HparamsError(
-                f"{folder} holds a run on other data or processes:\n"
-                + "\n".join(lines)
-                + "\nName another --output_folder, or move that one away"
+                f"{fold} is a file, where a fold's folder belongs: move it "
+                "away, or name another --output_folder"
             )
-    else:
-        write_json(file, ours)
+        files += [fold / name for name in FOLD_FILES]
+    for file in files:
+        if kind := other_kind(file):
+            raise HparamsError(
+                f"{file} is {kind}, where a run writes a file: move it away, "
+                "or name another --output_folder"
+            )
 
 
 def _refuse_strangers(file):
@@ -168,7 +142,7 @@ def _refuse_strangers(file):
     folder = file.parent
     found = [x for pattern in OUTPUTS for x in sorted(folder.glob(pattern))]
     if file.exists():
-        if HEAD in file.read_bytes()[:1000].decode("utf-8", "replace"):
+        if ORIGIN in file.read_bytes()[:1000].decode("utf-8", "replace"):
             return
         found = [file, *found]
     if found:
@@ -197,41 +171,3 @@ def _same(one, other):
         return float(one) == float(other)
     except (TypeError, ValueError):
         return one == other
-
-
-def save_setup(folder, file, overrides, script):
-    """Save recipe file, script and environment in a fold's folder.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        The fold's folder.
-    file : pathlib.Path
-        The recipe file.
-    overrides : dict
-        Values that replace keys of the recipe file.
-    script : str
-        The recipe's ``train.py``.
-    """
-    with _own_pip_first():
-        # No log_config: logging stays as log_to has set it up
-        create_experiment_directory(folder, file, overrides, log_config="")
-    if if_main_process():
-        # SpeechBrain saves the calling script, which is this file
-        (folder / Path(__file__).name).unlink(missing_ok=True)
-        shutil.copy(script, folder)
-
-
-@contextlib.contextmanager
-def _own_pip_first():
-    """Put this interpreter's folder first in ``PATH``.
-
-    SpeechBrain logs the packages that the first ``pip`` in ``PATH`` lists.
-    """
-    before = os.environ.get("PATH", "")
-    own = str(Path(sys.executable).parent)
-    os.environ["PATH"] = os.pathsep.join([own, before])
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before

@@ -16,15 +16,17 @@ from speechbrain.utils.distributed import (
 )
 from torch import distributed
 
-from petl_modules.runs.checks import check_device, check_keys, check_values
+from petl_modules.libraries import INTERRUPTED, raise_if_interrupted
+from petl_modules.runs.checks import check_keys, check_values
 from petl_modules.runs.command_line import HELP, compose
+from petl_modules.runs.devices import check_device, check_precision
 from petl_modules.runs.experiment import Experiment
 from petl_modules.runs.failures import failure_text
 from petl_modules.runs.input_keys import fill_in_input
 from petl_modules.runs.logs import log_to, prepare_terminal, stop_logging
 from petl_modules.runs.watch import start_watch
 from petl_modules.training import prepare_workers
-from petl_modules.utils import fail, leave_group
+from petl_modules.utils import fail, leave_group, show
 
 
 @contextlib.contextmanager
@@ -60,16 +62,17 @@ def open_run(arguments, script):
     if {"-h", "--help"} & set(arguments):
         print(HELP)
         sys.exit()
-    show = "--print_hparams" in arguments
+    print_only = "--print_hparams" in arguments
     arguments = [a for a in arguments if a != "--print_hparams"]
     recipe, run_opts = compose(arguments, Path(script).resolve().parent)
-    if show:
+    if print_only:
         print(recipe.text)
         sys.exit()
     check_keys(recipe.settings, script)
     prepare_terminal()
     check_values(recipe.settings)
     check_device(run_opts.device)
+    check_precision(recipe.settings, run_opts)
     ddp_init_group(run_opts)
     if distributed.is_initialized():
         atexit.register(leave_group)
@@ -118,6 +121,7 @@ def plain_errors(debug=False):
     debug : bool
         Whether to keep the traceback of these errors, too.
     """
+    raise_if_interrupted()
     try:
         yield
     except Exception as error:
@@ -126,7 +130,9 @@ def plain_errors(debug=False):
             raise
         fail(text)
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same command resumes from the last epoch")
+        text = "interrupted; the same command resumes from the last epoch"
+        show(text, sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 @contextlib.contextmanager

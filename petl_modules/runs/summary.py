@@ -1,9 +1,36 @@
 """Content of ``summary.json``, and the predictions of all folds."""
 
-from petl_modules.runs.fold_files import PREDICTIONS, remedy
+from pathlib import Path
+
+from petl_modules.runs.fold_files import PREDICTIONS, read_results, remedy
 from petl_modules.runs.plan import folder_name
 from petl_modules.runs.report import means
-from petl_modules.utils import read_csv, versions
+from petl_modules.utils import read_csv, versions, write_json
+
+
+def write_summary(settings, plan, report=None):
+    """Write ``summary.json``, and what belongs to the task.
+
+    Arguments
+    ---------
+    settings : dict
+        The recipe file's values.
+    plan, report
+        See ``Experiment.summarise``.
+
+    Returns
+    -------
+    dict
+        The content.
+    """
+    folder = Path(settings["output_folder"])
+    metric = settings["best_metric"]["name"]
+    results = plan.complete(read_results(folder, metric))
+    summary = build_summary(settings, results, plan.protocol)
+    if report is not None:
+        report(folder, read_predictions(folder, summary["folds"]))
+    write_json(folder / "summary.json", summary)
+    return summary
 
 
 def build_summary(settings, results, protocol):

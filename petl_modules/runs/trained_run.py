@@ -11,7 +11,7 @@ from petl_modules.models import (
     load_trained,
     upgrade_recipe,
 )
-from petl_modules.runs.checks import check_device
+from petl_modules.runs.devices import check_device
 from petl_modules.runs.fold_files import (
     read_result,
     recorded_sha256,

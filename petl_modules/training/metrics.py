@@ -135,7 +135,18 @@ class ClassificationMetrics:
             Class indices, ``[batch]``.
         losses : torch.Tensor
             Loss of each clip, ``[batch]``.
+
+        Raises
+        ------
+        HparamsError
+            The losses are not one a clip.
         """
+        if losses.shape != targets.shape:
+            raise HparamsError(
+                f"loss, in the recipe file, makes {list(losses.shape)} numbers "
+                f"of {len(targets)} clips: with reduction='none' it must make "
+                "one for each"
+            )
         best = logits.detach().float().softmax(-1).max(-1)
         count, losses = len(ids), losses.detach().float()
         self.loss = self.loss + losses[:count].sum()

@@ -14,7 +14,12 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.utils import TrainingError, counted_seed
+from petl_modules.utils import (
+    HparamsError,
+    TrainingError,
+    counted_seed,
+    naming,
+)
 
 logger = get_logger(__name__)
 
@@ -53,6 +58,7 @@ class ReproducibleSteps:
     unread = ()  # (step, clips, loss) of the steps not read yet
     skipped_updates = 0  # of this epoch: nonfinite_patience that is used up
     skipping = False  # whether the current update is among them
+    loss_tried = False  # whether a loss has been computed
 
     @property
     def steps_between_reads(self):
@@ -68,7 +74,7 @@ class ReproducibleSteps:
         with self.no_sync(not should_step):
             with self.training_ctx:
                 outputs = self.compute_forward(batch, Stage.TRAIN)
-                loss = self.compute_objectives(outputs, batch, Stage.TRAIN)
+                loss = self._training_loss(outputs, batch)
             self.unread = [*self.unread, (self.step, batch.id, loss.detach())]
             if len(self.unread) >= self.steps_between_reads:
                 self.check_losses()
@@ -79,6 +85,20 @@ class ReproducibleSteps:
             self.skipping = False
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         return loss.detach()
+
+    def _training_loss(self, outputs, batch):
+        """Return the loss; what is wrong with the first one is the user's."""
+        if self.loss_tried:
+            return self.compute_objectives(outputs, batch, Stage.TRAIN)
+        with naming("loss or metrics, in the recipe file"):
+            loss = self.compute_objectives(outputs, batch, Stage.TRAIN)
+            if not (loss.dim() == 0 and loss.requires_grad):
+                raise HparamsError(
+                    "loss, in the recipe file, makes numbers that do not "
+                    "depend on the model's outputs, or more than one a clip"
+                )
+        self.loss_tried = True
+        return loss
 
     @torch.inference_mode()
     def evaluate_batch(self, batch, stage):

@@ -106,7 +106,9 @@ def _compose(recipe, method, base):
 
 def _adapt_script(script, method):
     """Return train.py without its search for petl_modules in a checkout."""
-    checkout = r"(#.*\n)*sys\.path\.insert\(.*\n(.*require_libraries.*\n+)*"
+    checkout = (
+        r"(#.*\n)*sys\.path\.insert\(.*\n(.*\n)*?require_libraries\(.*\n+"
+    )
     script = re.sub(checkout, "", script)
     if len(re.findall(r"\bPath\b", script)) == 1:
         script = script.replace("from pathlib import Path\n", "")

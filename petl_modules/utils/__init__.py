@@ -15,6 +15,7 @@ from petl_modules.utils.errors import (
     UserError,
     brief,
     listed,
+    naming,
     refusal,
 )
 from petl_modules.utils.files import (
@@ -30,6 +31,7 @@ from petl_modules.utils.forms import problem
 from petl_modules.utils.lock import alone_in, lock_folder
 from petl_modules.utils.reading import (
     damaged,
+    other_kind,
     parse_json,
     read_bytes,
     read_csv,
@@ -61,6 +63,8 @@ __all__ = [
     "listed",
     "lock_folder",
     "n_processes",
+    "naming",
+    "other_kind",
     "parse_json",
     "printable",
     "problem",

@@ -4,6 +4,8 @@ A command shows these exceptions, and ``OSError``, as one line. Any other
 exception is a bug and keeps its traceback.
 """
 
+import contextlib
+
 
 class UserError(ValueError):
     """A mistake of a user or a failure of a disk. The text gives the remedy."""
@@ -51,6 +53,45 @@ def refusal(path, error, remedy):
     """
     kind = PermissionError if isinstance(error, PermissionError) else DataError
     return kind(f"{path}: {error.strerror or error}; {remedy}")
+
+
+@contextlib.contextmanager
+def naming(what):
+    """Turn any error in what a recipe file says into the user's.
+
+    Classes and functions get what the file says, of whatever type it is. The
+    run's log keeps the traceback. Errors of a disk, and of memory that is
+    full, stay as they are.
+
+    Arguments
+    ---------
+    what : str
+        What fails, such as ``loss, in the recipe file``.
+
+    Raises
+    ------
+    HparamsError
+        In place of the error, with its text.
+
+    Example
+    -------
+    >>> with naming("sizes, in the recipe file"):
+    ...     {}["width"]
+    Traceback (most recent call last):
+    petl_modules.utils.errors.HparamsError: sizes, in the recipe file: KeyError: width
+    """
+    try:
+        yield
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        text = " ".join(str(part) for part in error.args) or "no reason given"
+        if isinstance(error, RuntimeError) and "memory" in text:
+            raise
+        clear = (ValueError, TypeError, ImportError)
+        if not isinstance(error, clear) and type(error) is not RuntimeError:
+            text = f"{type(error).__name__}: {text}"
+        raise HparamsError(f"{what}: {text}") from error
 
 
 def brief(error):

@@ -16,6 +16,7 @@ import time
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.utils.errors import HparamsError
+from petl_modules.utils.reading import other_kind
 
 logger = get_logger(__name__)
 
@@ -38,12 +39,12 @@ def lock_folder(folder):
     ------
     HparamsError
         If another process has locked the folder, with that process; or if the
-        file system has no locks, see ``_lock``.
+        file system has no locks, see ``_open`` and ``_lock``.
     """
     path = (folder / ".lock").resolve()
     if path in HELD and path.exists():
         return
-    stream = open(path, "a+", encoding="utf-8")
+    stream = _open(path)
     if not _lock(stream, fcntl.LOCK_NB):
         owner = _owner(stream)
         stream.close()
@@ -66,15 +67,36 @@ def alone_in(folder):
     Raises
     ------
     HparamsError
-        If the file system has no locks, see ``_lock``.
+        If the file system has no locks, see ``_open`` and ``_lock``.
     """
-    with open(folder / ".lock", "a+", encoding="utf-8") as stream:
+    with _open(folder / ".lock") as stream:
         if not _lock(stream, fcntl.LOCK_NB):
             logger.warning(
                 f"waiting for {_owner(stream)}, which fills {folder}"
             )
             _lock(stream)
         yield
+
+
+def _open(path):
+    """Open the file of a lock.
+
+    Raises
+    ------
+    HparamsError
+        It is no file, or cannot be opened.
+    """
+    if kind := other_kind(path):
+        raise HparamsError(
+            f"{path} is {kind}, where the file of a lock belongs: remove it, "
+            "or name another folder"
+        )
+    try:
+        return open(path, "a+", encoding="utf-8")
+    except OSError as error:
+        raise HparamsError(
+            f"{path} cannot be opened ({error.strerror}): name another folder"
+        ) from error
 
 
 def _lock(stream, options=0):

@@ -32,6 +32,25 @@ def damaged(path, reason, remedy):
     return DataError(f"{path} is damaged ({reason}). {remedy}")
 
 
+def other_kind(path):
+    """Return what stands where a file is expected.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    str or None
+        ``a folder``, or ``a pipe or device``, which would be waited for.
+        None: there is a file, or nothing.
+    """
+    if path.is_file() or not path.exists():
+        return None
+    return "a folder" if path.is_dir() else "a pipe or device"
+
+
 def read_bytes(path, remedy):
     """Return the content of an ordinary file.
 
@@ -53,8 +72,7 @@ def read_bytes(path, remedy):
     FileNotFoundError, PermissionError
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "a pipe or device"
+    if kind := other_kind(path):
         raise DataError(f"{path} is {kind}, not a file. {remedy}")
     return path.read_bytes()
 

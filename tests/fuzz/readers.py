@@ -31,7 +31,8 @@ from petl_modules.models.weights_file import digest, write_trained
 from petl_modules.runs import RecipeFile, compose
 from petl_modules.runs.checks import check_values
 from petl_modules.runs.fold_files import require_intact
-from petl_modules.runs.run_folder import claim_data, claim_folder
+from petl_modules.runs.run_data import claim_data
+from petl_modules.runs.run_folder import claim_folder
 from petl_modules.runs.trained_run import FORM, _read_recipe, find_fold
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import (

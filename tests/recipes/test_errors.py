@@ -74,7 +74,7 @@ def test_any_error_is_in_the_log(
     target = {
         "prepare": f"{esc50.__name__}.prepare_esc50",
         "plan": "petl_modules.runs.experiment.Experiment.unfinished",
-        "summary": "petl_modules.runs.experiment.build_summary",
+        "summary": "petl_modules.runs.experiment.write_summary",
     }[stage]
     monkeypatch.setitem(sys.modules, esc50.__name__, esc50)
     monkeypatch.setattr(target, fail)
@@ -146,10 +146,11 @@ def test_error_of_a_worker_is_one_line():
     )
 
 
-def test_interrupted_run_says_how_to_resume():
-    with pytest.raises(SystemExit, match="the same command resumes"):
+def test_interrupted_run_says_how_to_resume(capsys):
+    with pytest.raises(SystemExit, match="^130$"):
         with plain_errors():
             raise KeyboardInterrupt
+    assert "the same command resumes" in capsys.readouterr().err
 
 
 def test_every_error_of_the_package_is_a_user_error():

@@ -86,7 +86,7 @@ def test_table_shows_the_metric(run, command, capsys):
     assert f"\n{metric} " in capsys.readouterr().out  # of the finished run
 
 
-def test_interrupted_task_ends_the_same(run, command, tmp_path):
+def test_interrupted_task_ends_the_same(run, command, tmp_path, capsys):
     """A kill within the second epoch."""
     task, *_ = run
     module, _ = TASKS[task]
@@ -102,9 +102,13 @@ def test_interrupted_task_ends_the_same(run, command, tmp_path):
     line = command(task, tmp_path, ckpt_interval_steps=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(brain, "on_fit_batch_end", dying)
-        with pytest.raises(SystemExit, match="interrupted"):
+        with pytest.raises(SystemExit, match="^130$"):
             module.main(line)
+    assert "resuming" not in capsys.readouterr().out
     module.main(line)
+    text = "resuming fold1 within epoch 2, after step 1\n"
+    assert text in capsys.readouterr().out
+    assert text in (tmp_path / "out" / "fold1" / "log.txt").read_text()
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     for key, value in run[3]["folds"][0].items():
         if "loss" not in key and key != "seconds":

@@ -1,6 +1,7 @@
 """The command line of a recipe, and the checks of its values."""
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,8 @@ from hypothesis import strategies as st
 
 from petl_modules.runs import compose
 from petl_modules.runs.arguments import read_value, split_arguments
-from petl_modules.runs.checks import (
-    check_device,
-    check_keys,
-    check_values,
-)
+from petl_modules.runs.checks import check_keys, check_values
+from petl_modules.runs.devices import check_device, check_precision
 from petl_modules.runs.recipe_file import Values
 from petl_modules.runs.yaml_text import dump_yaml
 from petl_modules.utils import HparamsError
@@ -204,7 +202,7 @@ def test_wrong_run_option_is_named(recipe, words, capsys):
         (["--help"], ["usage: train.py HPARAMS.yaml"]),
         (["hparams/shart.yaml"], ["'hparams/shart.yaml'", "'short.yaml'"]),
         (["shart.yaml"], ["'shart.yaml'"]),
-        (["hparams"], ["'hparams'"]),
+        (["hparams"], ["hparams is a folder, not a recipe file"]),
         (["hparams/invalid.yaml"], ["invalid.yaml", "valid YAML"]),
         (["hparams/lone.yaml"], ["lone.yaml", "backbone", "base"]),
         (["hparams/typo.yaml"], ["typo.yaml", "'sead'", "'seed'"]),
@@ -454,6 +452,9 @@ def test_tag_where_none_belongs_is_named(words):
         ("best_metric", "accuracy", "best_metric is 'accuracy': give a name"),
         ("best_metric", {"name": "loss"}, "give a name and a mode"),
         ("best_metric", {"name": "loss", "mode": "low"}, "'low' is neither"),
+        ("modules", {}, "modules: the key 'model' is missing"),
+        ("manifest_folder", "/dev/null", "/dev/null is no folder: .*--manif"),
+        ("output_folder", "/dev/null/x", "/dev/null/x', and /dev/null is no"),
         ("feature_cache_dtype", "int8", "none of: float32, float16"),
         ("feature_cache_dtype", "float16", "--feature_cache DIR"),
     ],
@@ -482,3 +483,32 @@ def test_half_precision_needs_a_backbone_in_full():
     made, _ = compose(["hparams/soft_moa.yaml", *words], RECIPE)
     with pytest.raises(HparamsError, match="do not go together"):
         check_values(made.settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("auto_mix_prec", "use --precision"),
+        ("bfloat16_mix_prec", "use --precision bf16"),
+        ("data_parallel_backend", "torchrun"),
+    ],
+)
+def test_option_for_which_there_is_another(key, advice):
+    with pytest.raises(HparamsError, match=f"--{key} is not for .*{advice}"):
+        compose(["hparams/lora.yaml", f"--{key}=True"], RECIPE)
+
+
+@pytest.mark.parametrize("name", ["precision", "eval_precision"])
+def test_half_precision_needs_a_gpu(name):
+    words = ["hparams/lora.yaml", f"--{name}=fp16", "--device=cpu"]
+    made, run_opts = compose(words, RECIPE)
+    with pytest.raises(HparamsError, match=f"^{name} fp16 needs a GPU"):
+        check_precision(made.settings, run_opts)
+    made, run_opts = compose([*words[:2], "--device=cuda:0"], RECIPE)
+    check_precision(made.settings, run_opts)
+
+
+def test_pipe_as_recipe_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "lora.yaml")
+    with pytest.raises(HparamsError, match="lora.yaml is a pipe or device"):
+        compose([str(tmp_path / "lora.yaml")], RECIPE)

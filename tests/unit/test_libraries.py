@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -9,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from petl_modules.libraries import PARTNERS, LibraryError, require_libraries
+from petl_modules.libraries import (
+    PARTNERS,
+    LibraryError,
+    end_if_interrupted,
+    raise_if_interrupted,
+    require_libraries,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SYMBOL = "undefined symbol: torch_exception_get_what_without_backtrace"
@@ -41,14 +48,13 @@ def run(folder, *words):
     )
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [str(ROOT / "recipes" / "ESC50" / "train.py"), "hparams/lora.yaml"],
-        ["-m", "petl_modules.predict", "results/run", "dog.wav"],
-    ],
-    ids=["recipe", "predict"],
-)
+PROGRAMS = [
+    [str(ROOT / "recipes" / "ESC50" / "train.py"), "hparams/lora.yaml"],
+    ["-m", "petl_modules.predict", "results/run", "dog.wav"],
+]
+
+
+@pytest.mark.parametrize("words", PROGRAMS, ids=["recipe", "predict"])
 def test_program_names_the_two_that_do_not_fit(words, library):
     done = run(library("torchaudio", f"raise OSError({SYMBOL!r})"), *words)
     assert done.returncode == 1
@@ -59,6 +65,33 @@ def test_program_names_the_two_that_do_not_fit(words, library):
     )
     assert "    make clean test" in rest
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", PROGRAMS, ids=["recipe", "predict"])
+def test_program_interrupted_while_it_imports(words, library):
+    """Within a library that swallows the exception."""
+    text = (
+        "import os, signal\n"
+        "try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "except BaseException: pass\n"
+    )
+    done = run(library("torchaudio", text), *words)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_interrupts_are_raised_again():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        end_if_interrupted()
+        assert signal.getsignal(signal.SIGINT) is not before
+        raise_if_interrupted()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
+        end_if_interrupted()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_set_up_ends_with_an_error(library):

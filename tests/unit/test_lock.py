@@ -81,3 +81,14 @@ def test_flush_where_there_is_none(name, tmp_path, monkeypatch):
             flush(tmp_path)
     else:
         flush(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe or device"])
+def test_lock_that_is_no_file_is_named(kind, tmp_path):
+    file = tmp_path / ".lock"
+    file.mkdir() if kind == "a folder" else os.mkfifo(file)
+    with pytest.raises(HparamsError, match=f"lock is {kind}.*remove it"):
+        lock_folder(tmp_path)
+    with pytest.raises(HparamsError, match=f"lock is {kind}.*remove it"):
+        with alone_in(tmp_path):
+            pass

@@ -112,3 +112,12 @@ def test_counting_goes_on_within_an_epoch(in_mid_epoch, tmp_path):
             "g", torch.eye(2)[:1], torch.tensor([0]), torch.tensor([0.1])
         )
     assert (again.summarize() == first.summarize()) == in_mid_epoch
+
+
+def test_losses_are_one_for_each_clip():
+    metrics = ClassificationMetrics(["cat", "dog"])
+    logits, targets = torch.eye(2), torch.tensor([0, 1])
+    with pytest.raises(
+        HparamsError, match=r"^loss.* \[2, 2\] numbers of 2 cli"
+    ):
+        metrics.append(["a", "b"], logits, targets, logits)

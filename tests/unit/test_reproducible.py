@@ -16,7 +16,7 @@ from petl_modules.training import (
     ReproducibleSteps,
     make_train_loader,
 )
-from petl_modules.utils import TrainingError
+from petl_modules.utils import HparamsError, TrainingError
 
 
 class Steps(ReproducibleSteps):
@@ -40,6 +40,57 @@ class Steps(ReproducibleSteps):
 
     def start_epoch(self):
         self.skipped_updates, self.avg_train_loss = 0, 0.0
+
+
+class Lossy(Steps):
+    """A Brain with a loss of its own."""
+
+    def compute_objectives(self, outputs, batch, stage):
+        return self.loss(outputs)
+
+
+def constant(outputs):
+    return torch.tensor(1.0)
+
+
+def unreduced(outputs):
+    return 2 * outputs
+
+
+def full(outputs):
+    raise RuntimeError("CUDA out of memory")
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (constant, "^loss.*do not depend on the model's outputs"),
+        (unreduced, "^loss.*do not depend on .* or more than one"),
+        (print, "^loss or metrics, .*: AttributeError: 'NoneType'"),
+        (torch.nn.Linear, "^loss or metrics, .*: .*'out_features'"),
+        (lambda outputs: 1 / 0, "^loss or metrics, .*: ZeroDivisionError"),
+    ],
+)
+def test_first_loss_that_is_none_is_the_users(loss, words):
+    outputs = torch.zeros(2, requires_grad=True)
+    steps = Lossy(loss=loss)
+    with pytest.raises(HparamsError, match=words):
+        steps._training_loss(outputs, None)
+    steps.loss_tried = True  # a later one fails through a bug
+    if loss not in (constant, unreduced, print):
+        with pytest.raises((ZeroDivisionError, TypeError)):
+            steps._training_loss(outputs, None)
+
+
+def test_full_memory_is_not_the_fault_of_the_loss():
+    with pytest.raises(RuntimeError, match="^CUDA out of memory"):
+        Lossy(loss=full)._training_loss(None, None)
+
+
+def test_right_loss_passes():
+    steps = Lossy(loss=torch.sum)
+    loss = steps._training_loss(torch.ones(3, requires_grad=True), None)
+    assert loss == 3 and steps.loss_tried
 
 
 def test_nothing_is_read_between_two_reads():

@@ -1,6 +1,7 @@
 """A run's folder: its best fold, and files of its own that are damaged."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from petl_modules.runs.fold_files import (
     require_intact,
     require_same_recipe,
 )
-from petl_modules.runs.run_folder import claim_data, claim_folder
+from petl_modules.runs.run_data import claim_data
+from petl_modules.runs.run_folder import claim_folder
 from petl_modules.runs.trained_run import find_fold
 from petl_modules.utils import (
     SEAL,
@@ -261,3 +263,35 @@ def test_what_a_run_without_a_checkpoint_has_left_is_replaced(tmp_path):
     (tmp_path / "data.json").touch()
     claim_folder(file, f"# lora.yaml, {HEAD}\n\nseed: 2\n")
     assert "seed: 2" in file.read_text()
+
+
+def test_what_an_earlier_version_has_left_is_replaced(tmp_path):
+    file = tmp_path / "hyperparams.yaml"
+    head = "put together with its base and the command line"  # that of 0.1.0
+    file.write_text(f"# lora.yaml, {head}\n\nseed: 1\n")
+    claim_folder(file, "seed: 2\n")
+    assert file.read_text() == "seed: 2\n"
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe or device"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".lock", "log.txt", "summary.json", "data.json", "confusion.png"),
+        *("hyperparams.yaml", "fold1/log.txt", "fold2-draw3/result.json"),
+    ],
+)
+def test_other_kind_in_place_of_a_file_is_named(name, kind, tmp_path):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.mkdir() if kind == "a folder" else os.mkfifo(file)
+    with pytest.raises(HparamsError, match=f"{name} is {kind}, .*move it"):
+        claim_folder(tmp_path / "hyperparams.yaml", "seed: 1\n")
+
+
+def test_file_in_place_of_a_folds_folder_is_named(tmp_path):
+    (tmp_path / "fold_notes").touch()
+    claim_folder(tmp_path / "hyperparams.yaml", "seed: 1\n")
+    (tmp_path / "fold3").touch()
+    with pytest.raises(HparamsError, match="fold3 is a file, where a fold's"):
+        claim_folder(tmp_path / "hyperparams.yaml", "seed: 1\n")

@@ -283,3 +283,20 @@ def test_folds_with_every_draw_are_complete(draws, done, expected):
     planned = make_plan(LISTED, Lists(), few_shot=1, few_shot_draws=draws)
     found = planned.complete(results(*done))
     assert [result["n"] for result in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("split", "key"),
+    [
+        (Lists(), "split"),
+        (Folds(5), "fold"),
+        (AsListed(), "fold"),
+        (Sessions("speakers", sessions=5), "session"),
+        (Sessions("sessions", sessions=5), "session"),
+    ],
+)
+def test_record_without_what_the_split_reads_is_named(split, key):
+    records = {"x": {"speaker": "F", key: 1}, "y": {"speaker": "F"}}
+    words = f"the {key} of each clip, and y has none"
+    with pytest.raises(HparamsError, match=words):
+        split(records)
