@@ -17,9 +17,11 @@ from pathlib import Path
 
 # The recipe runs from a checkout, with or without petl_modules installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from petl_modules.libraries import require_libraries  # before torch
+from petl_modules.libraries import end_if_interrupted, require_libraries
 
-require_libraries("torch", "torchaudio")
+if __name__ == "__main__":
+    end_if_interrupted()
+require_libraries("torch", "torchaudio")  # petl_modules first, then torch
 
 from petl_modules.data import make_datasets
 from petl_modules.runs import start
@@ -45,9 +47,10 @@ class VoxCeleb1Brain(ReproducibleSteps, sb.Brain):
         """Return the logits, ``[batch, classes]``."""
         batch = batch.to(self.device, non_blocking=True)
         features, lengths = batch.features
+        model = self.modules.model
         if stage == sb.Stage.TRAIN:
-            features = self.hparams.augment(features)
-        return self.modules.model(features, lengths)
+            return model(self.hparams.augment(features), lengths)
+        return self.hparams.windows.average(model, features, lengths)
 
     def compute_objectives(self, logits, batch, stage):
         """Return the mean loss, in training that of all processes."""
@@ -122,6 +125,7 @@ def run_fold(experiment, fold, labels, pooled):
         hparams["features"],
         labels,
         cache=hparams["cache"]() if use_cache else None,
+        windows=hparams["windows"],
     )
     if hparams["pool_once"]:  # a linear probe
         datasets, hparams = pool_once(
