@@ -37,7 +37,7 @@ from petl_modules.data import (
     read_audio,
 )
 from petl_modules.data.cache import FeatureCache
-from petl_modules.data.datasets import one_thread
+from petl_modules.data.loading import one_thread
 from petl_modules.data.prepare import read_manifest, write_manifest
 
 LABELS = [f"word{i}" for i in range(35)]

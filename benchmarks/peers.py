@@ -24,7 +24,7 @@ from transformers import ASTFeatureExtractor
 
 from petl_modules.backbones import AST
 from petl_modules.data import FilterBank
-from petl_modules.data.datasets import one_thread
+from petl_modules.data.loading import one_thread
 from petl_modules.methods import LoRA
 from petl_modules.models import MeanPooling, TunedEncoder, TunedModel
 

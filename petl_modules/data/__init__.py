@@ -8,13 +8,13 @@ from petl_modules.data.audio import (
 )
 from petl_modules.data.datasets import (
     ClipDataset,
-    audio_path,
-    load_features,
     longest_first,
     make_datasets,
     used_part,
 )
 from petl_modules.data.features import FilterBank, SpecAugment, Waveform
+from petl_modules.data.loading import audio_path, load_features
+from petl_modules.data.mixup import Mix, draw_mixes, mix_waveforms
 from petl_modules.data.samplers import EpochBatches
 from petl_modules.data.splits import (
     PARTS,
@@ -33,6 +33,7 @@ __all__ = [
     "FilterBank",
     "Folds",
     "Lists",
+    "Mix",
     "PARTS",
     "Sessions",
     "SpecAugment",
@@ -40,9 +41,11 @@ __all__ = [
     "audio_path",
     "check_audio",
     "draw_few",
+    "draw_mixes",
     "load_features",
     "longest_first",
     "make_datasets",
+    "mix_waveforms",
     "read_audio",
     "read_clip",
     "used_part",

@@ -1,76 +1,17 @@
 """From the records of a manifest to the datasets of one fold."""
 
-import contextlib
 import json
-import os
 from functools import partial
 
 import numpy as np
-import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from petl_modules.data.audio import read_audio
-from petl_modules.utils import DataError
-
-
-def audio_path(data_folder, wav):
-    """Return the file of a record's ``wav``, ``{data_root}/...``."""
-    return os.path.join(data_folder, wav.removeprefix("{data_root}/"))
-
-
-def load_features(features, data_folder, wav, digest=None):
-    """Compute the features of one clip.
-
-    Arguments
-    ---------
-    features : callable
-        Maps samples ``[time]`` to the backbone's input, ``[time, ...]``. Its
-        ``sample_rate`` is the rate of the samples. If it has ``longest``, only
-        so many samples are read.
-    data_folder : str
-        The folder of the data.
-    wav : str
-        The audio file, ``{data_root}/...``.
-    digest : str or None
-        See ``petl_modules.data.read_audio``.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[time, ...]``.
-    """
-    path = audio_path(data_folder, wav)
-    longest = getattr(features, "longest", None)
-    with one_thread():
-        samples = read_audio(path, features.sample_rate, digest, longest)
-        return features(samples)
-
-
-@contextlib.contextmanager
-def one_thread():
-    """Run on one CPU thread, as DataLoader workers do.
-
-    Features are then bit-identical in the main process and in workers.
-    """
-    threads = torch.get_num_threads()
-    if threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def encode_label(labels, label):
-    """Return the class index of a label, ``[1]``."""
-    if label not in labels:
-        raise DataError(
-            f"a clip has the label '{label}', which is none of the "
-            f"{len(labels)} classes. Prepare the dataset again"
-        )
-    return torch.tensor([labels.index(label)])
+from petl_modules.data.loading import (
+    encode_label,
+    load_features,
+    load_mixed,
+)
+from petl_modules.data.mixup import Mix
 
 
 def longest_first(records):
@@ -142,6 +83,9 @@ class ClipDataset(DynamicItemDataset):
         See SpeechBrain's ``DynamicItemDataset``.
     output_keys : list of str
         See SpeechBrain's ``DynamicItemDataset``.
+    mix : callable or None
+        Makes an item of two records and the share of the first, where the
+        index is a ``petl_modules.data.Mix``. None: clips cannot be mixed.
 
     Example
     -------
@@ -149,8 +93,9 @@ class ClipDataset(DynamicItemDataset):
     {'id': 'a/1', 'label': 'cat'}
     """
 
-    def __init__(self, records, pipeline, output_keys):
+    def __init__(self, records, pipeline, output_keys, mix=None):
         super().__init__(records, pipeline, output_keys)
+        self.mix = mix
         self.texts, ends = bytearray(), [0]
         for key, record in records.items():
             self.texts += json.dumps({"id": key, **record}).encode()
@@ -158,9 +103,16 @@ class ClipDataset(DynamicItemDataset):
         self.ends = np.array(ends)
 
     def __getitem__(self, index):
+        if isinstance(index, Mix):
+            clips = [self.record(index.first), self.record(index.second)]
+            return self.mix(clips, index.weight)
         index = range(len(self))[index]  # IndexError ends a for loop
+        return self.pipeline.compute_outputs(self.record(index))
+
+    def record(self, index):
+        """Return a clip's record, with its id."""
         start, end = self.ends[index : index + 2]
-        return self.pipeline.compute_outputs(json.loads(self.texts[start:end]))
+        return json.loads(self.texts[start:end])
 
 
 def make_datasets(parts, data_folder, features, labels, cache=None):
@@ -197,12 +149,13 @@ def make_datasets(parts, data_folder, features, labels, cache=None):
         The cache belongs to other features.
     """
     load, takes = partial(load_features, features, data_folder), ["wav"]
+    mix = partial(load_mixed, features, data_folder, list(labels))
     if cache is not None:
         if cache.features is not features:
             raise ValueError("the feature cache belongs to other features")
         records = {k: r for part in parts.values() for k, r in part.items()}
         load = cache.fill(records, data_folder)
-        takes = ["wav", "digest"]
+        takes, mix = ["wav", "digest"], None
     # No closures: spawned workers must be able to pickle the pipeline
     pipeline = [
         {"func": load, "takes": takes, "provides": "features"},
@@ -217,5 +170,5 @@ def make_datasets(parts, data_folder, features, labels, cache=None):
         if part != "train":  # the sampler orders the training part
             records = {clip: records[clip] for clip in longest_first(records)}
         keys = ["id", "features", "target"]
-        datasets[part] = ClipDataset(records, pipeline, keys)
+        datasets[part] = ClipDataset(records, pipeline, keys, mix)
     return datasets

@@ -34,7 +34,8 @@ def make_train_loader(brain, dataset, train_batches, options):
     Raises
     ------
     HparamsError
-        If an epoch has too few batches for one update, or a loader has no such
+        If an epoch has too few batches for one update, if clips are to be
+        mixed that are no waveforms any more, or if a loader has no such
         options.
     """
     sampler = train_batches(len(dataset))
@@ -42,6 +43,12 @@ def make_train_loader(brain, dataset, train_batches, options):
         raise HparamsError(
             f"grad_accumulation_factor {sampler.accumulation} is larger than "
             f"the {len(sampler)} batches of an epoch: nothing would be trained"
+        )
+    if getattr(sampler, "mixup", 0) and getattr(dataset, "mix", None) is None:
+        raise HparamsError(
+            f"mixup is {sampler.mixup}, and it mixes waveforms: the features "
+            "here were computed before. Leave out feature_cache and "
+            "pool_once, or give --mixup 0"
         )
     try:
         loader = make_dataloader(dataset, batch_sampler=sampler, **options)

@@ -132,10 +132,12 @@ class ClassificationMetrics:
         logits : torch.Tensor
             ``[batch, classes]``. Rows beyond the ids do not count.
         targets : torch.Tensor
-            Class indices, ``[batch]``.
+            Class indices, ``[batch]``; or, of mixed clips, the share of each
+            class, ``[batch, classes]``, of which the largest counts.
         losses : torch.Tensor
             Loss of each clip, ``[batch]``.
         """
+        targets = targets.argmax(-1) if targets.ndim > 1 else targets
         best = logits.detach().float().softmax(-1).max(-1)
         count, losses = len(ids), losses.detach().float()
         self.loss = self.loss + losses[:count].sum()

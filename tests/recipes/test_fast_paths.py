@@ -26,7 +26,7 @@ def test_cached_features_change_nothing(esc50, words, tmp_path, monkeypatch):
     plain = run(esc50, words, tmp_path / "plain", "soft_moa")
     filled = run(esc50, words, tmp_path / "first", "soft_moa", **cache)
     monkeypatch.setattr(
-        "petl_modules.data.datasets.read_audio", None
+        "petl_modules.data.loading.read_audio", None
     )  # nothing read
     found = run(esc50, words, tmp_path / "later", "soft_moa", **cache)
     assert plain == filled == found

@@ -12,7 +12,7 @@ import torch
 
 from petl_modules.data import audio, containers, decoding, load_features
 from petl_modules.data.containers import chunks, flac, headers, mpeg, ogg, part
-from petl_modules.data.datasets import one_thread
+from petl_modules.data.loading import one_thread
 from petl_modules.utils import HparamsError
 
 FORMAT = 2  # of the cache; raise it to ignore caches of an older format
