@@ -41,10 +41,69 @@ DATASETS = {
 SCRIPTS = dict.fromkeys(DATASETS, {"train.py": METHODS}) | {
     "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS}
 }
-# By recipe and file: what replaces a line of the template
+IPET_HEAD = """
+embedding_size: 128
+loss: !name:torch.nn.functional.cross_entropy"""
+# By recipe and file: lines of the template, and what replaces them
 REPLACED = {
-    (recipe, "conformer.yaml"): ("kernel_size: 8\n", "kernel_size: 31\n")
-    for recipe in ("FSC", "GSC", "IEMOCAP")
+    **{
+        (recipe, "conformer.yaml"): {"kernel_size: 8": "kernel_size: 31"}
+        for recipe in ("FSC", "GSC", "IEMOCAP")
+    },
+    ("ESC50", "ipet.yaml"): {
+        "lr: 1.0e-3": """\
+lr: 1.0e-3
+batch_size: 48
+frames: 512
+augment: !new:petl_modules.data.SpecAugment
+    freq: 24
+    time: 96""",
+    },
+    ("ESC50", "ipet_wav2vec2.yaml"): {
+        "prompts: 64": "prompts: 128",
+        "reduction: 12           # a bottleneck of 768 / 12 = 64": (
+            "reduction: 6            # a bottleneck of 768 / 6 = 128"
+        ),
+        "lr: 1.0e-3": "lr: 2.5e-3\nbatch_size: 48",
+    },
+    ("GSC", "ipet.yaml"): {
+        "reduction: 24           # a bottleneck of 768 / 24 = 32": (
+            "reduction: 6            # a bottleneck of 768 / 6 = 128"
+        ),
+        "lr: 1.0e-3": """\
+lr: 5.0e-3
+batch_size: 128
+frames: 128
+augment: !new:petl_modules.data.SpecAugment
+    freq: 48
+    time: 48""",
+        "mixup: 0.0": "mixup: 0.5",
+    },
+    ("GSC", "ipet_wav2vec2.yaml"): {
+        "lr: 1.0e-3": "lr: 1.0e-3\nbatch_size: 64",
+    },
+    **{
+        (recipe, "ipet.yaml"): {
+            "reduction: 24           # a bottleneck of 768 / 24 = 32": (
+                "reduction: 12           # a bottleneck of 768 / 12 = 64"
+            ),
+            "lr: 1.0e-3": f"lr: 5.0e-4{IPET_HEAD}",
+            "pooling: cls+distillation": (
+                "pooling: cls+distillation\n"
+                "pool: !new:petl_modules.models.MeanPooling"
+            ),
+        }
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "ipet_wav2vec2.yaml"): {
+            "reduction: 12           # a bottleneck of 768 / 12 = 64": (
+                "reduction: 6            # a bottleneck of 768 / 6 = 128"
+            ),
+            "lr: 1.0e-3": f"lr: 1.0e-3{IPET_HEAD}",
+        }
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
 }
 
 
@@ -64,10 +123,13 @@ def methods(folder):
     for file in sorted(METHODS.glob("hparams/*.yaml")):
         text = file.read_text(encoding="utf-8")
         base = text.partition("\nbase: ")[2].partition("\n")[0]
-        if not base or not (folder / "hparams" / base).is_file():
+        below = folder / "hparams" / base
+        if not base or not (below.is_file() or below in texts):
             continue  # a base itself, or for another backbone
-        old, new = REPLACED.get((folder.name, file.name), ("", ""))
-        text = text.replace(old, new) if old else text
+        for old, new in REPLACED.get((folder.name, file.name), {}).items():
+            if f"\n{old}" not in text:
+                raise ValueError(f"there is no line {old!r} in {file}")
+            text = text.replace(f"\n{old}", f"\n{new}")
         here, there = (
             f.relative_to(ROOT).as_posix() for f in (METHODS, folder)
         )

@@ -18,6 +18,7 @@ from petl_modules.data.loading import (
     window_features,
 )
 from petl_modules.data.log_mel import LogMel
+from petl_modules.data.mixup import Mix, draw_mixes, mix_waveforms
 from petl_modules.data.samplers import BoundedBatches, EpochBatches
 from petl_modules.data.splits import (
     PARTS,
@@ -40,6 +41,7 @@ __all__ = [
     "HeldOutSpeakers",
     "Lists",
     "LogMel",
+    "Mix",
     "PARTS",
     "Sessions",
     "SpecAugment",
@@ -49,11 +51,13 @@ __all__ = [
     "audio_path",
     "check_audio",
     "draw_few",
+    "draw_mixes",
     "load_drawn",
     "load_features",
     "load_spaced",
     "longest_first",
     "make_datasets",
+    "mix_waveforms",
     "read_audio",
     "read_clip",
     "used_part",

@@ -4,26 +4,19 @@ import json
 from functools import partial
 
 import numpy as np
-import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from petl_modules.data.loading import (
+    encode_label,
     load_drawn,
     load_features,
+    load_mixed,
     load_spaced,
+    read_drawn,
+    read_used,
 )
+from petl_modules.data.mixup import Mix
 from petl_modules.data.windows import Windows
-from petl_modules.utils import DataError
-
-
-def encode_label(labels, label):
-    """Return the class index of a label, ``[1]``."""
-    if label not in labels:
-        raise DataError(
-            f"a clip has the label '{label}', which is none of the "
-            f"{len(labels)} classes. Prepare the dataset again"
-        )
-    return torch.tensor([labels.index(label)])
 
 
 def longest_first(records):
@@ -98,6 +91,9 @@ class ClipDataset(DynamicItemDataset):
         See SpeechBrain's ``DynamicItemDataset``.
     output_keys : list of str
         See SpeechBrain's ``DynamicItemDataset``.
+    mix : callable or None
+        Makes an item of two records and the share of the first, where the
+        index is a ``petl_modules.data.Mix``. None: clips cannot be mixed.
 
     Attributes
     ----------
@@ -113,8 +109,9 @@ class ClipDataset(DynamicItemDataset):
 
     epoch_of = None
 
-    def __init__(self, records, pipeline, output_keys):
+    def __init__(self, records, pipeline, output_keys, mix=None):
         super().__init__(records)
+        self.mix = mix
         self.takes_epoch = any("epoch" in item["takes"] for item in pipeline)
         if self.takes_epoch:
             self.pipeline.add_static_keys(["epoch"])
@@ -127,12 +124,19 @@ class ClipDataset(DynamicItemDataset):
         self.ends = np.array(ends)
 
     def __getitem__(self, index):
+        if isinstance(index, Mix):
+            clips = [self.record(index.first), self.record(index.second)]
+            return self.mix(clips, index.weight)
         index = range(len(self))[index]  # IndexError ends a for loop
+        return self.pipeline.compute_outputs(self.record(index))
+
+    def record(self, index):
+        """Return a clip's record, with its id."""
         start, end = self.ends[index : index + 2]
         record = json.loads(self.texts[start:end])
         if self.takes_epoch:
             record["epoch"] = self.epoch_of.epoch
-        return self.pipeline.compute_outputs(record)
+        return record
 
 
 def make_datasets(
@@ -180,27 +184,6 @@ def make_datasets(
     ValueError
         The cache belongs to other features.
     """
-    loaders = _loaders(parts, data_folder, features, cache, windows)
-    # No closures: spawned workers must be able to pickle the pipeline
-    label = {
-        "func": partial(encode_label, list(labels or [])),
-        "takes": target,
-        "provides": "target",
-    }
-    targets = [label] if labels else []
-    keys = ["id", "features"] + ["target"] * len(targets)
-    datasets = {}
-    for part, records in parts.items():
-        if part != "train":  # the sampler orders the training part
-            records = {clip: records[clip] for clip in longest_first(records)}
-        load, takes = loaders[part]
-        load = {"func": load, "takes": takes, "provides": "features"}
-        datasets[part] = ClipDataset(records, [load, *targets], keys)
-    return datasets
-
-
-def _loaders(parts, data_folder, features, cache, windows):
-    """Return by part how features are made, and of what items."""
     windows = windows or Windows()
     windows.require(features, parts, cached=cache is not None)
     load = partial(load_features, features, data_folder), ["wav"]
@@ -209,13 +192,53 @@ def _loaders(parts, data_folder, features, cache, windows):
             raise ValueError("the feature cache belongs to other features")
         records = {k: r for part in parts.values() for k, r in part.items()}
         load = cache.fill(records, data_folder), ["wav", "digest"]
+    loaders = _loaders(parts, data_folder, features, windows, load)
+    # No closures: spawned workers must be able to pickle the pipeline
+    label = {
+        "func": partial(encode_label, list(labels or [])),
+        "takes": target,
+        "provides": "target",
+    }
+    targets = [label] if labels else []
+    keys = ["id", "features"] + ["target"] * len(targets)
+    mix = None
+    if targets and cache is None:
+        read = _reader(data_folder, features, windows)
+        mix = partial(load_mixed, read, features, list(labels), target)
+    datasets = {}
+    for part, records in parts.items():
+        if part != "train":  # the sampler orders the training part
+            records = {clip: records[clip] for clip in longest_first(records)}
+        load, takes = loaders[part]
+        load = {"func": load, "takes": takes, "provides": "features"}
+        datasets[part] = ClipDataset(records, [load, *targets], keys, mix)
+    return datasets
+
+
+def _loaders(parts, data_folder, features, windows, load):
+    """Return by part how features are made, and of what items.
+
+    ``load`` makes them of the beginning of a clip, or takes them from a cache.
+    """
     if not windows.moving:
         return dict.fromkeys(parts, load)
     facts = windows, features, data_folder
     spaced = partial(load_spaced, *facts), ["wav", "duration"]
-    drawn = partial(load_drawn, *facts), ["wav", "duration", "id", "epoch"]
-    if windows.train == "first":  # workers may stay
-        fixed = partial(load_drawn, *facts, clip="", epoch=1)
-        drawn = fixed, ["wav", "duration"]
+    drawn = partial(load_drawn, *facts), _drawn_from(windows)
     tested = load if windows.test == "whole" else spaced
     return {part: drawn if part == "train" else tested for part in parts}
+
+
+def _reader(data_folder, features, windows):
+    """Return how samples are read in training, and of what items."""
+    if windows.moving:
+        read = partial(read_drawn, windows, features, data_folder)
+        return read, _drawn_from(windows)
+    return partial(read_used, features, data_folder), ["wav"]
+
+
+def _drawn_from(windows):
+    """Return the items that a training window depends on."""
+    if windows.train == "first":  # workers may stay: no epoch
+        return ["wav", "duration"]
+    return ["wav", "duration", "id", "epoch"]

@@ -5,9 +5,11 @@ import math
 import os
 
 import torch
+import torch.nn.functional as F
 
 from petl_modules.data.audio import read_audio
-from petl_modules.utils import AudioError
+from petl_modules.data.mixup import mix_waveforms
+from petl_modules.utils import AudioError, DataError
 
 
 def audio_path(data_folder, wav):
@@ -36,15 +38,47 @@ def load_features(features, data_folder, wav, digest=None):
     torch.Tensor
         ``[time, ...]``.
     """
+    with one_thread():
+        return features(read_used(features, data_folder, wav, digest))
+
+
+def read_used(features, data_folder, wav, digest=None):
+    """Return the samples of a clip's beginning that features are made of.
+
+    Arguments
+    ---------
+    features, data_folder, wav, digest
+        See ``load_features``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[time]``.
+    """
     path = audio_path(data_folder, wav)
     longest = getattr(features, "longest", None)
-    with one_thread():
-        samples = read_audio(path, features.sample_rate, digest, longest)
-        return features(samples)
+    return read_audio(path, features.sample_rate, digest, longest)
 
 
-def load_drawn(windows, features, data_folder, wav, duration, clip, epoch):
+def load_drawn(windows, features, data_folder, *facts):
     """Compute the features of a clip's training window.
+
+    Arguments
+    ---------
+    windows, features, data_folder, *facts
+        See ``read_drawn``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[time, ...]``.
+    """
+    with one_thread():
+        return features(read_drawn(windows, features, data_folder, *facts))
+
+
+def read_drawn(windows, features, data_folder, wav, duration, clip="", epoch=1):
+    """Return the samples of a clip's training window.
 
     Arguments
     ---------
@@ -60,12 +94,12 @@ def load_drawn(windows, features, data_folder, wav, duration, clip, epoch):
     Returns
     -------
     torch.Tensor
-        ``[time, ...]``.
+        ``[time]``, as long as a window.
     """
     samples = _count(duration, features.sample_rate)
     start = windows.draw(samples, features.longest, clip, epoch)
     path = audio_path(data_folder, wav)
-    return _load(features, path, samples, [start])[0]
+    return _read(features, path, samples, [start])[0]
 
 
 def load_spaced(windows, features, data_folder, wav, duration):
@@ -89,9 +123,10 @@ def load_spaced(windows, features, data_folder, wav, duration):
     """
     samples = _count(duration, features.sample_rate)
     starts = windows.starts(samples, features.longest)
-    return _stacked(
-        _load(features, audio_path(data_folder, wav), samples, starts)
-    )
+    path = audio_path(data_folder, wav)
+    with one_thread():
+        found = _read(features, path, samples, starts)
+        return _stacked([features(window) for window in found])
 
 
 def window_features(windows, features, samples):
@@ -113,7 +148,58 @@ def window_features(windows, features, samples):
     if windows.test == "whole" or not windows.moving:
         return features(samples)
     starts = windows.starts(len(samples), features.longest)
-    return _stacked([_window(features, samples, start) for start in starts])
+    found = [_filled(features, samples, start) for start in starts]
+    return _stacked([features(window) for window in found])
+
+
+def encode_label(labels, label):
+    """Return the class index of a label, ``[1]``."""
+    if label not in labels:
+        raise DataError(
+            f"a clip has the label '{label}', which is none of the "
+            f"{len(labels)} classes. Prepare the dataset again"
+        )
+    return torch.tensor([labels.index(label)])
+
+
+def load_mixed(read, features, labels, target, records, weight):
+    """Return a training item of two clips, mixed before the features.
+
+    Arguments
+    ---------
+    read : tuple
+        A function that returns a clip's samples, and the keys of the record
+        that it takes.
+    features : callable
+        See ``load_features``.
+    labels : list of str
+        Class names in the order of the logits.
+    target : str
+        The records' key with the class.
+    records : list of dict
+        The two clips; the item has the id of the first.
+    weight : float
+        The share of the first.
+
+    Returns
+    -------
+    dict
+        As an item of ``make_datasets``, but ``target`` is the share of each
+        class, ``[classes]``.
+    """
+    read, keys = read
+    with one_thread():
+        clips = [read(*(record[key] for key in keys)) for record in records]
+        samples = mix_waveforms(*clips, weight) if weight < 1 else clips[0]
+        one, other = (
+            F.one_hot(encode_label(labels, record[target])[0], len(labels))
+            for record in records
+        )
+        return {
+            "id": records[0]["id"],
+            "features": features(samples),
+            "target": weight * one + (1 - weight) * other,
+        }
 
 
 @contextlib.contextmanager
@@ -138,8 +224,8 @@ def _count(duration, sample_rate):
     return math.ceil(duration * sample_rate - 0.5 - 1e-6)
 
 
-def _load(features, path, samples, starts):
-    """Return the features of windows; what lies between is not read."""
+def _read(features, path, samples, starts):
+    """Return the samples of windows; what lies between is not read."""
     spans = []  # the first window's start, and the last one's end
     for start in starts:
         end = min(start + features.longest, samples)
@@ -148,29 +234,28 @@ def _load(features, path, samples, starts):
         else:
             spans.append([start, end])
     found = []
-    with one_thread():
-        for first, end in spans:
-            part = read_audio(
-                path, features.sample_rate, longest=end - first, start=first
+    for first, end in spans:
+        part = read_audio(
+            path, features.sample_rate, longest=end - first, start=first
+        )
+        if len(part) < end - first:
+            raise AudioError(
+                f"{path}: shorter than it was when it was prepared. Wait "
+                "until nothing writes to the data, then run again"
             )
-            if len(part) < end - first:
-                raise AudioError(
-                    f"{path}: shorter than it was when it was prepared. Wait "
-                    "until nothing writes to the data, then run again"
-                )
-            found += [
-                _window(features, part, start - first)
-                for start in starts
-                if first <= start < end
-            ]
+        found += [
+            _filled(features, part, start - first)
+            for start in starts
+            if first <= start < end
+        ]
     return found
 
 
-def _window(features, samples, start):
-    """Return the features of a window, which a short clip fills repeatedly."""
+def _filled(features, samples, start):
+    """Return the samples of a window, which a short clip fills repeatedly."""
     window = samples[start : start + features.longest]
     times = -(-features.longest // len(window))
-    return features(window.repeat(times)[: features.longest])
+    return window.repeat(times)[: features.longest]
 
 
 def _stacked(found):

@@ -6,7 +6,8 @@ There is no RNG state to restore on resume.
 import torch
 from speechbrain.utils.distributed import get_rank
 
-from petl_modules.utils import counted_seed, n_processes
+from petl_modules.data.mixup import draw_mixes
+from petl_modules.utils import HparamsError, counted_seed, n_processes
 
 
 class EpochBatches(torch.utils.data.Sampler):
@@ -26,6 +27,14 @@ class EpochBatches(torch.utils.data.Sampler):
         The run's seed.
     accumulation : int
         Steps whose gradients make one update.
+    mixup : float
+        Probability of a clip to be mixed with another. Above 0, the batches
+        hold a ``petl_modules.data.Mix`` in place of each index.
+
+    Raises
+    ------
+    HparamsError
+        If ``mixup`` is no probability.
 
     Example
     -------
@@ -34,8 +43,14 @@ class EpochBatches(torch.utils.data.Sampler):
     [2, 2, 1]
     """
 
-    def __init__(self, size, batch_size, seed, accumulation=1):
+    def __init__(self, size, batch_size, seed, accumulation=1, mixup=0.0):
+        number = isinstance(mixup, (int, float))
+        if not (number and 0 <= mixup <= 1):
+            raise HparamsError(
+                f"mixup is {mixup}: it is a probability, from 0 to 1"
+            )
         self.size = size
+        self.mixup = mixup
         self.seed = seed
         self.accumulation = accumulation
         self.epoch = 1
@@ -53,6 +68,8 @@ class EpochBatches(torch.utils.data.Sampler):
         generator = torch.Generator()
         generator.manual_seed(counted_seed(self.seed, self.epoch))
         order = torch.randperm(self.size, generator=generator).tolist()
+        if self.mixup:
+            order = draw_mixes(order, self.mixup, self.seed, self.epoch)
         for start in range(0, self.size, self.together):
             batch = order[start : start + self.together]
             yield batch[self.rank :: self.processes] or batch[:1]

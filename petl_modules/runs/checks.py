@@ -166,6 +166,12 @@ def check_values(settings):
             "feature_cache_dtype float16 is for a cache, and there is none: "
             "name its folder with --feature_cache DIR"
         )
+    if settings.get("mixup") and settings["feature_cache"]:
+        raise HparamsError(
+            f"mixup is {settings['mixup']}, and it mixes waveforms: features "
+            "in a cache were computed before. Leave out --feature_cache, or "
+            "give --mixup 0"
+        )
 
 
 def _check_folder(key, value):

@@ -62,8 +62,12 @@ def read_mapping(path):
     return parse_mapping(read_text(path), path)
 
 
-def layer_over_base(path, base=None, folders=(), above=()):
+def layer_over_base(path, base=None, folders=()):
     """Read a recipe file and layer it over its base, recursively.
+
+    A key that a file between this one and the lowest base has declared goes
+    where no ``!ref`` uses it any more: a file that takes other methods has
+    not the keys of those that it replaces.
 
     Arguments
     ---------
@@ -73,8 +77,6 @@ def layer_over_base(path, base=None, folders=(), above=()):
         A complete recipe file that replaces the lowest base.
     folders : list of pathlib.Path
         Folders to search for bases, after the file's own folder.
-    above : tuple of pathlib.Path
-        The files that are layered over this one.
 
     Returns
     -------
@@ -86,6 +88,14 @@ def layer_over_base(path, base=None, folders=(), above=()):
         If a file is missing, is not a YAML mapping or is its own base, or has
         a key that is neither in the base nor used by a ``!ref``.
     """
+    return _layer(path, base, folders, ())[0]
+
+
+def _layer(path, base, folders, above):
+    """Return the merged tree, and the keys that its lowest base has not.
+
+    ``above`` are the files that are layered over this one.
+    """
     tree = read_mapping(path)
     own = tree.pop("base", None)
     if not isinstance(own, (str, NoneType)):
@@ -95,23 +105,41 @@ def layer_over_base(path, base=None, folders=(), above=()):
     if base and (below is None or "base" not in read_mapping(below)):
         below, base = find_file(base, places), None
     if below is None:
-        return tree
+        return tree, []
     above = (*above, path.resolve())
     if below.resolve() in above:
         circle = " -> ".join(file.name for file in (*above, below))
         raise HparamsError(f"{path}: 'base' is circular: {circle}")
-    merged = layer_over_base(below, base, folders, above)
+    merged, added = _layer(below, base, folders, above)
     unknown = [key for key in tree if key not in merged]
     known = list(merged)
     place = known.index("methods") if "methods" in known else len(known)
     for key in reversed(unknown):  # keys of a method, next to its other ones
         merged.insert(place, key, None)
     merged.update(tree)
+    _drop_unused(merged, [key for key in added if key not in tree])
     text = dump_yaml(merged) if unknown else ""
     for key in unknown:
-        if not re.search(rf"<{re.escape(key)}[>\[]", text):
+        if not _is_used(key, text):
             raise HparamsError(
                 f"{path}: the key '{key}' is neither in {below.name} nor used "
                 f"by a !ref{nearest(key, known)}"
             )
-    return merged
+    return merged, [key for key in (*added, *unknown) if key in merged]
+
+
+def _drop_unused(tree, keys):
+    """Delete those of the keys that no ``!ref`` uses, one after the other."""
+    while keys:
+        text = dump_yaml(tree)
+        unused = [key for key in keys if not _is_used(key, text)]
+        if not unused:
+            return
+        for key in unused:
+            del tree[key]
+        keys = [key for key in keys if key not in unused]
+
+
+def _is_used(key, text):
+    """Return whether a ``!ref`` in a recipe's text names a key."""
+    return re.search(rf"<{re.escape(key)}[>\[]", text) is not None

@@ -25,6 +25,7 @@ from petl_modules.training.sanity_checks import (
     require_gradients,
     require_unchanged,
 )
+from petl_modules.training.schedules import epoch_steps
 from petl_modules.training.timer import Timer
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Timer",
     "accuracy",
     "epoch_meta",
+    "epoch_steps",
     "evaluate_last_and_best",
     "frozen_digests",
     "make_train_loader",

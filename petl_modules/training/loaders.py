@@ -36,8 +36,9 @@ def make_train_loader(brain, dataset, train_batches, options):
     Raises
     ------
     HparamsError
-        If an epoch has too few batches for one update, a loader has no such
-        options, or its workers would not learn the epoch.
+        If an epoch has too few batches for one update, if clips are to be
+        mixed that are no waveforms any more, if a loader has no such options,
+        or if its workers would not learn the epoch.
     """
     sampler = train_batches(len(dataset))
     if not sampler.updates:
@@ -53,6 +54,12 @@ def make_train_loader(brain, dataset, train_batches, options):
                 "the first epoch only, and random windows differ by epoch. "
                 "Leave it out"
             )
+    if getattr(sampler, "mixup", 0) and getattr(dataset, "mix", None) is None:
+        raise HparamsError(
+            f"mixup is {sampler.mixup}, and it mixes waveforms: the features "
+            "here were computed before. Leave out feature_cache and "
+            "pool_once, or give --mixup 0"
+        )
     try:
         loader = make_dataloader(dataset, batch_sampler=sampler, **options)
     except (TypeError, ValueError) as error:

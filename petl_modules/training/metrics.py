@@ -132,7 +132,8 @@ class ClassificationMetrics:
         logits : torch.Tensor
             ``[batch, classes]``. Rows beyond the ids do not count.
         targets : torch.Tensor
-            Class indices, ``[batch]``.
+            Class indices, ``[batch]``; or, of mixed clips, the share of each
+            class, ``[batch, classes]``, of which the largest counts.
         losses : torch.Tensor
             Loss of each clip, ``[batch]``.
 
@@ -141,6 +142,7 @@ class ClassificationMetrics:
         HparamsError
             The losses are not one a clip.
         """
+        targets = targets.argmax(-1) if targets.ndim > 1 else targets
         if losses.shape != targets.shape:
             raise HparamsError(
                 f"loss, in the recipe file, makes {list(losses.shape)} numbers "

@@ -146,6 +146,15 @@ def test_other_methods_end_the_same(file, train, tmp_path):
     assert train(tmp_path / "killed", file) == expected
 
 
+def test_mixup_ends_the_same(train, tmp_path):
+    """Mixed clips, dropout and prompts, in this process and in a worker."""
+    changes = {"mixup": 0.7, "reduction": 6, "frames": 100}
+    expected = train(tmp_path / "peace", "ipet", **changes)
+    assert train(tmp_path / "killed", "ipet", die_after=5, **changes) is None
+    changes["num_workers"] = 1
+    assert train(tmp_path / "killed", "ipet", **changes) == expected
+
+
 # Checkpoints that were damaged
 
 

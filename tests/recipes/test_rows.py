@@ -16,7 +16,7 @@ METHODS = [
     row
     for row in ROWS
     if row["Dataset"] == "GSC"
-    and not re.search("wav2vec2|/ast", row["Hparam_file"])
+    and not re.search("wav2vec2|/ast|/ipet", row["Hparam_file"])
 ]
 
 

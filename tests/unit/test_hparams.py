@@ -107,6 +107,16 @@ def test_base_of_a_base(files):
     assert (tree["lr"], tree["momentum"], tree["sizes"]) == (4, 3, [1, 2, 3])
 
 
+def test_keys_of_what_is_replaced_go(files):
+    middle = (
+        "base: base.yaml\nx: 7\ny: 8\nz: [!ref <y>]\n"
+        "sizes: [!ref <x>, !ref <z>]"
+    )
+    tree = files("base: middle.yaml\nsizes: [!ref <x>]", middle=middle).tree
+    assert tree["x"] == 7 and not {"y", "z"} & tree.keys()
+    assert tree["momentum"] == 0.5  # of the base, used or not
+
+
 def test_another_base_stands_at_the_bottom(files):
     other = "lr: 5\nmomentum: 6\nx: 7"
     tree = files(
