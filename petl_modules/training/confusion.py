@@ -8,6 +8,8 @@ import numpy as np
 
 from petl_modules.utils import DataError, write_text
 
+LEGIBLE = 100  # classes: with more, the figure has no names and numbers
+
 
 def write_confusion(folder, predictions, labels):
     """Write the confusion matrix, ``confusion.csv`` and ``confusion.png``.
@@ -71,20 +73,22 @@ def draw_confusion(path, counts, labels):
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     from matplotlib.figure import Figure  # slow to import, needed only here
 
-    size = max(4, 1.5 + 0.25 * len(labels))
+    legible = len(labels) <= LEGIBLE
+    size = max(4, 1.5 + 0.25 * len(labels)) if legible else 12
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
-    text = {"fontsize": 8, "parse_math": False}
-    axes.set_xticks(range(len(labels)), labels, rotation=90, **text)
-    axes.set_yticks(range(len(labels)), labels, **text)
+    if legible:
+        text = {"fontsize": 8, "parse_math": False}
+        axes.set_xticks(range(len(labels)), labels, rotation=90, **text)
+        axes.set_yticks(range(len(labels)), labels, **text)
     right = np.trace(counts) / max(counts.sum(), 1)
     figure.suptitle(f"{counts.sum():,} test clips, {right:.2%} right")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    for row, column in zip(*np.nonzero(counts)):
+    for row, column in zip(*np.nonzero(counts)) if legible else ():
         dark = shares[row, column] > 0.5
         axes.text(
             column,

@@ -19,7 +19,11 @@ from tools import copy_methods
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "templates" / "audio_classification"
-RECIPES = [file.parent for file in sorted(ROOT.glob("recipes/*/train.py"))]
+RECIPES = [  # of classification; see test_speakers.py for the others
+    ROOT / "recipes" / name
+    for name, scripts in copy_methods.SCRIPTS.items()
+    if scripts["train.py"] == TEMPLATE
+]
 RECIPES.append(TEMPLATE)
 FILES = [file for r in RECIPES for file in sorted(r.glob("hparams/*.yaml"))]
 BASES = [file for file in FILES if file.stem in ("ast", "wav2vec2")]
@@ -172,7 +176,7 @@ def test_every_recipe_has_the_same_files(recipe):
 
 
 def test_every_recipe_is_copied_to():
-    names = [recipe.name for recipe in RECIPES if recipe != TEMPLATE]
+    names = [x.parent.name for x in sorted(ROOT.glob("recipes/*/train.py"))]
     assert names == list(copy_methods.DATASETS), (
         "DATASETS of tools/copy_methods.py has a row for each recipe"
     )
@@ -182,7 +186,7 @@ def test_every_recipe_is_copied_to():
 def test_copies_are_those_of_the_template(recipe):
     texts = copy_methods.copies(recipe)
     files = {file for file in FILES if recipe_of(file).name == recipe}
-    assert files - texts.keys() == files & {*BASES}
+    assert files - texts.keys() <= {*BASES}
     for file, text in texts.items():
         assert file.read_text(encoding="utf-8") == text, (
             "run tools/copy_methods.py"
