@@ -1,6 +1,7 @@
 """Decode audio files block by block, as far as they are needed."""
 
 import contextlib
+import hashlib
 import math
 import os
 import stat
@@ -123,7 +124,8 @@ class _Source(Window):
 
 def _blocks(source):
     """Yield rate and channels, and a block, of a file or a part of it."""
-    samples = 0
+    wanted = source.part.md5 if isinstance(source, _Source) else b""
+    samples, md5 = 0, hashlib.md5(usedforsecurity=False)
     try:
         with soundfile.SoundFile(source) as audio:
             kind = audio.samplerate, audio.channels
@@ -132,7 +134,13 @@ def _blocks(source):
             while len(block := audio.read(size, "float32", always_2d=True)):
                 _check_values(block)
                 samples += len(block)
+                if wanted:
+                    md5.update(_as_integers(block, audio.subtype))
                 yield kind, block
+            if wanted not in (b"", md5.digest()):
+                raise AudioError(
+                    "damaged, its samples have another MD5 than its header says"
+                )
             if samples < audio.frames:
                 raise AudioError(
                     f"truncated, {samples} of {audio.frames} samples"
@@ -140,6 +148,13 @@ def _blocks(source):
     finally:
         if failure := getattr(source, "failure", None):
             raise failure  # the cause of any other error
+
+
+def _as_integers(block, subtype):
+    """Return the bytes of samples as integers, the channels interleaved."""
+    size = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}[subtype]
+    values = np.rint(block * 2.0 ** (8 * size - 1)).astype("<i4")
+    return values.view(np.uint8).reshape(-1, 4)[:, :size].tobytes()
 
 
 def _check_rate(rate):

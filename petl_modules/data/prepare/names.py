@@ -69,9 +69,10 @@ def appearance(label):
     text = unicodedata.normalize("NFKC", text.translate(TWINS)).strip()
     text = re.sub(r"(?<=\w)-(?=[^\W\d])", "_", text)  # but not a minus sign
     text = re.sub(r"[\s_]+", "_", text)
-    if number := re.fullmatch(r"([+-]?)0*(\d+)(?:(\.\d*?)0*)?", text):
+    if number := re.fullmatch(r"([+-]?)(?=\.?\d)(\d*)(\.\d*)?", text):
         sign, whole, part = number.groups("")
-        text = sign.strip("+") + whole + part.rstrip(".")
+        text = sign.strip("+") + (whole.lstrip("0") or "0")
+        text += part.rstrip("0").rstrip(".")
     return text
 
 
