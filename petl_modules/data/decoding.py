@@ -1,6 +1,7 @@
 """Decode audio files block by block, as far as they are needed."""
 
 import contextlib
+import hashlib
 import math
 import os
 import stat
@@ -150,20 +151,28 @@ def _blocks(source, skip):
         How many samples are left out before this block.
     block : numpy.ndarray
     """
-    samples = jump = 0
+    wanted = source.part.md5 if isinstance(source, _Source) else b""
+    samples, jump, md5 = 0, 0, hashlib.md5(usedforsecurity=False)
     try:
         with soundfile.SoundFile(source) as audio:
             kind = audio.samplerate, audio.channels
             _check_rate(audio.samplerate)
-            wanted = skip * audio.samplerate
-            if audio.subtype.startswith(SEEKABLE) and wanted < audio.frames:
-                samples = jump = audio.seek(wanted)
+            first = skip * audio.samplerate
+            if audio.subtype.startswith(SEEKABLE) and 0 < first < audio.frames:
+                samples = jump = audio.seek(first)
+                wanted = b""  # it is that of all samples
             size = min(BLOCK, VALUES // audio.channels)
             while len(block := audio.read(size, "float32", always_2d=True)):
                 _check_values(block)
                 samples += len(block)
+                if wanted:
+                    md5.update(_as_integers(block, audio.subtype))
                 yield kind, jump, block
                 jump = 0
+            if wanted not in (b"", md5.digest()):
+                raise AudioError(
+                    "damaged, its samples have another MD5 than its header says"
+                )
             if samples < audio.frames:
                 raise AudioError(
                     f"truncated, {samples} of {audio.frames} samples"
@@ -171,6 +180,13 @@ def _blocks(source, skip):
     finally:
         if failure := getattr(source, "failure", None):
             raise failure  # the cause of any other error
+
+
+def _as_integers(block, subtype):
+    """Return the bytes of samples as integers, the channels interleaved."""
+    size = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}[subtype]
+    values = np.rint(block * 2.0 ** (8 * size - 1)).astype("<i4")
+    return values.view(np.uint8).reshape(-1, 4)[:, :size].tobytes()
 
 
 def _check_rate(rate):

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from petl_modules.data import check_audio, read_audio
-from petl_modules.data.containers import parts_of
+from petl_modules.data.containers import flac, parts_of
 from petl_modules.data.levels import OPEN_END
 from petl_modules.utils import AudioError
 
@@ -392,6 +392,9 @@ FINE = {
     "junk in front": b"junk" * 300 + MP3,
     "zeros behind MP3": MP3 + bytes(9000),
     "tag behind FLAC": FLAC + b"TAG" + bytes(125),
+    "large tag behind FLAC": FLAC
+    + b"ID3\4\0\0\0\0\x10\0"
+    + bytes(range(1, 9)) * 256,
     "few bytes behind FLAC": FLAC + b"x" * 200,
     "zeros behind FLAC": FLAC + bytes(99_000),
     "zeros behind FLAC from a pipe": piped_flac(FLAC) + bytes(99_000),
@@ -488,6 +491,51 @@ def test_flac_of_any_length_ends_with_its_last_frame(
         content = written("FLAC", samples, subtype)
         for whole in (content, piped_flac(content)):
             assert len(read_audio(put(tmp_path, whole))) == count
+
+
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_flac_without_some_of_its_frames(subtype, channels, tmp_path):
+    """libFLAC decodes zeros where one is missing, or is in another place."""
+    samples = np.random.default_rng(0).uniform(-1, 1, (20_000, channels))
+    content = written("FLAC", samples, subtype)
+    assert len(read_audio(put(tmp_path, content))) == 20_000
+    a, b, c, *_ = (
+        place
+        for place in range(42, len(content))
+        if flac._frame(content[place : place + 16], 4096)
+    )
+    for changed in (
+        content[:a] + content[b:],
+        content[:b] + content[c:],
+        content[:a] + content[b:c] + content[a:b] + content[c:],
+        content[:b] + content[a:],
+        patched(content, 30, b"MD5"),
+    ):
+        with pytest.raises(AudioError, match="damaged"):
+            read_audio(put(tmp_path, changed))
+    unknown = patched(content, 26, bytes(16))
+    assert len(read_audio(put(tmp_path, unknown))) == 20_000
+
+
+def vbri(mp3, count):
+    """An MP3 file with a VBRI header instead of Xing's."""
+    rest = without_xing(mp3)
+    first = bytearray(mp3[:4]) + bytes(len(mp3) - len(rest) - 4)
+    first[36:40], first[50:54] = b"VBRI", struct.pack(">I", count)
+    return bytes(first) + rest
+
+
+def test_number_in_a_vbri_header(tmp_path):
+    """libsndfile alone does not know it."""
+    count, plain = count_of(MP3), read_audio(put(tmp_path, without_xing(MP3)))
+    for number in (count, 0):
+        path = put(tmp_path, vbri(MP3, number))
+        assert torch.equal(read_audio(path), plain)
+        assert (OPEN_END in facts(path).remarks) == (number == 0)
+    for number, reason in ((count - 9, "more follow"), (count + 1, "truncat")):
+        with pytest.raises(AudioError, match=reason):
+            read_audio(put(tmp_path, vbri(MP3, number)))
 
 
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE", "AVERAGE"])

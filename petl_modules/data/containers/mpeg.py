@@ -40,8 +40,8 @@ class Frame(NamedTuple):
     length: int  # bytes
     samples: int
     is_header: bool = False  # Xing, Info or VBRI: no sound
-    field: int = 0  # where the number of the frames that follow it is, in it
-    number: int = 0  # of these, if it says so
+    number: int = 0  # of the frames that follow it, if it says so
+    field: int = 0  # where in a Xing or Info header that number is
     size: int = 0  # bytes of the file, if it says so
 
 
@@ -103,14 +103,15 @@ def _run(stream, start, size, seconds):
         if samples >= seconds * rate:
             break
     length = samples / rate
-    if not first.number and first.field:
+    stated = first.number > 0
+    if stated and length < seconds:
+        _check_number(first, count, _frame(stream, place))
+    if not first.field:
+        prefix = _xing(read_at(stream, start, 4), first, count)
+        return Part(begin, place, {}, prefix, stated), place, length
+    if not stated:
         patch = {start + first.field: struct.pack(">I", count)}
         return Part(start, place, patch, stated=False), place, length
-    if not first.number:
-        prefix = _xing(read_at(stream, start, 4), first, count)
-        return Part(begin, place, {}, prefix, stated=False), place, length
-    if length < seconds:
-        _check_number(first, count, _frame(stream, place))
     stop = max(place, start + first.size) if first.size else size
     return Part(start, min(stop, size)), place, length
 
@@ -182,27 +183,21 @@ def _frame(stream, place):
     if frame is None:
         return None
     place = 4 + _side(content)
-    if content[36:40] == b"VBRI":
-        return _with_number(frame, content, 50, 46)
+    if content[36:40] == b"VBRI":  # libsndfile does not know it
+        number = int.from_bytes(content[50:54], "big")
+        return frame._replace(is_header=True, number=number)
     if frame.kind[1] != 3 or content[place:][:4] not in (b"Xing", b"Info"):
         return frame
     flags = content[place + 7]
     has_number, has_size = flags & 1, flags & 3 == 3
-    return _with_number(
-        frame,
-        content,
-        place + 8 if has_number else 0,
-        place + 12 if has_size else 0,
+    number = content[place + 8 :][:4] if has_number else b""
+    size = content[place + 12 :][:4] if has_size else b""
+    return frame._replace(
+        is_header=True,
+        field=place + 8 if has_number else 0,
+        number=int.from_bytes(number, "big"),
+        size=int.from_bytes(size, "big"),
     )
-
-
-def _with_number(frame, content, field, size_field):
-    """Return a header with its numbers, by their places; 0: it has none."""
-    number, size = (
-        int.from_bytes(content[place : place + 4], "big") if place else 0
-        for place in (field, size_field)
-    )
-    return frame._replace(is_header=True, field=field, number=number, size=size)
 
 
 def _side(head):

@@ -32,6 +32,8 @@ class Part(NamedTuple):
         Bytes to read before the first.
     stated : bool
         Whether the file states where the part ends.
+    md5 : bytes
+        Of its samples as integers, if the file states it.
     """
 
     start: int
@@ -39,6 +41,7 @@ class Part(NamedTuple):
     patches: dict = {}
     prefix: bytes = b""
     stated: bool = True
+    md5: bytes = b""
 
 
 class Window(io.RawIOBase):

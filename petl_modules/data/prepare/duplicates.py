@@ -43,7 +43,9 @@ def check_duplicates(records, published=False):
         if not published:
             raise DataError(
                 f"{text}\nRemove the clips with a wrong {key} (from the list, "
-                "if there is one), then run the same command again."
+                "if there is one), then run the same command again; or use "
+                "more of clips that are equal, or silent, in the beginning "
+                "alone."
             )
         logger.warning(f"{text}\nThey are used as published.")
     if leaks := _differing(groups, _part):

@@ -21,7 +21,7 @@ TELLING = re.compile(
 )
 UNKNOWN = set(
     "na n/a nan none null nil unknown unk unspecified undefined missing ? - . "
-    "other anonymous".split()
+    "other anonymous not_known not_available".split()
 )
 
 

@@ -22,13 +22,13 @@ SHAPELESS = re.compile(
     "\uffa0\U000e0100-\U000e01ef]"
 )
 # Cyrillic and Greek letters that are drawn as Latin ones, as small letters or as
-# capitals, and other characters with a twin
+# capitals, other characters with a twin, and Greek ones drawn as Cyrillic ones
 TWINS = str.maketrans(
     "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445"
     "\u0456\u0458\u0455\u0501\u04bb\u04cf\u051b\u051d"
     "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5"
-    "\u03c7\u0251\u0261\u2018\u2019\u02bc\u2212",
-    "abekmhopctyxijsdhlqwabezhiknoptyxag'''-",
+    "\u03c7\u0251\u0261\u2018\u2019\u02bc\u2212\u03b3\u03c0\u03c6",
+    "abekmhopctyxijsdhlqwabezhiknoptyxag'''-\u0433\u043f\u0444",
 )
 # A mu beside another Greek letter is drawn as M; alone it is a unit's micro
 MU = re.compile("(?<=[\u03b1-\u03c9])\u03bc|\u03bc(?=[\u03b1-\u03c9])")
@@ -69,9 +69,10 @@ def appearance(label):
     text = unicodedata.normalize("NFKC", text.translate(TWINS)).strip()
     text = re.sub(r"(?<=\w)-(?=[^\W\d])", "_", text)  # but not a minus sign
     text = re.sub(r"[\s_]+", "_", text)
-    if number := re.fullmatch(r"([+-]?)0*(\d+)(?:(\.\d*?)0*)?", text):
+    if number := re.fullmatch(r"([+-]?)(?=\.?\d)(\d*)(\.\d*)?", text):
         sign, whole, part = number.groups("")
-        text = sign.strip("+") + whole + part.rstrip(".")
+        text = sign.strip("+") + (whole.lstrip("0") or "0")
+        text += part.rstrip("0").rstrip(".")
     return text
 
 
