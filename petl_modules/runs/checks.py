@@ -124,9 +124,8 @@ def check_values(settings):
             "'{name: accuracy, mode: max}'"
         )
     if best["mode"] not in ("min", "max"):
-        raise HparamsError(
-            f"best_metric: mode '{best['mode']}' is neither max nor min"
-        )
+        mode = best["mode"]
+        raise HparamsError(f"best_metric: mode '{mode}' is neither max nor min")
     if reason := problem(settings, FORM):
         raise HparamsError(f"the recipe file has a wrong value: {reason}")
     for key in TAGGED:

@@ -76,16 +76,8 @@ class Experiment:
 
         Returns
         -------
-        plan : petl_modules.runs.plan.Plan
-            The folds, and the protocol they follow.
-        labels : list of str
-            Class names, or what else the task learns from the data.
-
-        Raises
-        ------
-        petl_modules.utils.HparamsError
-            If the prepare function has no such arguments, or the folder holds
-            a run on other data or another number of processes.
+        plan, labels
+            See ``prepare_data``, also for the errors.
         """
         made = prepare_data(self.recipe, prepare, options, make_plan)
         plan, labels, self.skipped = made

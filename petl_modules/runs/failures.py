@@ -1,6 +1,8 @@
 """Failures of memory, workers or other processes, as one line of advice."""
 
 import re
+import traceback
+from multiprocessing import synchronize
 
 import torch
 from torch import distributed
@@ -65,6 +67,8 @@ def failure_text(error):
         text = text.rstrip().rpartition(f"{type(error).__name__}: ")[2]
     if isinstance(error, OSError) and "Too many open files" in text:
         return FILES.format(text)
+    if isinstance(error, OSError) and _in_semaphore(error):
+        return SHARED.format(text)
     if isinstance(error, (UserError, OSError)):
         return text
     first = text.strip().partition("\n")[0]
@@ -79,3 +83,9 @@ def failure_text(error):
     if distributed.is_initialized() and (network or "gloo" in text):
         return OTHER.format(first[:200])
     return None
+
+
+def _in_semaphore(error):
+    """Tell whether the system has refused a semaphore, which names no file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename == synchronize.__file__

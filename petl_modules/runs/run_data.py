@@ -57,7 +57,8 @@ def prepare_data(recipe, prepare, options, make_plan):
     Raises
     ------
     HparamsError
-        See ``Experiment.prepare``.
+        If the prepare function has no such arguments, a plan cannot be made,
+        or the folder holds a run on other data or another number of processes.
     """
     folder = Path(recipe.settings["output_folder"])
     check_arguments(prepare, options)

@@ -89,7 +89,8 @@ def prepare_workers(number):
     """
     if not number:
         return
-    needed = 3 * number + 9  # of the queues of one loader
+    # Of the queues of two loaders: that of the training stays in the evaluation
+    needed = 2 * (3 * number + 9)
     try:
         [multiprocessing.Lock() for _ in range(needed)]
     except (OSError, ImportError) as error:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from multiprocessing import synchronize
 from multiprocessing.reduction import ForkingPickler
 
 import pytest
@@ -134,6 +135,35 @@ def test_no_semaphores_are_named(monkeypatch):
     with pytest.raises(HparamsError, match="/dev/shm.*--num_workers 0"):
         prepare_workers(2)
     prepare_workers(0)
+
+
+def test_room_for_the_semaphores_of_two_loaders(monkeypatch, reducers):
+    """Those of training and evaluation, which are there at a time."""
+    made = []
+    usual = synchronize.SemLock.__init__
+
+    def counted(self, *arguments, **options):
+        made.append(self)
+        usual(self, *arguments, **options)
+
+    monkeypatch.setattr(synchronize.SemLock, "__init__", counted)
+    alive = [iter(batches(workers=2)) for _ in range(2)]
+    needed = len(made)
+    made.clear()
+    del alive
+    prepare_workers(2)
+    assert 0 < needed <= len(made)
+
+
+def test_semaphore_that_the_system_refuses_is_named():
+    """Its error names no file."""
+    text = "raise OSError(28, 'No space left on device')"
+    with pytest.raises(OSError) as error:
+        exec(compile(text, synchronize.__file__, "exec"))
+    assert "/dev/shm is too small" in failure_text(error.value)
+    with pytest.raises(OSError) as error:
+        exec(text)
+    assert "/dev/shm" not in failure_text(error.value)
 
 
 @pytest.mark.parametrize(
