@@ -87,49 +87,28 @@ class EcapaPartition(nn.Module):
         fusion=PartitionFusion,
     ):
         super().__init__()
-        check_choice("weights", weights, WEIGHTS)
-        check_choice("stem", stem, STEMS)
-        check_divides(subsets, SCALE, channels=channels)
-        check_divides(subsets, 1, se_channels=se_channels)
+        stems = 1 if stem == "dense" else subsets
+        _check(stem, stems, input_size, subsets, weights, channels, se_channels)
         self.subsets = subsets
-        self.stem_subsets = 1 if stem == "dense" else subsets
-        if self.stem_subsets > 1:
-            check_divides(subsets, 2, mels=input_size)
+        self.stem_subsets = stems
         self.embedding_size = embedding_size
         # the widest reflection is that of the largest dilation
         self.padding = Padding(shortest=max(DILATIONS) + 1)
-        width = channels // subsets
+        width, mels = channels // subsets, input_size // stems
 
         def stage(make_block, width, subsets=subsets, weights=weights):
             make_fusion = partial(fusion, width, 1)
             return PartitionStage(make_block, make_fusion, subsets, weights)
 
-        mels, outputs = (
-            size // self.stem_subsets for size in (input_size, channels)
-        )
-        self.stem = stage(
-            partial(TDNNBlock, mels, outputs, kernel_size=5, dilation=1),
-            mels,
-            self.stem_subsets,
-            stem,
-        )
-        block = partial(
-            SERes2NetBlock,
-            width,
-            width,
-            res2net_scale=SCALE,
-            se_channels=se_channels // subsets,
-            kernel_size=3,
-        )
+        first = partial(TDNNBlock, mels, channels // stems, 5, 1)
+        self.stem = stage(first, mels, stems, stem)
+        se = se_channels // subsets
+        block = partial(SERes2NetBlock, width, width, SCALE, se, 3)
         self.stages = nn.ModuleList(
-            stage(partial(block, dilation=dilation), width)
-            for dilation in DILATIONS
+            stage(partial(block, dilation), width) for dilation in DILATIONS
         )
-        tripled = 3 * width
-        self.aggregation = stage(
-            partial(TDNNBlock, tripled, tripled, kernel_size=1, dilation=1),
-            tripled,
-        )
+        last = partial(TDNNBlock, 3 * width, 3 * width, 1, 1)
+        self.aggregation = stage(last, 3 * width)
         self.pooling = AttentiveStatisticsPooling(
             3 * channels, attention_channels=attention_channels
         )
@@ -163,3 +142,12 @@ class EcapaPartition(nn.Module):
             x = self.aggregation(torch.cat(outputs, dim=2), mask)
             pooled = self.pooling(x.flatten(1, 2)).transpose(1, 2)
         return self.embedding(self.pooled_norm(pooled)).squeeze(1)
+
+
+def _check(stem, stems, input_size, subsets, weights, channels, se_channels):
+    check_choice("weights", weights, WEIGHTS)
+    check_choice("stem", stem, STEMS)
+    check_divides(subsets, SCALE, channels=channels)
+    check_divides(subsets, 1, se_channels=se_channels)
+    if stems > 1:
+        check_divides(subsets, 2, mels=input_size)

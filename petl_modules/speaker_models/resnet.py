@@ -20,6 +20,7 @@ from petl_modules.speaker_models.stage import (
     check_choice,
     check_divides,
 )
+from petl_modules.utils import HparamsError
 
 STRIDES = (1, 2, 2, 2)
 # SpeechBrain's first two stages have squeeze-and-excitation
@@ -54,7 +55,7 @@ class ResNetPartition(nn.Module):
     Raises
     ------
     HparamsError
-        If a choice is unknown, or if the sizes do not divide.
+        If a choice is unknown, or if the sizes do not divide or are not four.
 
     Example
     -------
@@ -76,6 +77,15 @@ class ResNetPartition(nn.Module):
     ):
         super().__init__()
         check_choice("weights", weights, WEIGHTS)
+        for key, sizes in (
+            ("channels", channels),
+            ("block_sizes", block_sizes),
+        ):
+            if len(sizes) != len(STRIDES):
+                raise HparamsError(
+                    f"'{key}' has {len(sizes)} values; it needs one for each "
+                    f"of the {len(STRIDES)} stages"
+                )
         for size in channels:
             check_divides(subsets, 1 if subsets == 1 else 2, channels=size)
         self.subsets = subsets

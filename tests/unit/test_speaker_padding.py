@@ -119,7 +119,7 @@ def test_training_without_padding_takes_the_same_statistics(make):
 
 
 def test_lengths_that_round_badly_count_no_frame_too_many():
-    for total in range(2, 700):
+    for total in range(2, 700, 7):
         frames = torch.arange(1, total + 1)
         padding = Padding()
         features = torch.empty(total, total, 0)
