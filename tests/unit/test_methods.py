@@ -33,8 +33,13 @@ RECIPES = ROOT / "recipes"
 HPARAMS = RECIPES / "ESC50" / "hparams"
 SPEECH = RECIPES / "GSC" / "hparams"
 FILES = sorted(path.stem for path in HPARAMS.glob("*.yaml"))
+FILES = [stem for stem in FILES if "wav2vec2" not in stem]
 # A file of its own where values differ between the backbones
-ON_WAV2VEC2 = {"ast": "wav2vec2", "conformer": "conformer_wav2vec2"}
+ON_WAV2VEC2 = {
+    "ast": "wav2vec2",
+    "conformer": "conformer_wav2vec2",
+    "ipet": "ipet_wav2vec2",
+}
 LABELS = [str(label) for label in range(50)]
 FRAMES = 500
 
@@ -80,6 +85,7 @@ NOT_THE_IDENTITY = {
     "prompt_shallow",
     "prompt_deep",
     "prefix",
+    "ipet",
     "prompts + adapter",
     "all at once",
 }
@@ -87,11 +93,17 @@ NOT_THE_IDENTITY = {
 
 def from_yaml(stem, backbone, base=None, **changes):
     """The tuned model of a recipe file."""
-    folder = HPARAMS
+    folder, part = HPARAMS, None
     if base:
+        if stem in ("ipet_prompt", "ipet_adapter"):
+            stem, _, part = stem.partition("_")
         folder, stem = SPEECH, ON_WAV2VEC2.get(stem, stem)
         base = base if stem not in ON_WAV2VEC2.values() else None
     recipe = RecipeFile.read(folder / f"{stem}.yaml", base)
+    if part:  # IPET's component alone
+        changes["methods"] = [recipe.tree[part]]
+    if folder == HPARAMS:
+        changes = {"frames": FRAMES, **changes}
     recipe.update({"backbone": backbone, "labels": LABELS, **changes})
     return recipe.make(["model"])["model"]
 
@@ -150,7 +162,9 @@ class Kind:
             return model.eval()(inputs).last_hidden_state
 
 
-CASES = [*FILES, *COMPOSED, "lora + bitfit", "last layer"]
+# Prompts alone are prompt_deep's
+CASES = [stem for stem in FILES if stem != "ipet_prompt"]
+CASES += [*COMPOSED, "lora + bitfit", "last layer"]
 
 
 @pytest.fixture(params=CASES)
@@ -176,7 +190,10 @@ def spectrograms(tiny_ast):
 def test_step_0_equals_the_frozen_model(case, kind, model, inputs):
     """Against Hugging Face's own model, bit for bit."""
     with torch.no_grad():
-        expected = model.head(kind.frozen(inputs).mean(1))
+        hidden = kind.frozen(inputs)
+        if case.startswith("ipet") and not kind.speech:
+            hidden = hidden[:, :2]  # CLS and distillation
+        expected = model.head(model.pooling(hidden))
         same = torch.equal(model.eval()(inputs), expected)
     assert same == (case not in NOT_THE_IDENTITY)
 
@@ -354,6 +371,28 @@ def test_poolings_with_prompts(pooling, part, deep, tiny_ast, spectrograms):
     torch.testing.assert_close(model(spectrograms), expected)
 
 
+@pytest.mark.parametrize(
+    ("pooling", "part"),
+    [
+        ("cls", slice(1)),
+        ("cls+distillation", slice(2)),
+        ("prompts", slice(2, 6)),
+        ("speech", slice(6, None)),
+        ("prompts+speech", slice(2, None)),
+    ],
+)
+def test_poolings_where_distillation_stays(
+    pooling, part, tiny_ast, spectrograms
+):
+    prompts = PromptTuning(tokens=4, deep=True, replace_distillation=False)
+    backbone = AST(tiny_ast, FRAMES)
+    model = classifier(backbone, LABELS, [prompts], pooling=pooling).eval()
+    hidden = backbone(spectrograms)
+    assert hidden.shape[1] == 2 + 4 + 8 * 31
+    expected = model.head(hidden[:, part].mean(1))
+    torch.testing.assert_close(model(spectrograms), expected)
+
+
 def test_speech_pooling_without_prompts_leaves_both_tokens_out(
     tiny_ast, spectrograms
 ):
@@ -398,7 +437,7 @@ def ast_base(tmp_path_factory):
 def test_counts_at_768(stem, ast_base, tmp_path):
     model = from_yaml(stem, ast_base)
     counts = model.count_parameters()
-    head = 768 * 50 + 50
+    head = 768 * 50 + 50 + (2 * 768 if stem.startswith("ipet") else 0)
     told = int(row_of(stem, ROOT / "README.md")["AST"].replace(",", ""))
     assert counts["petl_parameters"] == told
     assert counts["trainable_parameters"] == told + head
@@ -449,6 +488,7 @@ def test_linear_with_10_classes_at_768(ast_base):
         (lambda: LoRA(at=["ffn"]), "linear layers, and 'ffn' is none; choose from query"),
         (lambda: LoRA(rank=0), "rank is 0"),
         (lambda: PromptTuning(tokens=0, deep=True), "tokens is 0"),
+        (lambda: PromptTuning(tokens=1, deep=True, init="zero"), "init 'zero' of prompt tuning is none of: vpt, xavier"),
         (lambda: PrefixTuning(tokens=5), "tokens is 5"),
         (lambda: PrefixTuning(tokens=0), "tokens is 0"),
     ],

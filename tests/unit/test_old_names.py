@@ -46,6 +46,10 @@ OLD_TENSORS = {
 }
 
 
+# What methods have got since
+SINCE = ("layers", "reads", "replace_distillation", "init")
+
+
 def old_name(name):
     """Return the name of format 1 of a tensor."""
     if name.startswith(("backbone.", "head.")):
@@ -63,7 +67,8 @@ def save_old(model, path):
     encoder["pooling"] = encoder.pop("tokens")
     del encoder["hidden_states"]
     for method in encoder["methods"]:
-        del method["layers"]
+        for key in SINCE:
+            method.pop(key, None)
     labels = settings["must_match"]["labels"]
     about = {
         "format": 1,
@@ -138,7 +143,7 @@ def test_names_of_tensors(case, tiny_ast):
     assert new in trained_state(Kind("ast", tiny_ast).from_yaml(case))
 
 
-@pytest.mark.parametrize("case", FILES)
+@pytest.mark.parametrize("case", [f for f in FILES if "ipet" not in f])
 def test_checkpoint_of_format_1_loads(case, kind, tmp_path):
     model = kind.from_yaml(case)
     for value in trained_state(model).values():
