@@ -17,6 +17,7 @@ DATASETS = {
     "ESC50": ("ESC-50", "ESC-50-master"),
     "FSC": ("Fluent Speech Commands", "fluent_speech_commands_dataset"),
     "GSC": ("Speech Commands", "speech_commands_v0.02"),
+    "GTZAN": ("GTZAN", "GTZAN"),
     "IEMOCAP": ("IEMOCAP", "IEMOCAP_full_release"),
     "UrbanSound8k": ("UrbanSound8K", "UrbanSound8K"),
 }
@@ -34,7 +35,8 @@ def copies(recipe):
     for file in sorted(TEMPLATE.glob("hparams/*.yaml")):
         text = file.read_text(encoding="utf-8")
         base = text.partition("\nbase: ")[2].partition("\n")[0]
-        if not base or not (folder / "hparams" / base).is_file():
+        parent = folder / "hparams" / base
+        if not base or not (parent in texts or parent.is_file()):
             continue  # a base itself, or for another backbone
         old, new = REPLACED.get((recipe, file.name), ("", ""))
         text = text.replace(old, new) if old else text

@@ -9,7 +9,7 @@ import pytest
 import torch
 from speechbrain.utils.run_opts import HELP_TEXTS
 
-from petl_modules.data import Folds, Lists, Sessions, SpecAugment
+from petl_modules.data import AsListed, Folds, Lists, Sessions, SpecAugment
 from petl_modules.models import TunedModel
 from petl_modules.runs import RecipeFile, compose, fill_in_input
 from petl_modules.runs.yaml_text import one_line_values
@@ -38,6 +38,7 @@ PROTOCOLS = {
     "UrbanSound8k": (400, 32, 30, None, (24, 80), 8),
     "GSC": (100, 128, 75, 50, None, 31),
     "FSC": (400, 32, 75, 50, None, 31),
+    "GTZAN": (400, 32, 50, 50, (48, 80), 8),
     "IEMOCAP": (800, 32, 20, 20, None, 31),
 }
 # They have wav2vec 2.0, as the template
@@ -47,6 +48,7 @@ SPLITS = {
     "UrbanSound8k": (Folds, {"n_folds": 10, "valid_offset": 1}),
     "GSC": (Lists, {}),
     "FSC": (Lists, {}),
+    "GTZAN": (AsListed, {"name": "filtered"}),
     "IEMOCAP": (Sessions, {"protocol": "speakers", "sessions": 5}),
 }
 METRICS = {
@@ -215,6 +217,7 @@ OF_THE_DATASET = {
 }
 OF_ONE_DATASET = {
     "ESC50": {"download"},
+    "GTZAN": {"protocol", "train_windows", "test_windows"},
     "IEMOCAP": {"protocol"},
     "audio_classification": {
         "table",
