@@ -33,6 +33,7 @@ DATASETS = {
     "ESC50": ("ESC-50", "ESC-50-master"),
     "FSC": ("Fluent Speech Commands", "fluent_speech_commands_dataset"),
     "GSC": ("Speech Commands", "speech_commands_v0.02"),
+    "GTZAN": ("GTZAN", "GTZAN"),
     "IEMOCAP": ("IEMOCAP", "IEMOCAP_full_release"),
     "UrbanSound8k": ("UrbanSound8K", "UrbanSound8K"),
     "VoxCeleb1": ("VoxCeleb1", "voxceleb1"),
@@ -81,6 +82,19 @@ augment: !new:petl_modules.data.SpecAugment
     },
     ("GSC", "ipet_wav2vec2.yaml"): {
         "lr: 1.0e-3": "lr: 1.0e-3\nbatch_size: 64",
+    },
+    ("GTZAN", "ipet.yaml"): {
+        "prompts: 4": "prompts: 8",
+        "reduction: 24           # a bottleneck of 768 / 24 = 32": (
+            "reduction: 12           # a bottleneck of 768 / 12 = 64"
+        ),
+        "lr: 1.0e-3": "lr: 4.5e-3",
+        "mixup: 0.0": "mixup: 0.3",
+    },
+    ("GTZAN", "ipet_wav2vec2.yaml"): {
+        "prompts: 64": "prompts: 128",
+        "lr: 1.0e-3": "lr: 5.0e-3",
+        "mixup: 0.0": "mixup: 0.3",
     },
     **{
         (recipe, "ipet.yaml"): {

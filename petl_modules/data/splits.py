@@ -156,15 +156,31 @@ class AsListed:
     """Split by the records' key ``split`` (see ``Lists``), or by ``fold``.
 
     The highest fold is the number of folds; fold k + 1 (cyclic) validates.
+
+    Arguments
+    ---------
+    name : str or None
+        A name of these lists or folds, for the protocol.
+
+    Example
+    -------
+    >>> AsListed("made by hand")({"a": {"split": "test"}})[1]
+    'one split (made by hand): train, validation, test'
     """
+
+    def __init__(self, name=None):
+        self.name = name
 
     def __call__(self, records):
         """Return the parts by fold, and the protocol."""
-        if all("split" in record for record in records.values()):
-            return Lists()(records)
-        _require(records, "fold")
-        n_folds = max(record["fold"] for record in records.values())
-        return Folds(n_folds)(records)
+        split = Lists()
+        if not all("split" in record for record in records.values()):
+            _require(records, "fold")
+            split = Folds(max(record["fold"] for record in records.values()))
+        folds, protocol = split(records)
+        if self.name is not None:
+            protocol = protocol.replace(":", f" ({self.name}):", 1)
+        return folds, protocol
 
 
 def draw_few(records, count, *chance):

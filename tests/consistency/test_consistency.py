@@ -9,7 +9,7 @@ import pytest
 import torch
 from speechbrain.utils.run_opts import HELP_TEXTS
 
-from petl_modules.data import Folds, Lists, Sessions, SpecAugment
+from petl_modules.data import AsListed, Folds, Lists, Sessions, SpecAugment
 from petl_modules.models import TunedModel
 from petl_modules.runs import RecipeFile, compose, fill_in_input
 from petl_modules.runs.yaml_text import one_line_values
@@ -42,6 +42,7 @@ PROTOCOLS = {
     "UrbanSound8k": (400, 32, 30, None, (24, 80), 8),
     "GSC": (100, 128, 75, 50, None, 31),
     "FSC": (400, 32, 75, 50, None, 31),
+    "GTZAN": (400, 32, 50, 50, (48, 80), 8),
     "IEMOCAP": (800, 32, 20, 20, None, 31),
 }
 # They have wav2vec 2.0, as the template
@@ -51,6 +52,7 @@ SPLITS = {
     "UrbanSound8k": (Folds, {"n_folds": 10, "valid_offset": 1}),
     "GSC": (Lists, {}),
     "FSC": (Lists, {}),
+    "GTZAN": (AsListed, {"name": "filtered"}),
     "IEMOCAP": (Sessions, {"protocol": "speakers", "sessions": 5}),
 }
 METRICS = {
@@ -219,6 +221,7 @@ OF_THE_DATASET = {
 }
 OF_ONE_DATASET = {
     "ESC50": {"download"},
+    "GTZAN": {"protocol", "train_windows", "test_windows"},
     "IEMOCAP": {"protocol"},
     "audio_classification": {
         "table",
@@ -351,6 +354,8 @@ def test_protocol(dataset):
 # SpecAugment (frequency, time), probability of mixup
 IPET = {
     ("ESC50", "ipet"): (4, 32, 1e-3, 48, 512, (24, 96), 0),
+    ("GTZAN", "ipet"): (8, 64, 4.5e-3, 32, 400, (48, 80), 0.3),
+    ("GTZAN", "ipet_wav2vec2"): (128, 64, 5e-3, 32, None, None, 0.3),
     ("GSC", "ipet"): (4, 128, 5e-3, 128, 128, (48, 48), 0.5),
     ("ESC50", "ipet_wav2vec2"): (128, 128, 2.5e-3, 48, None, None, 0),
     ("GSC", "ipet_wav2vec2"): (64, 64, 1e-3, 64, None, None, 0),

@@ -17,6 +17,7 @@ DATA = {
     "UrbanSound8k": "UrbanSound8K",
     "GSC": "speech_commands_v0.02",
     "FSC": "fluent_speech_commands_dataset",
+    "GTZAN": "GTZAN",
     "IEMOCAP": "IEMOCAP_full_release",
 }
 
@@ -99,6 +100,28 @@ def test_usual_protocol_validates_on_the_next_fold(run, capsys):
     told = "10 folds: test k, validation k + 1, train 8"
     assert summary["protocol"].startswith(told)
     assert summary["folds"][0]["valid_accuracy"] is not None
+
+
+# GTZAN
+
+
+@pytest.mark.parametrize(
+    "protocol, told",
+    [
+        ("filtered", "one split (filtered): train, validation, test"),
+        ("ten_folds", "10 folds (ten_folds): fixed epochs, "),
+    ],
+)
+def test_gtzan_names_its_protocol(protocol, told, run):
+    _, summary = run(
+        "GTZAN",
+        protocol=protocol,
+        fixed_epochs=protocol == "ten_folds",
+        number_of_epochs=1,
+        frames=40,
+        test_windows=2,
+    )
+    assert summary["protocol"].startswith(told)
 
 
 # IEMOCAP

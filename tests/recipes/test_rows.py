@@ -65,7 +65,8 @@ def test_any_method_on_wav2vec2(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "dataset", ["UrbanSound8k", "GSC", "FSC", "IEMOCAP", "audio_classification"]
+    "dataset",
+    ["UrbanSound8k", "GSC", "FSC", "GTZAN", "IEMOCAP", "audio_classification"],
 )
 def test_command_line_from_the_folder_of_the_recipe(
     dataset, start, flags, tmp_path
