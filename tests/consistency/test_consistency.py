@@ -249,6 +249,15 @@ def test_bases_differ_only_where_they_mean_to(file):
     assert order == [key for key in theirs if key in mine]
 
 
+@every_base
+def test_preparation_knows_what_is_used_of_a_clip(file):
+    """The same features as those that are trained on."""
+    settings = RecipeFile.read(file).settings
+    assert settings["prepare"]["features"] == settings["features"]
+    text = file.read_text(encoding="utf-8")
+    assert text.count("    features: !ref <features>\n") == 2  # and the cache
+
+
 BACKBONE_KEYS = {
     "backbone_name",
     "backbone",
