@@ -61,7 +61,7 @@ def draw(plan, path, seed):
 
     Arguments
     ---------
-    plan : petl_modules.miniatures.layouts.Plan
+    plan : petl_modules.miniatures.plan.Plan
         The miniature.
     path : str
         A key of its sounds.

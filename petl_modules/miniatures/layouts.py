@@ -1,4 +1,4 @@
-"""Plan the files of the miniatures, in the layouts of the five datasets.
+"""Plan the files of the miniatures, in the layouts of the datasets.
 
 Each function here plans a miniature: its sounds, each a function of a random
 generator, and its tables. Sounds are synthesised only when they are written.
@@ -7,13 +7,15 @@ Speakers and recordings never span two parts of a split.
 
 import csv
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from string import ascii_uppercase
 
 import numpy as np
 
 from petl_modules.miniatures.environment import synthesize
+from petl_modules.miniatures.plan import Plan
+from petl_modules.miniatures.speakers import voxceleb1
 from petl_modules.miniatures.speech import RATE, draw_voice, speak
 from petl_modules.miniatures.studio import Studio
 from petl_modules.miniatures.words import (
@@ -53,23 +55,6 @@ GSC = ("eight", "four", "no", "off", "on", "right", "tree", "two")
 SPEAKERS = {"train": 8, "valid": 4, "test": 8}
 NOISE = (5, 25)  # signal-to-noise ratio in dB, least and largest
 TAKES = {"train": 12, "valid": 4, "test": 12}  # of each word or command
-
-
-@dataclass
-class Plan:
-    """The files of a miniature.
-
-    Arguments
-    ---------
-    sounds : dict
-        From path to sampling rate and a function of a
-        ``numpy.random.Generator`` that gives the samples.
-    texts : dict
-        From path to content.
-    """
-
-    sounds: dict = field(default_factory=dict)
-    texts: dict = field(default_factory=dict)
 
 
 def esc50(seed, takes=3):
@@ -265,4 +250,5 @@ LAYOUTS = {
     "GSC": gsc,
     "FSC": fsc,
     "IEMOCAP": iemocap,
+    "VoxCeleb1": voxceleb1,
 }

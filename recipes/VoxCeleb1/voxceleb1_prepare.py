@@ -120,28 +120,18 @@ def prepare_voxceleb1(
         records, trained = identified(records, folder), LABELS
     elif trials is not None:
         file = find_trials(folder, trials)
-        found = read_trials(file, records, trained)
-        name = found.name or f"no known list, MD5 {found.md5}"
-        show(f"{len(found)} trials in {file} ({name})")
-    check_counts(
-        "VoxCeleb1",
-        {
-            "clips": count(records, "split"),
-            "speakers": {
-                part: list(speakers.values()).count(part) for part in SPEAKERS
-            },
-        },
-        {"clips": CLIPS[protocol], "speakers": SPEAKERS},
-        allow_partial,
-    )
-    manifest = finish(
-        "VoxCeleb1",
-        folder,
-        manifest_folder,
-        records,
-        allow_partial,
-        skip_bad_audio,
-    )
+        listing = read_trials(file, records, trained)
+        name = listing.name or f"no known list, MD5 {listing.md5}"
+        show(f"{len(listing)} trials in {file} ({name})")
+    parts = [*speakers.values()]
+    found = {
+        "clips": count(records, "split"),
+        "speakers": {part: parts.count(part) for part in SPEAKERS},
+    }
+    wanted = {"clips": CLIPS[protocol], "speakers": SPEAKERS}
+    check_counts("VoxCeleb1", found, wanted, allow_partial)
+    options = allow_partial, skip_bad_audio
+    manifest = finish("VoxCeleb1", folder, manifest_folder, records, *options)
     return manifest, trained
 
 
