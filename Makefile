@@ -19,6 +19,7 @@ ARGS =
 help:
 	@echo "make demo    train five methods on generated sounds (5 minutes)"
 	@echo "make test    run all tests and doctests; ARGS=\"-k demo\" for some"
+	@echo "make test-all    run what make test samples from big tables, too"
 	@echo "make bench-demo   train all methods on five generated data sets (90 minutes)"
 	@echo "make style   check lint, format, imports between rooms and copies"
 	@echo "make lock    re-make requirements-lock.txt and run all tests with it"
@@ -38,6 +39,9 @@ bench-demo: $(STAMP)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+test-all: $(STAMP)
+	$(VENV)/bin/python -m pytest --whole -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 style: $(STAMP)
 	$(VENV)/bin/python -m ruff check .

@@ -22,6 +22,21 @@ hypothesis.settings.register_profile("without deadline", deadline=None)
 hypothesis.settings.load_profile("without deadline")
 
 
+def pytest_addoption(parser):
+    """Add ``--whole``."""
+    text = "also what a covering sample of the big tables leaves out"
+    parser.addoption("--whole", action="store_true", help=text)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is marked ``whole``, unless ``--whole`` is given."""
+    if config.getoption("whole"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("whole")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in {*left_out}]
+
+
 @pytest.fixture(scope="session")
 def tiny_ast(tmp_path_factory):
     """Folder of a small random AST."""

@@ -25,7 +25,7 @@ WORDS = {
     SPEAKERS: (
         "your own recordings",
         "my_speakers",
-        ("speaker_prepare", "prepare_speakers", "SpeakerBrain"),
+        ("speaker_prepare", "prepare_speaker", "SpeakerBrain"),
     ),
 }
 # By recipe: the dataset's name and the usual name of its folder

@@ -38,7 +38,7 @@ from petl_modules.verification import (
     make_trials,
     write_error_curve,
 )
-from speaker_prepare import prepare_speakers
+from speaker_prepare import prepare_speaker
 
 import speechbrain as sb
 
@@ -165,7 +165,7 @@ def main(arguments):
     with start(arguments, __file__) as experiment:
         recipe = experiment.recipe
         plan, _ = experiment.prepare(
-            prepare_speakers, recipe["prepare"], recipe["plan"]
+            prepare_speaker, recipe["prepare"], recipe["plan"]
         )
         for fold in experiment.unfinished(plan):
             run_fold(experiment, fold)

@@ -52,6 +52,8 @@ def places(corpus, tmp_path_factory):
         "GTZAN": corpora.write_gtzan,
         "IEMOCAP_full_release": corpora.write_iemocap,
         "my_sounds": corpora.write_my_sounds,
+        "my_speakers": corpora.write_my_speakers,
+        "voxceleb1": corpora.write_voxceleb1,
     }
     for name, write in writers.items():
         write(folder / name)
