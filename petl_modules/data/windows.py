@@ -40,6 +40,8 @@ class Windows:
             raise HparamsError(
                 f"windows: train '{train}' is neither first nor random"
             )
+        if isinstance(test, str) and test.isdecimal():
+            test = int(test)  # from a command line whose default is a text
         if test != "whole" and (type(test) is not int or test < 1):
             raise HparamsError(
                 f"windows: test is '{test}': give a number of windows from 1, "

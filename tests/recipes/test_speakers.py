@@ -141,13 +141,11 @@ def test_labels_of_the_test_choose_neither_epoch_nor_threshold(
     assert changed["trials_md5"] != fold["trials_md5"]
 
 
-def test_trials_of_training_speakers_are_refused(
-    train, words, tmp_path, capsys
-):
+def test_trials_of_training_speakers_are_refused(train, words, tmp_path):
     data = corpora.write_voxceleb1(tmp_path / "data", leaked=True)
-    with pytest.raises(SystemExit):
+    message = "2 of 20 trials are of 2 speakers that the model is trained on"
+    with pytest.raises(SystemExit, match=message):
         train.main(words(tmp_path / "out", data_folder=data))
-    assert "2 speakers that the model is trained on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -162,12 +160,9 @@ def test_trials_of_training_speakers_are_refused(
         ({"seconds": None, "test_seconds": 0.5}, "whole needs features"),
     ],
 )
-def test_wrong_values_are_named(
-    changes, message, train, words, tmp_path, capsys
-):
-    with pytest.raises(SystemExit):
+def test_wrong_values_are_named(changes, message, train, words, tmp_path):
+    with pytest.raises(SystemExit, match=message):
         train.main(words(tmp_path / "out", **changes))
-    assert message in capsys.readouterr().err
 
 
 def test_fixed_epochs_with_score_normalisation(train, words, tmp_path):
@@ -206,7 +201,9 @@ def test_two_processes_give_the_scores_of_one(run, words, tmp_path):
     folder, fold = run
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     launch += ["--nproc_per_node=2", RECIPE / "train.py"]
-    launch += words(tmp_path / "out", batch_size=4)
+    launch += words(
+        tmp_path / "out", batch_size=4, distributed_backend="gloo"
+    )
     ended = subprocess.run(launch, capture_output=True, text=True, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr[-3000:]
     one, other = (
@@ -262,7 +259,7 @@ def test_command_line_reads_a_list(run, places, tmp_path, capsys):
     assert "equal error rate" not in capsys.readouterr().out
 
 
-def test_sounds_without_a_voice_are_named(run, clips, tmp_path, capsys):
+def test_sounds_without_a_voice_are_named(run, clips, tmp_path):
     folder, _ = run
     soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
     samples, _ = soundfile.read(clips[0])
@@ -272,14 +269,12 @@ def test_sounds_without_a_voice_are_named(run, clips, tmp_path, capsys):
         ("short.wav", "0.44 s are too short"),
         ("absent.wav", "absent.wav"),
     ):
-        with pytest.raises(SystemExit) as end:
+        with pytest.raises(SystemExit, match=words):
             verify.main([str(folder), str(clips[0]), str(tmp_path / name)])
-        assert end.value.code == 1
-        assert words in capsys.readouterr().err
 
 
 def test_embeddings_are_written_once_and_of_one_model(
-    run, train, words, clips, tmp_path, capsys
+    run, train, words, clips, tmp_path
 ):
     folder, _ = run
     output = tmp_path / "one.safetensors"
@@ -290,10 +285,8 @@ def test_embeddings_are_written_once_and_of_one_model(
     found = read_embeddings(output)
     expected = Embedder(folder)(clips)
     assert np.allclose([*found.values()], expected, atol=1e-6)
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(SystemExit, match="nothing is written over it"):
         embed.main([str(folder), *embed_clips])
-    assert end.value.code == 1
-    assert "nothing is written over it" in capsys.readouterr().err
     train.main(words(tmp_path / "out", seed=11, number_of_epochs=1))
     other = tmp_path / "two.safetensors"
     with pytest.raises(SystemExit):
@@ -306,11 +299,10 @@ def test_embeddings_are_written_once_and_of_one_model(
         read_embeddings(clips[0])
 
 
-def test_commands_refuse_runs_of_other_tasks(run, clips, capsys):
+def test_commands_refuse_runs_of_other_tasks(run, clips):
     folder, _ = run
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="petl_modules.verify"):
         predict.main([str(folder), str(clips[0])])
-    assert "petl_modules.verify" in capsys.readouterr().err
     with pytest.raises(HparamsError, match="speaker verification"):
         Classifier(folder)
 
