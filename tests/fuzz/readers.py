@@ -43,6 +43,7 @@ from petl_modules.utils import (
     write_csv,
     write_json,
 )
+from petl_modules.verification import read_trials
 from tests.fuzz.engine import Reader
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
@@ -109,6 +110,8 @@ def _recipe_readers(folder):
 
 def _run_readers(folder):
     """Return the readers of JSON, CSV and YAML files of a run."""
+    trials = folder / "trials.txt"
+    speakers = {f"{s}/{i}": {"speaker": s} for s in "ab" for i in range(3)}
     manifest, run, fold = folder / "m.json", folder / "run", folder / "fold1"
     records = {
         f"clip {i}": {
@@ -199,6 +202,11 @@ def _run_readers(folder):
         ),
         "a run's hyperparams.yaml": Reader([text.encode()], claimed),
         "lists": Reader([table.encode()], listed, share=40),
+        "trials": Reader(
+            [b"1 a/1.wav a/2.wav\n0 a/1.wav b/1.wav\n" * 5],
+            written(trials, lambda: read_trials(trials, speakers)),
+            share=40,
+        ),
     }
 
 
