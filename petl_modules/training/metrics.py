@@ -139,8 +139,13 @@ class ClassificationMetrics:
         Raises
         ------
         HparamsError
-            The losses are not one a clip.
+            The losses are not one a clip, or the logits not one a class.
         """
+        if logits.shape[1:] != (len(self.labels),):
+            raise HparamsError(
+                f"head, in the recipe file, makes {list(logits.shape[1:])} "
+                f"outputs of a clip, and there are {len(self.labels)} classes"
+            )
         if losses.shape != targets.shape:
             raise HparamsError(
                 f"loss, in the recipe file, makes {list(losses.shape)} numbers "
