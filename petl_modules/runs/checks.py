@@ -26,7 +26,10 @@ CHOICES = {
     "feature_cache_dtype": ("float32", "float16"),
 }
 # Not all recipes have all of the keys below
-TEXTS = ("output_folder", "manifest_folder", "fold_folder", "save_folder")
+TEXTS = (
+    *("output_folder", "manifest_folder", "fold_folder", "save_folder"),
+    *("dataset", "method", "backbone_name"),
+)
 FLAGS = (
     "fixed_epochs",
     "skip_bad_audio",

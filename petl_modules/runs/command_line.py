@@ -22,6 +22,7 @@ REFUSED = {
     "are kept",
     "optimizer_step_limit": "use --number_of_epochs, which the schedule knows",
     "remove_vector_weight_decay": "weight decay is on everything trained",
+    "jit": "the encoders cannot be scripted; use --compile True",
     "auto_mix_prec": "use --precision fp16 or bf16",
     "bfloat16_mix_prec": "use --precision bf16",
     "data_parallel_backend": "torchrun starts a process for each GPU",

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import torch
+from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.utils.checkpoints import DEFAULT_SAVE_HOOKS, get_default_hook
 
 from petl_modules.utils import HparamsError, naming
@@ -194,6 +195,8 @@ def rehearse(made, script, clips, device):
             with naming("augment, in the recipe file"):
                 check_object("augment", made["augment"](features), {"shape"})
         _make("train_batches", made, clips)
+        with naming("test_loader, in the recipe file"):
+            make_dataloader([features], **made["test_loader"])
         if "cache" in called and made["feature_cache"]:
             _make("cache", made)
         _rehearse_update(made, "lr_schedule" in called, device)

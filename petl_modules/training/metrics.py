@@ -140,9 +140,14 @@ class ClassificationMetrics:
         Raises
         ------
         HparamsError
-            The losses are not one a clip.
+            The losses are not one a clip, or the logits not one a class.
         """
         targets = targets.argmax(-1) if targets.ndim > 1 else targets
+        if logits.shape[1:] != (len(self.labels),):
+            raise HparamsError(
+                f"head, in the recipe file, makes {list(logits.shape[1:])} "
+                f"outputs of a clip, and there are {len(self.labels)} classes"
+            )
         if losses.shape != targets.shape:
             raise HparamsError(
                 f"loss, in the recipe file, makes {list(losses.shape)} numbers "

@@ -452,6 +452,7 @@ def test_tag_where_none_belongs_is_named(words):
         ("best_metric", "accuracy", "best_metric is 'accuracy': give a name"),
         ("best_metric", {"name": "loss"}, "give a name and a mode"),
         ("best_metric", {"name": "loss", "mode": "low"}, "'low' is neither"),
+        ("method", {}, "method: expected a text, found keys and values"),
         ("modules", {}, "modules: the key 'model' is missing"),
         ("manifest_folder", "/dev/null", "/dev/null is no folder: .*--manif"),
         ("output_folder", "/dev/null/x", "/dev/null/x', and /dev/null is no"),
@@ -489,6 +490,7 @@ def test_half_precision_needs_a_backbone_in_full():
     ("key", "advice"),
     [
         ("auto_mix_prec", "use --precision"),
+        ("jit", "use --compile"),
         ("bfloat16_mix_prec", "use --precision bf16"),
         ("data_parallel_backend", "torchrun"),
     ],

@@ -84,6 +84,12 @@ WRONG = {
         "lr_schedule, .*'T_max'",
     ),
     "sampler": ("train_batches", torch.nn.Identity, "train_batches, .*has no"),
+    "loader": ("test_loader", {"foo": 1}, "test_loader, .*'foo'"),
+    "batches": (
+        "test_loader",
+        {"batch_size": "x"},
+        "test_loader, .*batch_size",
+    ),
     "shape": ("augment", torch.nn.Linear(3, 3), "augment, .*: mat1 and mat2"),
     "raising": ("augment", raises, "augment, .*: KeyError: width"),
     "no tensor": ("augment", print, "augment, .*: NoneType has no 'shape'"),

@@ -121,3 +121,11 @@ def test_losses_are_one_for_each_clip():
         HparamsError, match=r"^loss.* \[2, 2\] numbers of 2 cli"
     ):
         metrics.append(["a", "b"], logits, targets, logits)
+
+
+def test_logits_are_one_for_each_class():
+    metrics = ClassificationMetrics(["cat", "dog"])
+    targets = torch.tensor([0, 1])
+    words = r"^head.* \[3\] outputs of a clip, and there are 2 classes"
+    with pytest.raises(HparamsError, match=words):
+        metrics.append(["a", "b"], torch.ones(2, 3), targets, torch.ones(2))
