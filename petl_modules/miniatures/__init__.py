@@ -1,1 +1,1 @@
-"""Generated sounds and speech in the layouts of the five datasets."""
+"""Generated sounds, speech and music in the layouts of the six datasets."""

@@ -1,5 +1,7 @@
-"""The files of a miniature."""
+"""The plan of a miniature: its sounds and its tables."""
 
+import csv
+import io
 from dataclasses import dataclass, field
 
 
@@ -18,3 +20,12 @@ class Plan:
 
     sounds: dict = field(default_factory=dict)
     texts: dict = field(default_factory=dict)
+
+
+def csv_text(columns, rows):
+    """Return a CSV table as text."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return stream.getvalue()

@@ -50,12 +50,15 @@ class Miniature:
         Further keys.
     speech : bool
         Whether the recipe has wav2vec 2.0 as well.
+    cached : bool
+        Whether features of a clip can be kept on the disk.
     """
 
     folder: str
     seconds: float
     options: dict
     speech: bool = True
+    cached: bool = True
 
 
 MINIATURES = {
@@ -67,6 +70,7 @@ MINIATURES = {
     ),
     "GSC": Miniature("speech_commands_v0.02", 1.0, {"few_shot": 8}),
     "FSC": Miniature("fluent_speech_commands_dataset", 2.0, {}),
+    "GTZAN": Miniature("GTZAN", 2.0, {"test_windows": 4}, cached=False),
     "IEMOCAP": Miniature(
         "IEMOCAP_full_release", 2.0, {"folds": "[1,2]", "few_shot": 24}
     ),
@@ -139,8 +143,9 @@ def command(dataset, method, data, output, backbone="ast", **changes):
         "data_folder": data / MINIATURES[dataset].folder,
         "manifest_folder": data / "manifests" / dataset,
         "output_folder": output,
-        "feature_cache": data / "features",
     }
+    if MINIATURES[dataset].cached:
+        places["feature_cache"] = data / "features"
     return trial(dataset, method, backbone, **places, **changes)
 
 

@@ -201,9 +201,7 @@ def test_two_processes_give_the_scores_of_one(run, words, tmp_path):
     folder, fold = run
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     launch += ["--nproc_per_node=2", RECIPE / "train.py"]
-    launch += words(
-        tmp_path / "out", batch_size=4, distributed_backend="gloo"
-    )
+    launch += words(tmp_path / "out", batch_size=4, distributed_backend="gloo")
     ended = subprocess.run(launch, capture_output=True, text=True, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr[-3000:]
     one, other = (

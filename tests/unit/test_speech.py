@@ -1,4 +1,4 @@
-"""The synthesis of sounds and of speech, against what physics says."""
+"""The synthesis of sounds, speech and music, against what physics says."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from petl_modules.miniatures.environment import SOUNDS, synthesize
+from petl_modules.miniatures.music import Band
 from petl_modules.miniatures.speech import (
     CONSONANTS,
     PHONES,
@@ -16,6 +17,7 @@ from petl_modules.miniatures.speech import (
     speak,
 )
 from petl_modules.miniatures.studio import Studio
+from petl_modules.miniatures.styles import STYLES
 
 
 @pytest.fixture
@@ -173,3 +175,38 @@ def test_women_speak_higher():
         sex: [draw_voice(rng, sex).pitch for _ in range(50)] for sex in "FM"
     }
     assert min(pitches["F"]) > max(pitches["M"])
+
+
+# Music
+
+
+def test_genres_differ_in_rhythm_harmony_and_timbre():
+    for key in ("kick", "chord", "harmony"):
+        assert len({str(getattr(s, key)) for s in STYLES.values()}) >= 6
+    played = [
+        (s.kick, s.snare, s.chord, str(s.harmony)) for s in STYLES.values()
+    ]
+    assert len({*played}) == len(STYLES) == 10
+    for style in STYLES.values():
+        for name in ("kick", "snare", "hat", "bass", "chord"):
+            pattern = getattr(style, name)
+            assert len(pattern) == 16 and {*pattern} <= {*"x."}
+
+
+def test_a_bar_is_struck_at_its_steps(rng):
+    band = Band(STYLES["disco"], Studio(rng, seconds=4.0, rate=8000))
+    beats = band.times("x...x...x...x...", 0)
+    assert 60 / 130 < np.diff(beats).mean() < 60 / 112
+    assert band.start <= 0 < band.start + 16 * band.step
+    late = Band(STYLES["jazz"], Studio(rng, seconds=4.0, rate=8000))
+    first, second, third = late.times("x.x.x...........", 0)
+    assert (second - first) / (third - first) == pytest.approx(0.66, abs=0.1)
+
+
+def test_a_note_has_its_pitch_and_decay(rng):
+    band = Band(STYLES["pop"], Studio(rng, seconds=1.0, rate=RATE))
+    note = band.note(pitch=440.0, slope=1.0, decay=0.3, attack=0.005)
+    assert share(note, 430, 450) > 0.5
+    tenth = RATE // 10
+    early, late = (np.abs(note[i * tenth : (i + 1) * tenth]) for i in (1, 4))
+    assert late.max() / early.max() == pytest.approx(np.exp(-1), rel=0.05)
