@@ -127,7 +127,12 @@ def upgrade_methods(methods):
     -------
     list of dict
     """
-    return [{**SINCE.get(m["class"], {}), **m} for m in methods]
+    upgraded = []
+    for method in methods:
+        since = SINCE.get(method["class"], {})
+        new = {key: since[key] for key in since if key not in method}
+        upgraded.append({**method, **new})
+    return upgraded
 
 
 def is_old_recipe(text):

@@ -256,6 +256,14 @@ def test_files_of_format_2_load(saved, tiny_ast):
     )
 
 
+def test_a_file_without_the_newer_arguments_of_a_method_loads(saved, tiny_ast):
+    state, about = read_trained(saved)
+    for method in about["settings"]["encoder"]["methods"]:
+        del method["reads"]
+    write_trained(state, about["settings"], saved)
+    load_trained(build(tiny_ast), saved)
+
+
 def test_the_digest_is_that_of_the_model(saved, tiny_ast):
     model = build(tiny_ast, seed=3)
     other = weights_sha256(model)
