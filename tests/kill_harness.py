@@ -1,8 +1,8 @@
 """Kill a training again and again, and see that it ends as if undisturbed.
 
 ``python -m tests.kill_harness --runs 50`` trains two folds of a small model
-once in peace; then, in each run, starts the same training in a folder of its
-own, kills it (SIGKILL) after a random time or at a random file operation,
+once in peace (``--recipe VoxCeleb1``: one of speaker verification, with random
+windows); then, in each run, starts the same training in a folder of its own, kills it (SIGKILL) after a random time or at a random file operation,
 starts it again at once, up to the last kill, and lets it end. In every other
 run the clock jumps by up to a year, back and forth. Weights, losses and
 accuracies must be equal to the last bit.
@@ -18,13 +18,19 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from petl_modules.backbones import write_tiny_ast
 from petl_modules.miniatures.corpus import write_miniature
+from tests.corpora import write_voxceleb1
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "recipes" / "ESC50" / "train.py"
+# By recipe: what writes its data, and keys of its own
+RECIPES = {
+    "ESC50": (partial(write_miniature, "ESC50", takes=1), {"folds": "[1,2]"}),
+    "VoxCeleb1": (write_voxceleb1, {"valid_speakers": 2, "frames": 50}),
+}
 # Read by every process at its start: dies at the n-th change of a file, and
 # has a clock that jumps
 HOOK = """
@@ -67,12 +73,16 @@ class Harness:
         For data, backbone and runs.
     method : str
         Stem of the recipe file.
+    recipe : str
+        A key of ``RECIPES``.
     """
 
-    def __init__(self, folder, method):
+    def __init__(self, folder, method, recipe="ESC50"):
         self.folder = folder
         self.method = method
-        write_miniature("ESC50", folder / "data", takes=1)
+        self.script = ROOT / "recipes" / recipe / "train.py"
+        write, self.options = RECIPES[recipe]
+        write(folder=folder / "data")
         write_tiny_ast(folder / "tiny-ast")
         (folder / "hook").mkdir()
         (folder / "hook" / "sitecustomize.py").write_text(HOOK)
@@ -99,7 +109,7 @@ class Harness:
             "allow_partial": True,
             "number_of_epochs": 3,
             "batch_size": 8,
-            "folds": "[1,2]",
+            **self.options,
             "num_workers": workers,
             "ckpt_interval_steps": 1,
             "device": "cpu",
@@ -107,7 +117,12 @@ class Harness:
         words = [f"--{key}={value}" for key, value in options.items()]
         path = [str(self.folder / "hook"), str(ROOT)]
         return subprocess.Popen(
-            [sys.executable, SCRIPT, f"hparams/{self.method}.yaml", *words],
+            [
+                sys.executable,
+                self.script,
+                f"hparams/{self.method}.yaml",
+                *words,
+            ],
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(path),
@@ -186,10 +201,11 @@ def main(arguments=None):
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--kills", type=int, default=3, help="in each run")
     parser.add_argument("--method", default="conformer")
+    parser.add_argument("--recipe", default="ESC50", choices=[*RECIPES])
     parser.add_argument("--parallel", type=int, default=os.cpu_count())
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        harness = Harness(Path(folder), chosen.method)
+        harness = Harness(Path(folder), chosen.method, chosen.recipe)
         start = time.monotonic()
         expected = harness.finish("peace")
         seconds = time.monotonic() - start
