@@ -1,6 +1,5 @@
-"""Generated clips for the tasks: sequences of tones, speakers by their pitch."""
+"""Generated clips for the task: sequences of tones."""
 
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -43,32 +42,3 @@ def prepare_sequences(data_folder, manifest_folder):
     manifest = Path(manifest_folder, "sequences.json")
     write_manifest(manifest, records)
     return str(manifest), UNITS
-
-
-def prepare_trials(data_folder, manifest_folder):
-    """Write clips of speakers and trials; return manifest and speakers."""
-    rng = np.random.default_rng(0)
-    records, files = {}, {}
-    for part, speakers in (("train", 0), ("valid", 3), ("test", 6)):
-        for speaker in range(speakers, speakers + 3):
-            pitch = PITCHES[speaker % 3] * (1 + 0.1 * (speaker // 3))
-            for take in range(4 if part == "train" else 2):
-                name = f"s{speaker}-{take}"
-                record = write_clip(data_folder, name, [pitch], rng)
-                record |= {"speaker": f"s{speaker}", "split": part}
-                if part == "train":
-                    records[name] = record
-                else:
-                    files.setdefault(part, {})[name] = record
-    for part, clips in files.items():
-        for first, second in combinations(clips, 2):
-            one, other = clips[first], clips[second]
-            records[f"{first} {second}"] = {
-                "first": one["wav"],
-                "second": other["wav"],
-                "same": one["speaker"] == other["speaker"],
-                "split": part,
-            }
-    manifest = Path(manifest_folder, "trials.json")
-    write_manifest(manifest, records)
-    return str(manifest), ["s0", "s1", "s2"]
