@@ -27,13 +27,16 @@ def write_error_curve(folder, rows):
     rate, threshold = curve.eer()
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    bins = np.linspace(scores.min(), scores.max(), 60)
+    number = int(np.clip(len(scores) ** 0.5, 10, 60))
+    bins = np.linspace(scores.min(), scores.max() + 1e-9, number + 1)
     for kind, name in ((same, "one speaker"), (~same, "two speakers")):
         label = f"{name}, {np.count_nonzero(kind):,} trials"
         left.hist(scores[kind], bins, density=True, alpha=0.6, label=label)
-    left.axvline(threshold, color="black", linestyle=":")
+    label = f"equal error rates: {threshold:.3f}"
+    left.axvline(threshold, color="black", linestyle=":", label=label)
     left.set(xlabel="score", ylabel="density", title="test scores")
-    left.legend(fontsize=8)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}
+    left.legend(fontsize=8, ncols=3, **place)
     right.plot(curve.false_accepts, curve.false_rejects)
     right.plot([rate], [rate], "o", color="black")
     right.annotate(

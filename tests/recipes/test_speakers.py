@@ -176,6 +176,28 @@ def test_fixed_epochs_with_score_normalisation(train, words, tmp_path):
     assert {"test_eer_as_norm", "test_min_dcf_as_norm"} <= fold.keys()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "pool": "!name:petl_modules.models.AttentiveStatistics {channels: 8}",
+            "hidden_states": "weighted",
+        },
+        {"test_windows": 2, "test_seconds": 0.4, "scoring": "segment_distance"},
+    ],
+    ids=["attention and layers", "segments"],
+)
+def test_other_poolings_and_scores(changes, train, words, tmp_path, places):
+    """Two files are compared as the test compares them."""
+    train.main(words(tmp_path, number_of_epochs=1, **changes))
+    root = Path(places["voxceleb1"], "vox1_test_wav", "wav")
+    verifier = Verifier(tmp_path)
+    for row in read_csv(tmp_path / "fold1" / "predictions.csv")[:4]:
+        files = [root / f"{row[side]}.wav" for side in ("first", "second")]
+        expected = float(row["score"])
+        assert verifier(*files)[0] == pytest.approx(expected, abs=1e-4)
+
+
 def test_an_interrupted_run_ends_the_same(run, train, words, tmp_path):
     _, fold = run
     usual, left = train.VoxCeleb1Brain.on_fit_batch_end, [4]
