@@ -7,15 +7,13 @@ import numpy as np
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from petl_modules.data.loading import (
-    encode_label,
     load_drawn,
     load_features,
-    load_mixed,
     load_spaced,
     read_drawn,
     read_used,
 )
-from petl_modules.data.mixup import Mix
+from petl_modules.data.mixup import Mix, encode_label, load_mixed
 from petl_modules.data.windows import Windows
 
 

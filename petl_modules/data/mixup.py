@@ -8,9 +8,11 @@ epoch.
 from typing import NamedTuple
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 
-from petl_modules.utils import counted_seed
+from petl_modules.data.loading import one_thread
+from petl_modules.utils import DataError, counted_seed
 
 
 class Mix(NamedTuple):
@@ -82,3 +84,53 @@ def mix_waveforms(first, second, weight):
     first, second = first - first.mean(), second - second.mean()
     second = F.pad(second, (0, len(first) - len(second)))  # < 0: it is cut
     return weight * first + (1 - weight) * second
+
+
+def load_mixed(read, features, labels, target, records, weight):
+    """Return a training item of two clips, mixed before the features.
+
+    Arguments
+    ---------
+    read : tuple
+        A function that returns a clip's samples, and the keys of the record
+        that it takes.
+    features : callable
+        See ``load_features``.
+    labels : list of str
+        Class names in the order of the logits.
+    target : str
+        The records' key with the class.
+    records : list of dict
+        The two clips; the item has the id of the first.
+    weight : float
+        The share of the first.
+
+    Returns
+    -------
+    dict
+        As an item of ``make_datasets``, but ``target`` is the share of each
+        class, ``[classes]``.
+    """
+    read, keys = read
+    with one_thread():
+        clips = [read(*(record[key] for key in keys)) for record in records]
+        samples = mix_waveforms(*clips, weight) if weight < 1 else clips[0]
+        one, other = (
+            F.one_hot(encode_label(labels, record[target])[0], len(labels))
+            for record in records
+        )
+        return {
+            "id": records[0]["id"],
+            "features": features(samples),
+            "target": weight * one + (1 - weight) * other,
+        }
+
+
+def encode_label(labels, label):
+    """Return the class index of a label, ``[1]``."""
+    if label not in labels:
+        raise DataError(
+            f"a clip has the label '{label}', which is none of the "
+            f"{len(labels)} classes. Prepare the dataset again"
+        )
+    return torch.tensor([labels.index(label)])

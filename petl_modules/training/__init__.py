@@ -1,5 +1,10 @@
 """Tools of a recipe's Brain: steps, metrics, model selection, checkpoints."""
 
+from petl_modules.training.accuracy import (
+    accuracy,
+    slot_accuracy,
+    unweighted_accuracy,
+)
 from petl_modules.training.checkpointer import SafeCheckpointer
 from petl_modules.training.confusion import write_confusion
 from petl_modules.training.linear_probe import pool_once
@@ -7,12 +12,7 @@ from petl_modules.training.loaders import (
     make_train_loader,
     prepare_workers,
 )
-from petl_modules.training.metrics import (
-    ClassificationMetrics,
-    accuracy,
-    slot_accuracy,
-    unweighted_accuracy,
-)
+from petl_modules.training.metrics import ClassificationMetrics
 from petl_modules.training.model_selection import (
     epoch_meta,
     evaluate_last_and_best,
