@@ -95,7 +95,8 @@ def test_runs_without_the_key_use_the_beginning(run, tmp_path, corpus):
     (old / "model.safetensors").write_bytes(weights)
     path = next(Path(corpus, "audio").glob("1-*.wav"))
     first = Classifier(fold)
-    first.windows.train, first.windows.test = "first", 1
+    windows = first.run.windows
+    windows.train, windows.test = "first", 1
     assert Classifier(old)(path) == first(path)
 
 
@@ -103,7 +104,7 @@ def test_cache_is_refused_before_audio_is_read(train, tmp_path, monkeypatch):
     def read(*args):
         raise AssertionError("audio is read")
 
-    monkeypatch.setattr("petl_modules.runs.experiment.run_on_main", read)
+    monkeypatch.setattr("petl_modules.runs.run_data.run_on_main", read)
     cache = {"feature_cache": tmp_path / "cache"}
     with pytest.raises(SystemExit, match="leave feature_cache out"):
         train(tmp_path / "out", **cache)
