@@ -30,7 +30,7 @@ class ErrorCurve(NamedTuple):
     >>> curve = error_curve([3.0, 1.0, 2.0, 0.0, 0.0], [1, 1, 0, 0, 0])
     >>> rate, threshold = curve.eer()
     >>> f"{rate:.4f} {threshold}"
-    '0.3333 2.0'
+    '0.3333 1.0'
     >>> curve.min_dcf()
     0.5
     """
