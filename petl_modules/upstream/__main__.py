@@ -2,7 +2,7 @@
 
 ``python -m petl_modules.upstream ESC50 soft_moa DIR`` writes a new folder, to
 be ``recipes/ESC50/petl`` in SpeechBrain's repository: one complete YAML file,
-train.py, the prepare script, a README, and extra_requirements.txt with the
+the script, the prepare script, a README, and extra_requirements.txt with the
 line that installs this package; and ``ESC50.csv`` with the row to add to
 SpeechBrain's ``tests/recipes``.
 """
@@ -21,7 +21,7 @@ next, in a checkout of SpeechBrain:
     pip install -r {petl}/extra_requirements.txt
     ruff check {petl} && ruff format --check {petl}
     python -m pytest tests/consistency
-    python {petl}/train.py hparams/{method}.yaml --data_folder DIR
+    python {petl}/{script} hparams/{method}.yaml --data_folder DIR
 (the header of tests/recipes/{csv} too, where SpeechBrain has no such file yet)"""
 
 
@@ -39,6 +39,7 @@ def main(arguments=None):
         names = export(chosen.recipe, method, folder, chosen.base)
     except (UserError, OSError) as error:
         fail(error)
+    script, _ = (name for name in names if name.endswith(".py"))
     print(f"wrote to {folder}:")
     print(*(f"    {name}" for name in names), sep="\n")
     print(
@@ -47,6 +48,7 @@ def main(arguments=None):
             folder=shlex.quote(str(folder)),
             petl=f"recipes/{chosen.recipe}/petl",
             csv=names[0],
+            script=script,
             method=method,
         )
     )

@@ -82,16 +82,17 @@ def _compose(recipe, method, base):
     own_backbone = (
         merged.tree["backbone"] == RecipeFile.read(file).tree["backbone"]
     )
-    prepare_name = Path(row["Data_prep_file"]).name
+    script_name, prepare_name = (Path(row[key]).name for key in PATHS[:2])
+    header = header.replace("/train.py ", f"/{script_name} ", 1)
     texts = {
         f"hparams/{file.name}": recipe_yaml(merged.tree, header),
-        "train.py": _adapt_script(script, method),
+        script_name: _adapt_script(script, method),
         prepare_name: prepare,
         "README.md": adapt_readme(
             readme,
             method=method,
             backbone=merged.tree["backbone"],
-            prepare=prepare_name,
+            scripts=(script_name, prepare_name),
             with_numbers=own_backbone,
         ),
         "extra_requirements.txt": (
@@ -105,14 +106,14 @@ def _compose(recipe, method, base):
 
 
 def _adapt_script(script, method):
-    """Return train.py without its search for petl_modules in a checkout."""
+    """Return a script without its search for petl_modules in a checkout."""
     checkout = (
         r"(#.*\n)*sys\.path\.insert\(.*\n(.*\n)*?require_libraries\(.*\n+"
     )
     script = re.sub(checkout, "", script)
     if len(re.findall(r"\bPath\b", script)) == 1:
         script = script.replace("from pathlib import Path\n", "")
-    return script.replace("hparams/soft_moa.yaml", f"hparams/{method}.yaml")
+    return re.sub(r"\bhparams/\w+\.yaml", f"hparams/{method}.yaml", script)
 
 
 def _find_recipe(name):

@@ -6,7 +6,7 @@ END = """
 ## In this folder
 
 - `hparams/{method}.yaml`: all settings, on `{backbone}`
-- `train.py`, `{prepare}`: training; checking and listing the data
+- `{script}`, `{prepare}`: training; checking and listing the data
 - `extra_requirements.txt`: the package with encoders and methods,
   `pip install -r extra_requirements.txt`
 
@@ -15,7 +15,7 @@ Papers: [PETL of AST](https://arxiv.org/abs/2312.03694),
 """
 
 
-def adapt_readme(readme, *, method, backbone, prepare, with_numbers):
+def adapt_readme(readme, *, method, backbone, scripts, with_numbers):
     """Return a recipe's README with the rows of one method.
 
     Arguments
@@ -26,8 +26,8 @@ def adapt_readme(readme, *, method, backbone, prepare, with_numbers):
         The stem of the method's file.
     backbone : str
         The backbone that the exported file names.
-    prepare : str
-        The name of the prepare script.
+    scripts : tuple of str
+        The names of the script that trains and of the prepare script.
     with_numbers : bool
         Whether the README's numbers are those of this backbone.
 
@@ -36,6 +36,9 @@ def adapt_readme(readme, *, method, backbone, prepare, with_numbers):
     str
     """
     text = readme.partition("\n## Adding a dataset")[0]  # the template's
+    text = re.sub(
+        r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", text
+    )  # out of the folder
     text = re.sub(r"\bhparams/\w+\.yaml", f"hparams/{method}.yaml", text)
     kept = []
     for paragraph in text.rstrip().split("\n\n"):
@@ -51,5 +54,8 @@ def adapt_readme(readme, *, method, backbone, prepare, with_numbers):
                 continue
             paragraph = "\n".join([head, rule, *rows])
         kept.append(paragraph)
-    end = END.format(method=method, backbone=backbone, prepare=prepare)
+    script, prepare = scripts
+    end = END.format(
+        method=method, backbone=backbone, script=script, prepare=prepare
+    )
     return "\n\n".join(kept) + "\n" + end

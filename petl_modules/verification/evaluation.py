@@ -5,7 +5,7 @@ from speechbrain.dataio.dataloader import make_dataloader
 
 from petl_modules.data import make_datasets
 from petl_modules.training import evaluate_last_and_best
-from petl_modules.utils import HparamsError, counted_seed
+from petl_modules.utils import counted_seed
 from petl_modules.verification.error_rates import error_curve, rates_at
 from petl_modules.verification.scoring import (
     as_norm,
@@ -16,7 +16,6 @@ from petl_modules.verification.trial_draws import draw_trials
 from petl_modules.verification.trials import find_trials, read_trials
 
 OF_EACH = 10  # clips of a training speaker, in a cohort and its trials
-SCORE_NORMS = ("none", "as-norm")
 
 
 def make_trials(parts, hparams, few=False):
@@ -29,7 +28,7 @@ def make_trials(parts, hparams, few=False):
         have different speakers.
     hparams : dict
         ``trials``: the list of the test part in ``data_folder``, or None,
-        which draws them; ``seed``, ``scoring`` and ``score_norm``.
+        which draws them; and ``seed``.
     few : bool
         One trial of each kind, for a debug run.
 
@@ -43,16 +42,8 @@ def make_trials(parts, hparams, few=False):
     ------
     DataError
         See ``read_trials`` and ``draw_trials``.
-    HparamsError
-        There is no such score normalisation, or not of this scoring.
     """
-    norm, seed = hparams["score_norm"], hparams["seed"]
-    if norm not in SCORE_NORMS:
-        raise HparamsError(
-            f"score_norm '{norm}' is none of: {', '.join(SCORE_NORMS)}"
-        )
-    if norm == "as-norm" and hparams["scoring"] != "cosine":
-        raise HparamsError("score_norm as-norm goes with --scoring cosine")
+    seed = hparams["seed"]
     if hparams["trials"]:
         trained = {clip["speaker"] for clip in parts["train"].values()}
         clips = {clip: r for part in parts.values() for clip, r in part.items()}
@@ -89,32 +80,32 @@ def few_of_each(records, seed):
     return {clip: records[clip] for clip in drawn}
 
 
-def make_trial_loader(records, hparams):
+def make_trial_loader(
+    records, data_folder, features, windows, batches, options
+):
     """Make a loader that gives this process its share of some clips.
 
     Arguments
     ---------
     records : dict
         A ``Record`` by id; each clip is embedded once.
-    hparams : dict
-        The recipe's hyperparameters.
+    data_folder, features, windows
+        See ``petl_modules.data.make_datasets``.
+    batches : callable
+        Makes the sampler from the clips' lengths in seconds, the longest
+        first.
+    options : dict
+        Further options of the loader.
 
     Returns
     -------
     speechbrain.dataio.dataloader.SaveableDataLoader
     """
     dataset = make_datasets(
-        {"test": records},
-        hparams["data_folder"],
-        hparams["test_features"],
-        windows=hparams["windows"],
+        {"test": records}, data_folder, features, windows=windows
     )["test"]
     lengths = [records[clip]["duration"] for clip in dataset.data_ids]
-    return make_dataloader(
-        dataset,
-        batch_sampler=hparams["test_batches"](lengths),
-        **hparams["test_loader"],
-    )
+    return make_dataloader(dataset, batch_sampler=batches(lengths), **options)
 
 
 def evaluate_trials(brain, parts, trials):
@@ -135,9 +126,9 @@ def evaluate_trials(brain, parts, trials):
         ``first``, ``second``, ``same`` and ``score`` of each test trial.
     """
     hparams, tested = vars(brain.hparams), trials["test"]
-    metrics, norm = hparams["metrics"], hparams["score_norm"]
+    metrics, norm = hparams["metrics"], hparams["metrics"].score_norm
     records = {clip: parts["test"][clip] for clip in tested.clips()}
-    result = evaluate_last_and_best(brain, make_trial_loader(records, hparams))
+    result = evaluate_last_and_best(brain, hparams["trial_loader"](records))
     scores = metrics.scores(tested)
     clips, units = metrics.embeddings()
     threshold, source = result["valid_threshold"], "validation speakers"
@@ -186,5 +177,5 @@ def embed_clips(brain, records):
     """
     brain.modules.eval()
     brain.hparams.metrics.clear()
-    for batch in make_trial_loader(records, vars(brain.hparams)):
+    for batch in brain.hparams.trial_loader(records):
         brain.evaluate_batch(batch, Stage.TEST)

@@ -21,6 +21,14 @@ class VerificationMetrics:
     ---------
     scoring : str
         See ``petl_modules.verification.score_trials``.
+    score_norm : str
+        ``as-norm``: ``evaluate_trials`` reports the test's error rates of
+        normalised scores as well. ``none``: it does not.
+
+    Raises
+    ------
+    HparamsError
+        There is no such choice, or they do not go together.
 
     Example
     -------
@@ -34,9 +42,10 @@ class VerificationMetrics:
 
     names = ("eer", "min_dcf", "threshold")  # of ``summarize``
 
-    def __init__(self, scoring="cosine"):
-        check_scoring(scoring)
+    def __init__(self, scoring="cosine", score_norm="none"):
+        check_scoring(scoring, score_norm)
         self.scoring = scoring
+        self.score_norm = score_norm
         self.clear()
 
     def clear(self):

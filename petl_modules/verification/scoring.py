@@ -6,6 +6,7 @@ from petl_modules.utils import DataError, HparamsError, listed
 
 AT_ONCE = 16384  # trials, to bound memory
 SCORINGS = ("cosine", "segment_distance")
+SCORE_NORMS = ("none", "as-norm")
 
 
 def unit_vectors(clips, embeddings):
@@ -118,12 +119,31 @@ def score_trials(units, first, second, scoring="cosine"):
     return scores
 
 
-def check_scoring(scoring):
-    """Refuse a scoring that ``score_trials`` has not."""
-    if scoring not in SCORINGS:
-        raise HparamsError(
-            f"scoring '{scoring}' is none of: {', '.join(SCORINGS)}"
-        )
+def check_scoring(scoring, score_norm):
+    """Refuse a scoring or a normalisation of scores that there is not.
+
+    Arguments
+    ---------
+    scoring : str
+        See ``score_trials``.
+    score_norm : str
+        ``none``, or ``as-norm``, see ``as_norm``.
+
+    Raises
+    ------
+    HparamsError
+        There is no such choice, or they do not go together.
+    """
+    for key, value, choices in (
+        ("scoring", scoring, SCORINGS),
+        ("score_norm", score_norm, SCORE_NORMS),
+    ):
+        if value not in choices:
+            raise HparamsError(
+                f"{key} '{value}' is none of: {', '.join(choices)}"
+            )
+    if score_norm == "as-norm" and scoring != "cosine":
+        raise HparamsError("score_norm as-norm goes with --scoring cosine")
 
 
 def as_norm(scores, vectors, first, second, cohort, top=300):

@@ -34,7 +34,6 @@ from petl_modules.training import (
 )
 from petl_modules.verification import (
     evaluate_trials,
-    make_trial_loader,
     make_trials,
     write_error_curve,
 )
@@ -140,7 +139,7 @@ def run_fold(experiment, fold):
     valid = None
     if "valid" in trials:
         clips = {clip: parts["valid"][clip] for clip in trials["valid"].clips()}
-        valid = make_trial_loader(clips, hparams)
+        valid = hparams["trial_loader"](clips)
     brain = VoxCeleb1Brain(
         hparams["modules"],
         hparams["opt_class"],

@@ -44,6 +44,10 @@ CASES = [
         for method in METHODS
         if "wav2vec2" not in method and "ipet" not in method
     ),
+    ("GTZAN", "lora", None),
+    ("VoxCeleb1", "lora", "wav2vec2.yaml"),
+    ("VoxCeleb1", "ipet", None),
+    ("VoxCeleb1", "lora", "identification_ast.yaml"),
 ]
 every_case = pytest.mark.parametrize(
     "case", CASES, ids=["-".join(filter(None, case)) for case in CASES]
@@ -70,6 +74,12 @@ def written(tmp_path_factory):
         return folder.parents[1], folder / "petl"
 
     return folders
+
+
+def script_of(case):
+    """The name of the script that a case is written with."""
+    identifies = (case[2] or "").startswith("identification")
+    return "identify.py" if identifies else "train.py"
 
 
 def unused_keys(yaml, script):
@@ -104,7 +114,8 @@ def test_rules_find_what_is_unused():
 def test_every_key_is_used(case, written):
     _, recipe = written(*case)
     yaml = (recipe / "hparams" / f"{case[1]}.yaml").read_text("utf-8")
-    assert unused_keys(yaml, (recipe / "train.py").read_text("utf-8")) == []
+    script = (recipe / script_of(case)).read_text("utf-8")
+    assert unused_keys(yaml, script) == []
 
 
 @every_case
@@ -129,7 +140,7 @@ def test_no_module_is_copied(case, written):
     """Of Python there is little more than a reviewer reads in one sitting."""
     _, recipe = written(*case)
     scripts = sorted(path.name for path in recipe.rglob("*.py"))
-    assert len(scripts) == 2 and "train.py" in scripts
+    assert len(scripts) == 2 and script_of(case) in scripts
     lines = [len((recipe / x).read_text("utf-8").splitlines()) for x in scripts]
     assert sum(lines) <= 2500
 
@@ -178,14 +189,15 @@ def test_yaml_says_what_it_is(case, written):
     _, folder = written(*case)
     yaml = (folder / "hparams" / f"{method}.yaml").read_text("utf-8")
     command = (
-        f"#   python recipes/{recipe}/petl/train.py hparams/{method}.yaml "
+        f"#   python recipes/{recipe}/petl/{script_of(case)} "
+        f"hparams/{method}.yaml "
         "--data_folder DIR"
     )
     header, _, body = yaml.partition("\n\n")
     assert command in header.splitlines()
     assert all(line.startswith("#") for line in header.splitlines())
     assert not re.search("^base:", body, re.M)
-    assert "# test folds to run; []: all" in body
+    assert "# the current fold, set by train.py" in body
     assert f"method: {method} " in body
     assert not re.search(": (true|false)", body)  # SpeechBrain: True, False
 
@@ -200,7 +212,7 @@ def test_nothing_points_out_of_the_folder(case, written):
     assert set(re.findall(r"recipes/\w+/(?:petl)?", text)) == {
         f"recipes/{recipe}/petl"
     }
-    for words in ("make demo", "templates/", "sys.path"):
+    for words in ("make demo", "templates/", "sys.path", "](../"):
         assert words not in text
 
 
@@ -291,6 +303,7 @@ def test_what_is_written_is_told(tmp_path, capsys):
     }
     assert set(names) == there
     assert f"cp -r {folder} recipes/ESC50/petl" in told
+    assert "python recipes/ESC50/petl/train.py hparams/soft_moa.yaml" in told
 
 
 @pytest.mark.slow
