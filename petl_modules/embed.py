@@ -7,8 +7,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from petl_modules.libraries import require_libraries
+from petl_modules.libraries import end_if_interrupted, require_libraries
 
+if __name__ == "__main__":
+    end_if_interrupted()
 require_libraries("torch", "torchaudio")
 
 from tqdm import tqdm

@@ -5,12 +5,15 @@
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from petl_modules.libraries import require_libraries
+from petl_modules.libraries import end_if_interrupted, require_libraries
 
+if __name__ == "__main__":
+    end_if_interrupted()
 require_libraries("torch", "torchaudio")
 
 import numpy as np
@@ -63,6 +66,10 @@ def main(arguments=None):
     chosen = parser.parse_args(arguments)
     if len(chosen.files) != (0 if chosen.trials else 2):
         parser.error("give two audio files, or --trials LIST")
+    if not chosen.trials and (chosen.folder or chosen.output):
+        parser.error("--folder and --output go with --trials LIST")
+    if chosen.threshold is not None and math.isnan(chosen.threshold):
+        parser.error("--threshold is no number")
     log_to()
     try:
         verify(chosen)
@@ -73,7 +80,18 @@ def main(arguments=None):
 
 
 def verify(chosen):
-    """Print the score and the decision, or those of all trials."""
+    """Print the score and the decision, or those of all trials.
+
+    Raises
+    ------
+    UserError
+        See ``Verifier`` and ``read_trials``; or the output is there already.
+    """
+    if chosen.output and Path(chosen.output).exists():
+        raise UserError(
+            f"{chosen.output} is there already, and nothing is written over "
+            "it: name another --output, or move it away"
+        )
     verifier = Verifier(
         chosen.run, chosen.device, chosen.backbone, chosen.threshold
     )

@@ -258,6 +258,21 @@ def test_command_line_compares_two_files(run, clips, capsys):
     assert "different speakers (threshold 1.1000)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.wav"], "give two audio files"),
+        (["a.wav", "b.wav", "--trials", "list.txt"], "give two audio files"),
+        (["a.wav", "b.wav", "--output", "x.csv"], "go with --trials"),
+        (["a.wav", "b.wav", "--threshold", "nan"], "--threshold is no number"),
+    ],
+)
+def test_words_that_would_be_passed_over_are_refused(words, message, capsys):
+    with pytest.raises(SystemExit):
+        verify.main(["run", *words])
+    assert message in capsys.readouterr().err
+
+
 def test_command_line_reads_a_list(run, places, tmp_path, capsys):
     folder, fold = run
     data = Path(places["voxceleb1"])
@@ -272,6 +287,8 @@ def test_command_line_reads_a_list(run, places, tmp_path, capsys):
     rows = read_csv(folder / "fold1" / "predictions.csv")
     expected = [float(row["score"]) for row in rows]
     assert scores == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(SystemExit, match="nothing is written over it"):
+        verify.main(command)
     # Without labels
     bare = "\n".join(line[2:] for line in lines.splitlines())
     (tmp_path / "list.txt").write_text(bare)
