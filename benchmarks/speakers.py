@@ -26,14 +26,14 @@ COLUMNS = {
 
 
 HEAD = """\
-# Speaker verification on the miniature
+# Speaker verification on the miniature of VoxCeleb1
 
-Equal error rate in %, mean and standard deviation over seeds {seeds}, which also
-draw the four validation speakers: twelve speakers train, eight others test, in
-768 trials. The epoch with the lowest validation rate is tested. Untrained
-is the frozen encoder: cosine of mean and deviation of its tokens, averaged over
-windows (AST) or of the whole clip (wav2vec 2.0); without an encoder, ECAPA-TDNN
-with random weights, but with running averages of its norms from one epoch.
+Equal error rate (EER), {seeds}. A seed draws weights and the four speakers that
+validate; twelve speakers train, eight others test, in 768 trials. The epoch with
+the lowest validation EER is tested. Untrained is the frozen encoder: cosine of
+mean and deviation of its tokens, averaged over windows (AST) or over the whole
+clip (wav2vec 2.0); without an encoder, ECAPA-TDNN with random weights, whose
+norms have seen the clips of one epoch.
 
 """
 
@@ -97,7 +97,12 @@ def report(rows, seeds):
         line = {**found[0], "backbone": BACKBONES[backbone]}
         for key in ("eer", "valid_eer"):
             rates = [100 * row[key] for row in found]
-            mean, std = statistics.fmean(rates), statistics.pstdev(rates)
-            line[key] = f"{mean:.1f} ± {std:.1f}"
+            line[key] = f"{statistics.fmean(rates):.1f}"
+            if len(rates) > 1:
+                line[key] += f" ± {statistics.pstdev(rates):.1f}"
         lines.append(line)
+    if "," in seeds:
+        seeds = f"mean and standard deviation over seeds {seeds}"
+    else:
+        seeds = f"seed {seeds}"
     return HEAD.format(seeds=seeds) + common.table(lines, COLUMNS)

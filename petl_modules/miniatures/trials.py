@@ -37,12 +37,22 @@ METHODS = {
 # Of speaker verification: clips are longer, and there are more of them
 SPEAKER_METHODS = {
     "linear": {"lr": 0.01},
-    "lora": {"lr": 0.01},
-    "ipet": {"lr": 0.002, "prompts": 4, "reduction": 4},
-    "bottleneck": {"lr": 0.002, "reduction": 4},
-    "soft_moa": {"lr": 0.002, "reduction": 32},
-    "ecapa": {"lr": 0.003, "channels": 64},
-    "ecapa_partition": {"lr": 0.003, "channels": 64, "subsets": 4},
+    "lora": {},
+    "ipet": {
+        "lr": 0.005,
+        "number_of_epochs": 20,
+        "prompts": 4,
+        "reduction": 4,
+    },
+    "bottleneck": {"lr": 0.001, "reduction": 4},
+    "soft_moa": {"lr": 0.001, "reduction": 32},
+    "ecapa": {"lr": 0.003, "number_of_epochs": 10, "channels": 64},
+    "ecapa_partition": {
+        "lr": 0.003,
+        "number_of_epochs": 10,
+        "channels": 64,
+        "subsets": 4,
+    },
 }
 SCRATCH = ("ecapa", "ecapa_partition")  # methods without a backbone
 OWN_FILE = ("conformer", "ipet")  # methods with another file for wav2vec 2.0
@@ -97,7 +107,6 @@ VERIFICATION = {
         {
             "valid_speakers": 4,
             "batch_size": 8,
-            "number_of_epochs": 10,
             "embedding_size": 64,
         },
         cached=False,

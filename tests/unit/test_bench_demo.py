@@ -101,7 +101,7 @@ def test_speakers_have_a_table_of_their_own(bench, tmp_path, monkeypatch):
     text = (tmp_path / "demo.md").read_text("utf-8")
     assert text.startswith(f"{other}\n# Speaker verification")
     assert text.count("# Speaker verification") == 1
-    assert "over seeds 1, 2, which" in text
+    assert "deviation over seeds 1, 2. A seed draws" in text
     assert "| tiny-ast | lora | 12 | 25.0 ± 0.0 | 10.0 ± 0.0 |" in text
     assert "| tiny-ast | untrained | 0 | 40.0 ± 0.0 |" in text
 
