@@ -7,6 +7,7 @@ sleep, as the recipes do: import it before torch.
 import json
 import os
 import platform
+import re
 import statistics
 import sys
 import time
@@ -26,7 +27,7 @@ from transformers import ASTConfig, ASTModel, Wav2Vec2Config, Wav2Vec2Model
 
 from petl_modules.runs import RecipeFile
 from petl_modules.runs.layering import nearest
-from petl_modules.utils import HparamsError, versions
+from petl_modules.utils import HparamsError, versions, write_text
 
 HPARAMS = {
     "ast": ROOT / "recipes" / "ESC50" / "hparams",
@@ -197,6 +198,30 @@ def table(rows, columns):
                 cells.append("-")
         lines.append(cells)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_section(path, text):
+    """Write a section of a Markdown file, in the place of an older one.
+
+    Other sections stay as they are; each begins with its heading, ``# ...``.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file.
+    text : str
+        The section, from its heading on.
+    """
+    old = path.read_text("utf-8") if path.is_file() else ""
+    heading = text.splitlines()[0]
+    parts = {
+        part.splitlines()[0]: part.strip()
+        for part in re.split(r"(?m)^(?=# )", old)
+        if part.strip()
+    }
+    parts[heading] = text.strip()
+    write_text(path, "\n\n".join(parts.values()) + "\n")
+    print(text)
 
 
 def write_report(path, rows, device="cpu", **facts):

@@ -1,11 +1,12 @@
 """All methods on all miniatures, with the small pretrained backbones.
 
-    python benchmarks/demo.py                   # writes results/demo.csv
+    python benchmarks/demo.py                   # writes results/demo*
     python benchmarks/demo.py --methods linear,lora --datasets GSC --seeds 10
 
-Each row is a run of a recipe: a method on a miniature with a seed. Runs are
-spread over processes of one thread each. Started again, the benchmark keeps
-finished runs; a folder holds the runs of one commit.
+Each row is a run of a recipe: a method on a miniature with a seed; those of
+speaker verification (VoxCeleb1) have a table of their own. Runs are spread over
+processes of one thread each. Started again, the benchmark keeps finished runs; a
+folder holds the runs of one commit.
 """
 
 import argparse
@@ -15,9 +16,11 @@ import statistics
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import common  # isort: skip, first: it prepares the path
+import speakers
 from tqdm import tqdm
 
 from petl_modules.miniatures.corpus import write_miniature
@@ -25,11 +28,17 @@ from petl_modules.miniatures.trials import (
     BACKBONES,
     METHODS,
     MINIATURES,
+    SPEAKER_METHODS,
+    VERIFICATION,
     command,
 )
 from petl_modules.runs.plots import draw_tradeoff
 from petl_modules.utils import versions, write_csv, write_text
 
+CHOICES = {
+    "datasets": [*MINIATURES, *VERIFICATION],
+    "methods": [*dict.fromkeys([*METHODS, *SPEAKER_METHODS])],
+}
 UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
 
 
@@ -47,16 +56,9 @@ def trials(datasets, methods, seeds):
     return found
 
 
-def run(folder, trial):
-    """Return the row of a trial; run the trial if it has no result."""
-    dataset, backbone, method, positions, seed = trial
-    output = folder.joinpath(*(str(part) or "-" for part in trial))
-    summary = output / "summary.json"
+def finished(words, summary):
+    """Return the summary of a run; run the command line if there is none."""
     if not summary.is_file():
-        changes = {"positions": positions} if positions else {}
-        words = command(
-            dataset, method, folder, output, backbone, seed=seed, **changes
-        )
         done = subprocess.run(
             [*words, "--noprogressbar"],
             env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
@@ -70,7 +72,18 @@ def run(folder, trial):
                 f"{' '.join(words)}\nended with code {done.returncode}:\n"
                 f"{done.stderr[-3000:]}"
             )
-    found = json.loads(summary.read_text("utf-8"))
+    return json.loads(summary.read_text("utf-8"))
+
+
+def run(folder, trial):
+    """Return the row of a trial; run the trial if it has no result."""
+    dataset, backbone, method, positions, seed = trial
+    output = folder.joinpath(*(str(part) or "-" for part in trial))
+    changes = {"positions": positions} if positions else {}
+    words = command(
+        dataset, method, folder, output, backbone, seed=seed, **changes
+    )
+    found = finished(words, output / "summary.json")
     return {
         "dataset": dataset,
         "backbone": backbone,
@@ -165,14 +178,14 @@ def claim(folder):
 def parse(words):
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--datasets", default=",".join(MINIATURES))
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--datasets", default=",".join(CHOICES["datasets"]))
+    parser.add_argument("--methods", default=",".join(CHOICES["methods"]))
     parser.add_argument("--seeds", default="10,11,12")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--folder", default="results/bench-demo")
     parser.add_argument("--csv", default="results/demo.csv")
     chosen = parser.parse_args(words)
-    for name, known in (("datasets", MINIATURES), ("methods", METHODS)):
+    for name, known in CHOICES.items():
         given = getattr(chosen, name).split(",")
         if unknown := set(given) - set(known):
             parser.error(
@@ -184,32 +197,47 @@ def parse(words):
     return chosen
 
 
+def rows_of(todo, work, processes):
+    """Return the rows of trials, from several processes at a time."""
+    with ThreadPoolExecutor(processes) as threads:
+        found = threads.map(work, todo)
+        return list(tqdm(found, "runs", len(todo), unit="run"))
+
+
 def main(words):
-    """Run the trials without a result, then write table and figure."""
+    """Run the trials without a result, then write tables and figure."""
     chosen = parse(words)
-    folder = Path(chosen.folder).resolve()
+    folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
     own = claim(folder)
     for dataset in chosen.datasets:
-        write_miniature(dataset, folder / MINIATURES[dataset].folder)
-    todo = trials(chosen.datasets, chosen.methods, chosen.seeds)
-    with ThreadPoolExecutor(chosen.processes) as threads:
-        found = threads.map(lambda trial: run(folder, trial), todo)
-        rows = list(tqdm(found, "runs", len(todo), unit="run"))
-    target = Path(chosen.csv)
+        known = {**MINIATURES, **VERIFICATION}[dataset]
+        write_miniature(dataset, folder / known.folder)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_csv(target, rows)
     facts = ", ".join(f"{name} {value}" for name, value in versions().items())
-    text = (
-        f"# Methods on the miniatures\n\n"
-        f"Accuracy in %, mean and standard deviation over seeds "
-        f"{', '.join(map(str, chosen.seeds))}.\n\n"
-        f"{report(rows)}\n\n"
+    seeds = ", ".join(map(str, chosen.seeds))
+    made = (
         f"Commit {own}, {common.machine()}, {chosen.processes} runs at a time "
-        f"of one thread each, {facts}.\n"
+        f"of one thread each, {facts}."
     )
-    write_text(target.with_suffix(".md"), text)
-    draw_tradeoff(target.with_suffix(".png"), panels(rows), "accuracy")
-    print(text)
+    datasets = [name for name in chosen.datasets if name in MINIATURES]
+    methods = [name for name in chosen.methods if name in METHODS]
+    if todo := trials(datasets, methods, chosen.seeds):
+        rows = rows_of(todo, partial(run, folder), chosen.processes)
+        write_csv(target, rows)
+        text = (
+            f"# Methods on the miniatures\n\nAccuracy in %, mean and standard "
+            f"deviation over seeds {seeds}.\n\n{report(rows)}\n\n{made}\n"
+        )
+        common.write_section(target.with_suffix(".md"), text)
+        draw_tradeoff(target.with_suffix(".png"), panels(rows), "accuracy")
+    methods = [name for name in chosen.methods if name in SPEAKER_METHODS]
+    if speakers.DATASET in chosen.datasets and methods:
+        todo = speakers.trials(methods, chosen.seeds)
+        work = partial(speakers.run, folder, finished=finished)
+        rows = rows_of(todo, work, chosen.processes)
+        write_csv(target.with_name(f"{target.stem}_speakers.csv"), rows)
+        text = f"{speakers.report(rows, seeds)}\n\n{made}\n"
+        common.write_section(target.with_suffix(".md"), text)
 
 
 if __name__ == "__main__":

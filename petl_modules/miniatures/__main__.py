@@ -4,7 +4,7 @@ import argparse
 
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.layouts import LAYOUTS
-from petl_modules.miniatures.trials import MINIATURES, ROOT, shown, trial
+from petl_modules.miniatures.trials import ROOT, shown, trial
 from petl_modules.utils import fail
 
 
@@ -25,7 +25,7 @@ def main(arguments=None):
     except OSError as error:
         fail(error)
     print(f"a miniature of {chosen.dataset} is in {chosen.folder}")
-    if (ROOT / "recipes").is_dir() and chosen.dataset in MINIATURES:
+    if (ROOT / "recipes").is_dir():
         folders = {
             "data_folder": chosen.folder,
             "output_folder": f"{chosen.folder.rstrip('/')}-lora",

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,28 @@ METHODS = {
     "soft_moa": {"reduction": 32},
     "full_finetuning": {"lr": 0.0005},
 }
+# Of speaker verification: clips are longer, and there are more of them
+SPEAKER_METHODS = {
+    "linear": {"lr": 0.01},
+    "lora": {},
+    "ipet": {
+        "lr": 0.005,
+        "number_of_epochs": 20,
+        "prompts": 4,
+        "reduction": 4,
+    },
+    "bottleneck": {"lr": 0.001, "reduction": 4},
+    "soft_moa": {"lr": 0.001, "reduction": 32},
+    "ecapa": {"lr": 0.003, "number_of_epochs": 10, "channels": 64},
+    "ecapa_partition": {
+        "lr": 0.003,
+        "number_of_epochs": 10,
+        "channels": 64,
+        "subsets": 4,
+    },
+}
+SCRATCH = ("ecapa", "ecapa_partition")  # methods without a backbone
+OWN_FILE = ("conformer", "ipet")  # methods with another file for wav2vec 2.0
 
 
 @dataclass
@@ -52,6 +74,8 @@ class Miniature:
         Whether the recipe has wav2vec 2.0 as well.
     cached : bool
         Whether features of a clip can be kept on the disk.
+    methods : dict
+        Further keys by method, the stem of a YAML file.
     """
 
     folder: str
@@ -59,6 +83,7 @@ class Miniature:
     options: dict
     speech: bool = True
     cached: bool = True
+    methods: dict = field(default_factory=lambda: METHODS)
 
 
 MINIATURES = {
@@ -75,6 +100,19 @@ MINIATURES = {
         "IEMOCAP_full_release", 2.0, {"folds": "[1,2]", "few_shot": 24}
     ),
 }
+VERIFICATION = {
+    "VoxCeleb1": Miniature(
+        "voxceleb1",
+        2.0,
+        {
+            "valid_speakers": 4,
+            "batch_size": 8,
+            "embedding_size": 64,
+        },
+        cached=False,
+        methods=SPEAKER_METHODS,
+    )
+}
 
 
 def trial(dataset, method, backbone="ast", **changes):
@@ -83,11 +121,11 @@ def trial(dataset, method, backbone="ast", **changes):
     Arguments
     ---------
     dataset : str
-        A key of ``MINIATURES``.
+        A key of ``MINIATURES`` or ``VERIFICATION``.
     method : str
-        A key of ``METHODS``: the stem of a YAML file.
+        A key of the miniature's ``methods``.
     backbone : str
-        A key of ``BACKBONES``.
+        A key of ``BACKBONES``. A model without one leaves it out.
     **changes : object
         Further keys of the YAML file, with their values.
 
@@ -96,19 +134,22 @@ def trial(dataset, method, backbone="ast", **changes):
     words : list of str
         For ``subprocess.run``.
     """
-    miniature = MINIATURES[dataset]
+    miniature = {**MINIATURES, **VERIFICATION}[dataset]
     options = {
         "backbone": BACKBONES[backbone],
         **COMMON,
         **miniature.options,
-        **METHODS[method],
+        **miniature.methods[method],
     }
-    if backbone == "ast":
+    if method in SCRATCH:
+        del options["backbone"]
+        options["seconds"] = miniature.seconds
+    elif backbone == "ast":
         options["frames"] = round(100 * miniature.seconds)
     else:
         options["seconds"] = miniature.seconds
-        if method == "conformer":
-            method = "conformer_wav2vec2"
+        if method in OWN_FILE:
+            method = f"{method}_wav2vec2"
         else:
             options["base"] = "wav2vec2.yaml"
     words = [sys.executable, str(ROOT / "recipes" / dataset / "train.py")]
@@ -139,12 +180,13 @@ def command(dataset, method, data, output, backbone="ast", **changes):
     words : list of str
         For ``subprocess.run``.
     """
+    miniature = {**MINIATURES, **VERIFICATION}[dataset]
     places = {
-        "data_folder": data / MINIATURES[dataset].folder,
+        "data_folder": data / miniature.folder,
         "manifest_folder": data / "manifests" / dataset,
         "output_folder": output,
     }
-    if MINIATURES[dataset].cached:
+    if miniature.cached:
         places["feature_cache"] = data / "features"
     return trial(dataset, method, backbone, **places, **changes)
 

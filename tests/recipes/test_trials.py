@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from petl_modules.miniatures.corpus import write_miniature
-from petl_modules.miniatures.trials import MINIATURES, command
+from petl_modules.miniatures.trials import MINIATURES, VERIFICATION, command
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,33 @@ def accuracy(tmp_path_factory):
         ]
 
     return trained
+
+
+@pytest.fixture(scope="module")
+def speakers(tmp_path_factory):
+    """Gives the test EER of a method on a part of the generated speakers."""
+    folder = tmp_path_factory.mktemp("speakers")
+    place = folder / VERIFICATION["VoxCeleb1"].folder
+    write_miniature("VoxCeleb1", place, takes=2)
+
+    def error_rate(method, name, **changes):
+        words = command("VoxCeleb1", method, folder, folder / name, **changes)
+        subprocess.run([*words, "--noprogressbar"], check=True)
+        summary = json.loads((folder / name / "summary.json").read_text())
+        return summary["folds"][0]["test_eer"]
+
+    return error_rate
+
+
+@pytest.mark.slow
+def test_training_lowers_the_error_rate_of_other_speakers(speakers):
+    """Against random weights, with steps too small to change them."""
+    sizes = {"channels": 32, "seconds": 1.5}
+    untrained = speakers(
+        "ecapa_partition", "none", lr=1e-12, number_of_epochs=1, **sizes
+    )
+    trained = speakers("ecapa_partition", "trained", **sizes)
+    assert trained < untrained - 0.1
 
 
 @pytest.mark.slow

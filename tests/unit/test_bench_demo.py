@@ -24,7 +24,8 @@ def bench():
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     yield module
-    sys.modules.pop("common", None)
+    for name in ("common", "speakers"):
+        sys.modules.pop(name, None)
 
 
 def fake_run(words, **_):
@@ -32,6 +33,9 @@ def fake_run(words, **_):
     folder.mkdir(parents=True)
     found = {"accuracy_mean": 0.5, "trainable_parameters": 12}
     found["folds"] = [{"seconds": 1.26}, {"seconds": 1.0}]
+    if "VoxCeleb1" in str(folder):
+        rate = 0.25 if "lora" in words[2] else 0.4
+        found["folds"] = [{"seconds": 1.26, "test_eer": rate, "valid_eer": 0.1}]
     (folder / "summary.json").write_text(json.dumps(found))
     return SimpleNamespace(returncode=0, stdout="", stderr="")
 
@@ -61,6 +65,45 @@ def test_benchmark_writes_table_and_picture(bench, tmp_path, monkeypatch):
     assert "| soft_moa | 50.0 ± 0.0 | 50.0 |" in wav2vec2
     assert "Commit 0123abc" in text
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_speakers_have_a_table_of_their_own(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "write_miniature", lambda *_: None)
+    monkeypatch.setattr(bench, "commit", lambda: "0123abc")
+    monkeypatch.setattr(subprocess, "run", fake_run)
+    other = "# Methods on the miniatures\n\n## tiny-ast\n\n| a |\n"
+    (tmp_path / "demo.md").write_text(other)
+    words = ["--datasets", "VoxCeleb1", "--methods", "lora,ecapa,houlsby"]
+    words += ["--seeds", "1,2", "--folder", str(tmp_path / "runs")]
+    words += ["--csv", str(tmp_path / "demo.csv")]
+    for _ in range(2):  # the section replaces itself
+        bench.main(words)
+    assert not (tmp_path / "demo.csv").exists()
+    rows = read_csv(tmp_path / "demo_speakers.csv")
+    assert [(r["backbone"], r["method"]) for r in rows] == 2 * [
+        ("ast", "untrained"),
+        ("ast", "lora"),
+        ("wav2vec2", "untrained"),
+        ("wav2vec2", "lora"),
+        ("scratch", "untrained"),
+        ("scratch", "ecapa"),
+    ]
+    assert rows[1] == {
+        "dataset": "VoxCeleb1",
+        "backbone": "ast",
+        "method": "lora",
+        "seed": "1",
+        "eer": "0.25",
+        "valid_eer": "0.1",
+        "trainable_parameters": "12",
+        "seconds": "1.3",
+    }
+    text = (tmp_path / "demo.md").read_text("utf-8")
+    assert text.startswith(f"{other}\n# Speaker verification")
+    assert text.count("# Speaker verification") == 1
+    assert "deviation over seeds 1, 2. A seed draws" in text
+    assert "| tiny-ast | lora | 12 | 25.0 ± 0.0 | 10.0 ± 0.0 |" in text
+    assert "| tiny-ast | untrained | 0 | 40.0 ± 0.0 |" in text
 
 
 def test_benchmark_keeps_what_is_finished(bench, tmp_path, monkeypatch):

@@ -21,6 +21,8 @@ from petl_modules.miniatures.trials import (
     BACKBONES,
     METHODS,
     MINIATURES,
+    SCRATCH,
+    SPEAKER_METHODS,
     command,
 )
 from petl_modules.miniatures.words import WORDS
@@ -353,3 +355,21 @@ def test_trial_names_the_right_file(backbone, method, stem, has, lacks):
     assert f"hparams/{stem}.yaml" in words and has in words
     assert lacks not in words
     assert words[words.index("--lr") + 1] == "0.5"
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("method", SPEAKER_METHODS)
+def test_every_trial_of_speakers_is_a_command(method, backbone, tmp_path):
+    words = command("VoxCeleb1", method, tmp_path, tmp_path / "out", backbone)
+    recipe, _ = compose(words[2:], RECIPES / "VoxCeleb1")
+    scratch = method in SCRATCH
+    assert (str(BACKBONES[backbone]) in recipe.text) != scratch
+    assert "--seconds" in words or (backbone == "ast" and not scratch)
+
+
+def test_speakers_have_a_printed_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(LAYOUTS, "VoxCeleb1", lambda seed: corpus_of_one(seed))
+    command_line.main(["VoxCeleb1", str(tmp_path / "new")])
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert words[1].endswith("recipes/VoxCeleb1/train.py")
+    compose(words[2:], RECIPES / "VoxCeleb1")
