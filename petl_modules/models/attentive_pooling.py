@@ -3,6 +3,8 @@
 from speechbrain.lobes.models.ECAPA_TDNN import AttentiveStatisticsPooling
 from torch import nn
 
+from petl_modules.blocks import MaskedBatchNorm
+
 
 class AttentiveStatistics(nn.Module):
     """Concatenate a weighted mean and a weighted standard deviation.
@@ -27,6 +29,8 @@ class AttentiveStatistics(nn.Module):
     def __init__(self, d_model, *, channels=128):
         super().__init__()
         self.attention = AttentiveStatisticsPooling(d_model, channels)
+        # SpeechBrain would turn its own into SyncBatchNorm: GPUs only, no mask
+        self.attention.tdnn.norm = ChannelsFirstNorm(channels)
         self.norm = nn.LayerNorm(self.width(d_model))
 
     def width(self, d_model):
@@ -53,5 +57,31 @@ class AttentiveStatistics(nn.Module):
         if mask is not None:
             # Half a token less: rounding must not add one
             lengths = (mask.sum(1) - 0.5) / mask.shape[1]
+        self.attention.tdnn.norm.mask = mask
         pooled = self.attention(hidden.transpose(1, 2), lengths)
+        self.attention.tdnn.norm.mask = None
         return self.norm(pooled.squeeze(2))
+
+
+class ChannelsFirstNorm(nn.Module):
+    """Batch normalisation of ``[batch, channels, time]`` over real frames.
+
+    Arguments
+    ---------
+    channels : int
+        Number of channels.
+
+    Attributes
+    ----------
+    mask : torch.Tensor or None
+        Of the current batch, see ``AttentiveStatistics.forward``.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm = MaskedBatchNorm(channels)
+        self.mask = None
+
+    def forward(self, x):
+        """Return ``[batch, channels, time]``."""
+        return self.norm(x.transpose(1, 2), self.mask).transpose(1, 2)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from petl_modules.utils import n_processes
+from petl_modules.utils import HparamsError, n_processes
 from petl_modules.verification.error_rates import error_curve
 from petl_modules.verification.scoring import (
     check_scoring,
@@ -102,8 +102,19 @@ class VerificationMetrics:
         Returns
         -------
         numpy.ndarray
+
+        Raises
+        ------
+        HparamsError
+            A clip was not seen, as a debug run stops after some batches.
         """
         clips, units = self.embeddings()
+        if missing := {*trials.clips()} - {*clips}:
+            raise HparamsError(
+                f"{len(missing)} clips of the trials have no embedding, such "
+                f"as {min(missing)}. A debug run stops after some batches: "
+                "give a larger --debug_batches or --test_batch_size"
+            )
         return score_trials(units, *trials.places(clips), self.scoring)
 
     def summarize(self, trials):

@@ -358,3 +358,33 @@ def test_runs_of_classes_embed_and_do_not_verify(
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3))
     with pytest.raises(HparamsError, match="no run of speaker verification"):
         Verifier("out")
+
+
+# Debug runs
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"fixed_epochs": True}, {"score_norm": "as-norm"}],
+    ids=["selected", "fixed epochs", "normalised"],
+)
+def test_a_debug_run_embeds_few_clips(
+    changes, train, words, tmp_path, monkeypatch
+):
+    """Two trials, and no more of the training part than they need."""
+    usual, embedded = train.VoxCeleb1Brain.evaluate_batch, []
+
+    def counted(brain, batch, stage):
+        embedded.extend(batch.id)
+        return usual(brain, batch, stage)
+
+    monkeypatch.setattr(train.VoxCeleb1Brain, "evaluate_batch", counted)
+    train.main([*words(tmp_path, **changes), "--debug"])
+    assert 0 < len(embedded) <= 25
+
+
+def test_a_debug_run_with_too_few_batches_is_told(train, words, tmp_path):
+    line = [*words(tmp_path, test_batch_size=1), "--debug"]
+    with pytest.raises(HparamsError, match="give a larger --debug_batches"):
+        train.main(line)
+    train.main([*line, "--debug_batches=4"])

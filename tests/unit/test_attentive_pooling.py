@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from petl_modules.models import AttentiveStatistics
 
@@ -40,6 +41,27 @@ def test_formula():
     deviation = (weights * (x - mean.unsqueeze(2)) ** 2).sum(2).sqrt()
     expected = module.norm(torch.cat([mean, deviation], 1))
     torch.testing.assert_close(module(hidden), expected)
+
+
+def test_padding_does_not_reach_training():
+    """Other padding: same vectors, gradients and running statistics."""
+    hidden = torch.randn(3, 9, 6)
+    mask = torch.arange(9) < torch.tensor([[9], [4], [1]])
+    found = []
+    for fill in (0.0, 50.0):
+        module = pooling().train()
+        x = hidden.masked_fill(~mask[:, :, None], fill).requires_grad_()
+        pooled = module(x, mask)
+        pooled.square().sum().backward()
+        found.append([*module.state_dict().values(), pooled, x.grad])
+    for one, other in zip(*found):
+        torch.testing.assert_close(one, other)
+
+
+def test_no_norm_is_left_that_speechbrain_would_convert():
+    """SyncBatchNorm has no CPU version."""
+    modules = AttentiveStatistics(6).modules()
+    assert not any(isinstance(module, _BatchNorm) for module in modules)
 
 
 def test_parameters():
