@@ -16,13 +16,8 @@ from petl_modules.verification.scoring import (
     unit_vectors,
 )
 from petl_modules.verification.trial_draws import draw_trials
-from petl_modules.verification.trials import (
-    KNOWN,
-    Trials,
-    find_trials,
-    read_trials,
-    write_trials,
-)
+from petl_modules.verification.trial_lists import find_trials, read_trials
+from petl_modules.verification.trials import KNOWN, Trials, write_trials
 
 __all__ = [
     "KNOWN",

@@ -13,7 +13,7 @@ from petl_modules.verification.scoring import (
     speaker_vectors,
 )
 from petl_modules.verification.trial_draws import draw_trials
-from petl_modules.verification.trials import find_trials, read_trials
+from petl_modules.verification.trial_lists import find_trials, read_trials
 
 OF_EACH = 10  # clips of a training speaker, in a cohort and its trials
 
