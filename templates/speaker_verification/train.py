@@ -18,9 +18,11 @@ from pathlib import Path
 
 # The recipe runs from a checkout, with or without petl_modules installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from petl_modules.libraries import require_libraries  # before torch
+from petl_modules.libraries import end_if_interrupted, require_libraries
 
-require_libraries("torch", "torchaudio")
+if __name__ == "__main__":
+    end_if_interrupted()
+require_libraries("torch", "torchaudio")  # petl_modules first, then torch
 
 import torch
 from petl_modules.data import make_datasets
