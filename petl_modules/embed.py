@@ -5,7 +5,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from petl_modules.libraries import end_if_interrupted, require_libraries
 
@@ -23,6 +22,7 @@ from petl_modules.utils import (
     UserError,
     fail,
     printable,
+    require_new,
     show,
 )
 
@@ -50,12 +50,7 @@ def main(arguments=None):
 
 def embed(chosen):
     """Write the embeddings; return whether all files could be read."""
-    output = Path(chosen.output)
-    if output.exists():
-        raise UserError(
-            f"{output} is there already, and nothing is written over it: name "
-            "another --output, or move it away"
-        )
+    output = require_new(chosen.output)
     embedder = Embedder(chosen.run, chosen.device, chosen.backbone)
     vectors, problems = {}, []
     for path in tqdm(dict.fromkeys(chosen.files), "Embedding", unit="file"):

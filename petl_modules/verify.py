@@ -5,7 +5,6 @@
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,16 @@ from tqdm import tqdm
 
 from petl_modules.runs.embedder import Verifier
 from petl_modules.runs.logs import log_to, stop_logging
-from petl_modules.utils import UserError, fail, printable, show, write_csv
+from petl_modules.utils import (
+    AudioError,
+    UserError,
+    fail,
+    listed,
+    printable,
+    require_new,
+    show,
+    write_csv,
+)
 from petl_modules.verification import error_curve, rates_at, read_trials
 
 __all__ = ["Verifier", "main"]
@@ -57,7 +65,7 @@ def main(arguments=None):
     parser.add_argument(
         "--folder", help="of the list's files; default: its own"
     )
-    parser.add_argument("--output", help="a CSV file for the list's scores")
+    parser.add_argument("--output", help="a new CSV file for the list's scores")
     parser.add_argument(
         "--threshold", type=float, help="default: the run's own"
     )
@@ -68,8 +76,6 @@ def main(arguments=None):
         parser.error("give two audio files, or --trials LIST")
     if not chosen.trials and (chosen.folder or chosen.output):
         parser.error("--folder and --output go with --trials LIST")
-    if chosen.threshold is not None and math.isnan(chosen.threshold):
-        parser.error("--threshold is no number")
     log_to()
     try:
         verify(chosen)
@@ -80,18 +86,8 @@ def main(arguments=None):
 
 
 def verify(chosen):
-    """Print the score and the decision, or those of all trials.
-
-    Raises
-    ------
-    UserError
-        See ``Verifier`` and ``read_trials``; or the output is there already.
-    """
-    if chosen.output and Path(chosen.output).exists():
-        raise UserError(
-            f"{chosen.output} is there already, and nothing is written over "
-            "it: name another --output, or move it away"
-        )
+    """Print the score and the decision, or those of all trials."""
+    output = require_new(chosen.output) if chosen.output else None
     verifier = Verifier(
         chosen.run, chosen.device, chosen.backbone, chosen.threshold
     )
@@ -101,14 +97,14 @@ def verify(chosen):
         show(f"score {score:.4f}  {ANSWERS[same]} ({threshold})")
         return
     folder = Path(chosen.folder or Path(chosen.trials).parent)
-    trials = read_trials(chosen.trials, Files(folder), unlabelled=True)
-    clips = trials.clips()
-    units = np.concatenate(
-        [
-            verifier.embedder.windows(folder / clip)
-            for clip in tqdm(clips, "Embedding", unit="file")
-        ]
+    trials = read_trials(
+        chosen.trials,
+        Files(folder),
+        unlabelled=True,
+        elsewhere=f"names are paths below {folder}; --folder DIR names another",
     )
+    clips = trials.clips()
+    units = embed_all(verifier, [folder / clip for clip in clips])
     decisions = verifier.compare(units, *trials.places(clips))
     rows = [
         {"first": one, "second": other, "score": score, "same_speaker": same}
@@ -116,8 +112,8 @@ def verify(chosen):
             trials.first, trials.second, decisions
         )
     ]
-    if chosen.output:
-        write_csv(Path(chosen.output), rows)
+    if output:
+        write_csv(output, rows)
     else:
         for row in rows:
             names = printable(f"{row['first']}  {row['second']}")
@@ -133,6 +129,23 @@ def verify(chosen):
             f"{curve.min_dcf():.4f}; at the threshold {accepts:.2%} false "
             f"accepts, {rejects:.2%} false rejects"
         )
+
+
+def embed_all(verifier, files):
+    """Return the directions of files' windows; name all that have none."""
+    units, problems = [], []
+    for file in tqdm(files, "Embedding", unit="file"):
+        try:
+            units.append(verifier.embedder.windows(file))
+        except AudioError as error:
+            problems.append(str(error))
+    if problems:
+        raise AudioError(
+            f"{len(problems)} of {len(files)} files of the list cannot be "
+            f"compared:\n{listed(problems, limit=20)}\nMend these files, or "
+            "remove their trials"
+        )
+    return np.concatenate(units)
 
 
 if __name__ == "__main__":

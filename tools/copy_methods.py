@@ -45,6 +45,11 @@ SCRIPTS = dict.fromkeys(DATASETS, {"train.py": METHODS}) | {
 IPET_HEAD = """
 embedding_size: 128
 loss: !name:torch.nn.functional.cross_entropy"""
+# By script, the file of the command in its head: identify.py needs its own base
+EXAMPLES = {
+    "train.py": "hparams/soft_moa.yaml",
+    "identify.py": "hparams/identification_ast.yaml",
+}
 # By recipe and file: lines of the template, and what replaces them
 REPLACED = {
     **{
@@ -163,6 +168,7 @@ def train_script(recipe, script, template):
         f"/path/to/{own_folder}": f"/path/to/{folder}",
         **dict(zip(names, new_names)),
         "python train.py": f"python {script}",
+        f"{script} hparams/soft_moa.yaml": f"{script} {EXAMPLES[script]}",
     }.items():
         text = text.replace(old, new)
     target = ROOT / "recipes" / recipe / script

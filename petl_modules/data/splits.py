@@ -220,7 +220,7 @@ def draw_few(records, count, *chance):
         if "label" not in record:
             raise HparamsError(
                 f"few_shot is {count}: clips of each class are drawn, and "
-                f"{clip} has no label. Leave few_shot at null"
+                f"{clip} has no label. Leave few_shot at 0"
             )
         by_label.setdefault(record["label"], []).append(clip)
     short = {k: len(v) for k, v in by_label.items() if len(v) < count}

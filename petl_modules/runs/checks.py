@@ -4,6 +4,7 @@ import inspect
 from pathlib import Path
 
 from petl_modules.runs.interfaces import uses
+from petl_modules.runs.layering import read_mapping
 from petl_modules.utils import HparamsError, problem
 
 # By key: the smallest allowed value, and the largest or None
@@ -69,10 +70,25 @@ def check_keys(settings, script):
     Raises
     ------
     HparamsError
-        If one is missing.
+        If one is missing; names the recipe's bases that have it.
     """
     for key in uses(script):
-        settings[key]
+        if key not in settings:
+            _refuse_without(key, Path(script))
+
+
+def _refuse_without(key, script):
+    """Raise the error of a recipe file without a key that ``train.py`` reads."""
+    bases = [
+        file.name
+        for file in sorted((script.parent / "hparams").glob("*.yaml"))
+        if {"model", key} <= read_mapping(file).keys()
+    ]
+    raise HparamsError(
+        f"the recipe file has no key '{key}', which {script.name} needs. Take "
+        f"a --base that has it: {', '.join(bases) or 'a copy of ast.yaml'}; a "
+        "base of your own needs all keys of such a file"
+    )
 
 
 def check_arguments(function, options):

@@ -6,7 +6,7 @@ from speechbrain.utils.run_opts import HELP_TEXTS, RunOptions
 
 from petl_modules.backbones import checkpoint_name
 from petl_modules.runs.arguments import USAGE, read_value, split_arguments
-from petl_modules.runs.layering import find_file, nearest
+from petl_modules.runs.layering import find_file, nearest, read_mapping
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.utils import HparamsError
 
@@ -115,6 +115,20 @@ def override(recipe, options, name):
     return runs
 
 
+def _refuse_unused(path, base, recipe, options):
+    """Refuse a base and a backbone that would change nothing."""
+    if base is not None and {*PATHS} <= read_mapping(path).keys():
+        raise HparamsError(
+            f"{path.name} is complete, so --base {base} would change nothing: "
+            "leave it out, or name a method's file such as hparams/lora.yaml"
+        )
+    if "backbone" in options and recipe.tree["backbone"] is None:
+        raise HparamsError(
+            f"{path.name} trains a model from scratch, without a backbone: "
+            "leave --backbone out, or name another file"
+        )
+
+
 def compose(arguments, folder):
     """Merge recipe files and command line into one recipe file.
 
@@ -160,6 +174,7 @@ def compose(arguments, folder):
                 f"{path} has no key '{key}': does it lack its base, such as "
                 "'base: ast.yaml'?"
             )
+    _refuse_unused(path, base, recipe, options)
     runs = override(recipe, options, path.name)
     # Without a backbone, a model is trained from scratch
     form = {"backbone": (str, None), "data_folder": str}

@@ -1,11 +1,13 @@
 """A trained run as an embedder of audio files, and as a speaker verifier."""
 
+import math
+
 import numpy as np
 import torch
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data.levels import SILENT
-from petl_modules.runs.fold_files import RESULT, remedy
+from petl_modules.runs.fold_files import RESULT, remedy, require_unchanged
 from petl_modules.runs.trained_run import TrainedRun
 from petl_modules.utils import AudioError, HparamsError, read_json
 from petl_modules.verification import (
@@ -116,7 +118,8 @@ class Verifier:
     Raises
     ------
     UserError
-        See ``Embedder``; or it is a run of another task.
+        See ``Embedder``; or it is a run of another task, or the threshold is
+        not finite.
     """
 
     def __init__(self, run, device="cpu", backbone=None, threshold=None):
@@ -134,7 +137,13 @@ class Verifier:
         if threshold is None:
             form = {"fold": {"threshold": float}}
             result = read_json(folder / RESULT, form, remedy(folder))
+            require_unchanged(folder, RESULT)
             threshold = result["fold"]["threshold"]
+        elif not math.isfinite(threshold):
+            raise HparamsError(
+                f"the threshold is {threshold}: give a number, or none for "
+                "that of the run"
+            )
         self.threshold = threshold
 
     def embed(self, paths):

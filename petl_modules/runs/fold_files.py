@@ -178,13 +178,15 @@ def recorded_sha256(folder):
     return read_json(file, form, remedy(folder))["fold"]["weights_sha256"]
 
 
-def require_same_recipe(folder):
-    """Refuse a finished fold whose recipe file was changed.
+def require_unchanged(folder, name):
+    """Refuse a finished fold of which a file was changed.
 
     Arguments
     ---------
     folder : pathlib.Path
         The fold's folder. Folds of earlier versions have no checksums.
+    name : str
+        The file in it.
 
     Raises
     ------
@@ -193,10 +195,9 @@ def require_same_recipe(folder):
     """
     if not all((folder / name).exists() for name in (SEAL, RESULT)):
         return
-    form = {"hyperparams.yaml": SHA256}
-    sums = read_json(folder / SEAL, form, remedy(folder))
-    file = folder / "hyperparams.yaml"
-    if sha256(file) != sums[file.name]:
+    sums = read_json(folder / SEAL, {name: SHA256}, remedy(folder))
+    file = folder / name
+    if sha256(file) != sums[name]:
         reason = f"it is not the file that {SEAL} has the checksum of"
         raise damaged(file, reason, f"Restore it. Or: {remedy(folder)}")
 

@@ -15,7 +15,7 @@ from petl_modules.runs.devices import check_device
 from petl_modules.runs.fold_files import (
     read_result,
     recorded_sha256,
-    require_same_recipe,
+    require_unchanged,
 )
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.recipe_file import RecipeFile
@@ -134,7 +134,7 @@ class TrainedRun:
     def __init__(self, run, device="cpu", backbone=None):
         check_device(device)
         self.folder = find_fold(run)
-        require_same_recipe(self.folder)
+        require_unchanged(self.folder, "hyperparams.yaml")
         recipe = _read_recipe(self.folder, FORM)
         if backbone is not None:
             encoder = recipe.tree["encoder"]

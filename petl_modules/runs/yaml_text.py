@@ -142,7 +142,9 @@ def _lines(text, source):
         stream = io.StringIO()
         ruamel.yaml.YAML(typ="safe", pure=True).serialize(node, stream)
         line = " ".join(stream.getvalue().split())
-        yield str(key.value), line.removesuffix(" ...")
+        # What is left of an empty value is the mark of a document's end
+        line = "null" if line == "..." else line.removesuffix(" ...")
+        yield str(key.value), line
 
 
 def _naming(source, text, parse):

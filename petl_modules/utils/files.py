@@ -13,6 +13,8 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
+from petl_modules.utils.errors import UserError
+
 logger = get_logger(__name__)
 
 
@@ -152,3 +154,35 @@ def write_csv(path, rows):
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, stream.getvalue())
+
+
+def require_new(path):
+    """Check, before long work, that a file can be written without loss.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The file to come. Missing folders above it are made when it is written.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    UserError
+        It is there already, or is below a file.
+    """
+    path = Path(path)
+    if os.path.lexists(path):
+        raise UserError(
+            f"{path} is there already, and nothing is written over it: name "
+            "another --output, or move it away"
+        )
+    there = next(place for place in path.parents if os.path.lexists(place))
+    if not there.is_dir():
+        raise UserError(
+            f"{path} cannot be written, as {there} is no folder: name another "
+            "--output"
+        )
+    return path

@@ -12,6 +12,10 @@ from petl_modules.verification.trial_checks import check_trials, refuse_lines
 from petl_modules.verification.trials import Trials
 
 FORM = "A line is: label path path, and the label 1 (one speaker) or 0 (two)"
+ELSEWHERE = (
+    "it seems to be a list for another corpus. Give the list of these data; "
+    "names are paths below the folder of the speakers"
+)
 
 
 def find_trials(folder, name):
@@ -45,7 +49,9 @@ def find_trials(folder, name):
     )
 
 
-def read_trials(file, clips, training_speakers=(), unlabelled=False):
+def read_trials(
+    file, clips, training_speakers=(), unlabelled=False, elsewhere=ELSEWHERE
+):
     """Read a list of trials, and check that it can test a model.
 
     Fields are separated by blanks or, in lines that have one, by tabs.
@@ -60,6 +66,8 @@ def read_trials(file, clips, training_speakers=(), unlabelled=False):
         Speakers that the model is trained on.
     unlabelled : bool
         Accept a list without labels, too: a line is ``path path``.
+    elsewhere : str
+        The remedy if hardly a name is a clip.
 
     Returns
     -------
@@ -88,7 +96,7 @@ def read_trials(file, clips, training_speakers=(), unlabelled=False):
     lines, labels, names = _split(content, file, unlabelled)
     found = dict.fromkeys(name for pair in names for name in pair)
     ids = {name: _clip_of(name, clips) for name in found}
-    _refuse_unknown(file, lines, names, ids)
+    _refuse_unknown(file, lines, names, ids, elsewhere)
     first, second = ([ids[pair[side]] for pair in names] for side in (0, 1))
     same = None if labels is None else np.array(labels) == "1"
     check_trials(file, lines, (first, second, same), clips, training_speakers)
@@ -134,7 +142,7 @@ def _clip_of(name, clips):
     return stem if stem in clips else None
 
 
-def _refuse_unknown(file, lines, names, ids):
+def _refuse_unknown(file, lines, names, ids, elsewhere):
     """Refuse names that are no clip."""
     unknown = [name for name, clip in ids.items() if clip is None]
     if not unknown:
@@ -142,9 +150,7 @@ def _refuse_unknown(file, lines, names, ids):
     if len(unknown) > 0.9 * len(ids):
         raise DataError(
             f"{file}: {len(unknown)} of {len(ids)} names, such as "
-            f"{unknown[0]!r}, are no clips of the data: it seems to be a list "
-            "for another corpus. Give the list of these data; names are paths "
-            "below the folder of the speakers"
+            f"{unknown[0]!r}, are no clips of the data: {elsewhere}"
         )
     problems, told = [], set()
     for line, pair in zip(lines, names):

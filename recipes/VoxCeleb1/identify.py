@@ -2,7 +2,7 @@
 """Train and test a PETL method on VoxCeleb1.
 
 To run this recipe:
-> python identify.py hparams/soft_moa.yaml --data_folder /path/to/voxceleb1
+> python identify.py hparams/identification_ast.yaml --data_folder /path/to/voxceleb1
 
 Start reading at the bottom: main() prepares the data, plans the folds, trains
 and tests each of them, and sums up.

@@ -296,6 +296,63 @@ def test_command_line_reads_a_list(run, places, tmp_path, capsys):
     assert "equal error rate" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf")])
+def test_thresholds_are_finite(threshold, run):
+    with pytest.raises(HparamsError, match=f"threshold is {threshold}"):
+        Verifier(run[0], threshold=threshold)
+
+
+def test_a_changed_threshold_is_refused(run, tmp_path):
+    folder = shutil.copytree(run[0], tmp_path / "run")
+    file = folder / "fold1" / "result.json"
+    entry = json.loads(file.read_text())
+    entry["fold"]["threshold"] += 0.1
+    file.write_text(json.dumps(entry))
+    with pytest.raises(DataError, match="result.json is damaged"):
+        Verifier(folder)
+    assert Verifier(folder, threshold=0.5).threshold == 0.5
+
+
+@pytest.mark.parametrize("command", [verify, embed])
+def test_nothing_is_written_over(command, run, clips, tmp_path):
+    """It is told before anything is embedded."""
+    output = tmp_path / "kept"
+    output.write_text("mine")
+    words = [str(tmp_path / "no run"), "--output", str(output)]
+    words += ["--trials", "list"] if command is verify else [str(clips[0])]
+    with pytest.raises(SystemExit, match="nothing is written over it"):
+        command.main(words)
+    words[2] += "/below"
+    with pytest.raises(SystemExit, match="kept is no folder"):
+        command.main(words)
+    assert output.read_text() == "mine"
+
+
+def test_options_of_a_list_go_with_a_list(clips, capsys):
+    words = ["run", *map(str, clips[:2]), "--output", "scores.csv"]
+    with pytest.raises(SystemExit):
+        verify.main(words)
+    assert "go with --trials LIST" in capsys.readouterr().err
+
+
+def test_a_list_of_another_folder_is_told_of_the_option(run, places):
+    data = Path(places["voxceleb1"])
+    words = [str(run[0]), "--trials", str(data / "veri_test2.txt")]
+    with pytest.raises(SystemExit, match=f"below {data}; --folder DIR names"):
+        verify.main(words)
+
+
+def test_all_bad_files_of_a_list_are_named(run, clips, tmp_path):
+    shutil.copy(clips[0], tmp_path / "good.wav")
+    (tmp_path / "text.wav").write_text("no audio")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
+    (tmp_path / "list").write_text("good.wav text.wav\ngood.wav silent.wav\n")
+    with pytest.raises(SystemExit) as end:
+        verify.main([str(run[0]), "--trials", str(tmp_path / "list")])
+    assert "2 of 3 files" in str(end.value)
+    assert "text.wav" in str(end.value) and "silent.wav" in str(end.value)
+
+
 def test_sounds_without_a_voice_are_named(run, clips, tmp_path):
     folder, _ = run
     soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)

@@ -14,7 +14,7 @@ from petl_modules.runs.arguments import read_value, split_arguments
 from petl_modules.runs.checks import check_keys, check_values
 from petl_modules.runs.devices import check_device, check_precision
 from petl_modules.runs.recipe_file import Values
-from petl_modules.runs.yaml_text import dump_yaml
+from petl_modules.runs.yaml_text import dump_yaml, one_line_values
 from petl_modules.utils import HparamsError
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
@@ -370,7 +370,7 @@ def test_the_recipes_own_files_are_found(recipe):
     "text, words",
     [
         ("seed: ten", "seed is 'ten': give a whole number"),
-        ("backbone: 5", "backbone: expected a text, found 5"),
+        ("backbone: 5", "backbone: expected a text or null, found 5"),
         ("backbone: !x y", "backbone: expected a text"),
         ("data_folder: [a]", "data_folder: expected a text, found a list"),
         ("lr: !ref <seed>/0", "cannot be resolved: ZeroDivisionError"),
@@ -409,8 +409,34 @@ def test_every_key_that_train_reads_is_asked_for():
     read = ["lr_schedule", "loss", "opt_class", "cache", "test_loader"]
     for key in read:
         kept = {k: v for k, v in made.settings.items() if k != key}
-        with pytest.raises(HparamsError, match=f"no key '{key}'"):
+        with pytest.raises(HparamsError, match=f"no key '{key}'") as error:
             check_keys(Values(kept), RECIPE / "train.py")
+        assert "--base that has it: ast.yaml, wav2vec2.yaml;" in str(
+            error.value
+        )
+
+
+def test_bases_of_another_script_are_told_apart():
+    """VoxCeleb1 has two scripts, whose files differ in their keys."""
+    recipe = RECIPE.parent / "VoxCeleb1"
+    made, _ = compose(["hparams/lora.yaml"], recipe)
+    bases = "has it: identification_ast.yaml, identification_wav2vec2.yaml;"
+    with pytest.raises(HparamsError, match=bases):
+        check_keys(made.settings, recipe / "identify.py")
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["ast.yaml", "--base", "wav2vec2.yaml"], "ast.yaml is complete, so"),
+        (["ecapa.yaml", "--base", "wav2vec2.yaml"], "would change nothing"),
+        (["ecapa.yaml", "--backbone", "a/b"], "leave --backbone out"),
+        (["ecapa_partition.yaml", "--backbone", "a/b"], "from scratch"),
+    ],
+)
+def test_base_and_backbone_that_nothing_reads(words, message):
+    with pytest.raises(HparamsError, match=message):
+        compose(words, RECIPE.parent / "VoxCeleb1")
 
 
 @pytest.mark.parametrize(
@@ -514,3 +540,9 @@ def test_pipe_as_recipe_file_is_named(tmp_path):
     os.mkfifo(tmp_path / "lora.yaml")
     with pytest.raises(HparamsError, match="lora.yaml is a pipe or device"):
         compose([str(tmp_path / "lora.yaml")], RECIPE)
+
+
+def test_an_empty_value_is_shown_as_null():
+    """Not as the mark of a document's end, in the list of differences."""
+    values = one_line_values("a:\nb: null\nc: 1\nd: x\n")
+    assert values == {"a": "null", "b": "null", "c": "1", "d": "x"}

@@ -147,3 +147,21 @@ def test_package_is_cheap_to_import(tmp_path):
 def test_all_requirements_are_imported():
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert set(re.findall(r"^[\w.]+", text, re.M)) == PARTNERS.keys()
+
+
+PROGRAMS = [
+    *ROOT.glob("recipes/*/train.py"),
+    *ROOT.glob("recipes/*/identify.py"),
+    *ROOT.glob("templates/*/train.py"),
+    *(
+        ROOT / "petl_modules" / f"{x}.py"
+        for x in ("predict", "verify", "embed")
+    ),
+]
+
+
+@pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: str(file)[-30:])
+def test_ctrl_c_ends_imports_with_one_line(file):
+    text = file.read_text(encoding="utf-8")
+    first = text.index("    end_if_interrupted()\n")
+    assert first < text.index('\nrequire_libraries("torch"')

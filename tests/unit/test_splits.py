@@ -210,7 +210,9 @@ def test_a_class_with_too_few_clips():
 
 
 def test_few_shot_needs_labels():
-    with pytest.raises(HparamsError, match="clip1 has no label. Leave few_s"):
+    with pytest.raises(
+        HparamsError, match="clip1 has no label. Leave few_shot at 0"
+    ):
         draw_few({"clip1": {"words": "on"}}, 2, 10)
 
 
