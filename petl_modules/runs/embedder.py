@@ -11,13 +11,13 @@ from petl_modules.runs.fold_files import RESULT, remedy, require_unchanged
 from petl_modules.runs.trained_run import TrainedRun
 from petl_modules.utils import AudioError, HparamsError, read_json
 from petl_modules.verification import (
+    SHORTEST,
     clip_vectors,
     score_trials,
     unit_vectors,
 )
 
 logger = get_logger(__name__)
-SHORTEST = 0.5  # seconds: less speech says too little of a voice
 
 
 class Embedder:

@@ -17,10 +17,16 @@ from petl_modules.verification.scoring import (
 )
 from petl_modules.verification.trial_draws import draw_trials
 from petl_modules.verification.trial_lists import find_trials, read_trials
-from petl_modules.verification.trials import KNOWN, Trials, write_trials
+from petl_modules.verification.trials import (
+    KNOWN,
+    SHORTEST,
+    Trials,
+    write_trials,
+)
 
 __all__ = [
     "KNOWN",
+    "SHORTEST",
     "Trials",
     "VerificationMetrics",
     "angular_margin_loss",

@@ -2,10 +2,11 @@
 
 from speechbrain import Stage
 from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import make_datasets
 from petl_modules.training import evaluate_last_and_best
-from petl_modules.utils import counted_seed
+from petl_modules.utils import DataError, counted_seed
 from petl_modules.verification.error_rates import error_curve, rates_at
 from petl_modules.verification.scoring import (
     as_norm,
@@ -14,7 +15,9 @@ from petl_modules.verification.scoring import (
 )
 from petl_modules.verification.trial_draws import draw_trials
 from petl_modules.verification.trial_lists import find_trials, read_trials
+from petl_modules.verification.trials import SHORTEST
 
+logger = get_logger(__name__)
 OF_EACH = 10  # clips of a training speaker, in a cohort and its trials
 
 
@@ -41,7 +44,8 @@ def make_trials(parts, hparams, few=False):
     Raises
     ------
     DataError
-        See ``read_trials`` and ``draw_trials``.
+        See ``read_trials`` and ``draw_trials``; or a clip of the list is
+        shorter than what is compared.
     """
     seed = hparams["seed"]
     if hparams["trials"]:
@@ -49,13 +53,42 @@ def make_trials(parts, hparams, few=False):
         clips = {clip: r for part in parts.values() for clip, r in part.items()}
         file = find_trials(hparams["data_folder"], hparams["trials"])
         trials = {"test": read_trials(file, clips, trained)}
+        tested = {clip: clips[clip] for clip in trials["test"].clips()}
+        if short := tested.keys() - long_enough(tested).keys():
+            raise DataError(
+                f"{file}: {len(short)} clips, such as {min(short)}, are "
+                f"shorter than {SHORTEST} s: too short to recognise a speaker. "
+                "Remove their trials"
+            )
     else:
-        trials = {"test": draw_trials(parts["test"], seed)}
+        trials = {"test": draw_trials(long_enough(parts["test"]), seed)}
     if "valid" in parts:
-        trials["valid"] = draw_trials(parts["valid"], seed)
+        trials["valid"] = draw_trials(long_enough(parts["valid"]), seed)
     else:
-        trials["train"] = draw_trials(few_of_each(parts["train"], seed), seed)
+        known = few_of_each(long_enough(parts["train"]), seed)
+        trials["train"] = draw_trials(known, seed)
     return {p: t.few() for p, t in trials.items()} if few else trials
+
+
+def long_enough(records):
+    """Return the clips that may be compared, see ``SHORTEST``.
+
+    Arguments
+    ---------
+    records : dict
+        A ``Record`` by id.
+
+    Returns
+    -------
+    dict
+    """
+    found = {c: r for c, r in records.items() if r["duration"] >= SHORTEST}
+    if left_out := len(records) - len(found):
+        logger.warning(
+            f"{left_out} clips are shorter than {SHORTEST} s, too short to "
+            "recognise a speaker: they are in no trial"
+        )
+    return found
 
 
 def few_of_each(records, seed):
@@ -135,7 +168,7 @@ def evaluate_trials(brain, parts, trials):
     for part in ("train", "valid", "test"):  # it is no metric of the parts
         del result[f"{part}_threshold"]
     if "train" in trials or norm != "none":
-        known = few_of_each(parts["train"], hparams["seed"])
+        known = few_of_each(long_enough(parts["train"]), hparams["seed"])
         if brain.debug:
             known = _fewer(known, trials)
         embed_clips(brain, known)

@@ -14,6 +14,7 @@ KNOWN = {  # published lists, by the MD5 of the file
     "29fc7cc1c5d59f0816dc15d6e8be60f7": "VoxCeleb1-O, original",
     "b73110731c9223c1461fe49cb48dddfc": "VoxCeleb1-O, cleaned",
 }
+SHORTEST = 0.5  # seconds of a clip: less speech says too little of a voice
 
 
 @dataclass(frozen=True, eq=False)

@@ -229,6 +229,9 @@ def find_clips(folder):
     else:
         raise FileNotFoundError(ABSENT.format(folder=folder))
     clips, problems = {}, []
+    if root != ".":
+        others = [x for x in _visible(folder / root) if x not in LABELS]
+        problems = [f"'{root}/{name}' is no genre of GTZAN" for name in others]
     for label in labels:
         for name in _visible(folder / root / label):
             wav = f"{root}/{label}/{name}".removeprefix("./")

@@ -165,6 +165,18 @@ def test_wrong_values_are_named(changes, message, train, words, tmp_path):
         train.main(words(tmp_path / "out", **changes))
 
 
+def test_short_clips_are_in_no_trial(train, words, places, tmp_path):
+    """They are left out of drawn trials, and refused in a list."""
+    data = tmp_path / "data"
+    shutil.copytree(places["voxceleb1"], data)
+    line = (data / "veri_test2.txt").read_text().splitlines()[0].split()[1]
+    file = data / "vox1_test_wav" / "wav" / line
+    soundfile.write(file, soundfile.read(file)[0][:7000], 16000)
+    message = "1 clips, such as .* are shorter than 0.5 s"
+    with pytest.raises(SystemExit, match=message):
+        train.main(words(tmp_path / "out", data_folder=data))
+
+
 def test_fixed_epochs_with_score_normalisation(train, words, tmp_path):
     """All speakers train; the threshold is one of training speakers."""
     options = {"fixed_epochs": True, "score_norm": "as-norm"}
