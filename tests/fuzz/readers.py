@@ -228,7 +228,7 @@ def _restoring(path, read):
 
 def _write_earlier_weights(folder):
     """Write weights as versions did whose folds have no checksums."""
-    about = {"encoder": {"backbone": {}}}
+    about = {"encoder": {"backbone": {}, "methods": []}}
     with mock.patch.object(weights_file, "FORMAT", 2):
         write_trained(WEIGHTS, about, folder / "model.safetensors")
 
@@ -253,7 +253,7 @@ def _write_fold(folder):
     write_csv(folder / "predictions.csv", [{"id": c, **row} for c in "abc"])
     recipe = RecipeFile.read(RECIPE / "hparams" / "lora.yaml")
     (folder / "hyperparams.yaml").write_text(recipe.text)
-    about = {"encoder": {"backbone": {}}}
+    about = {"encoder": {"backbone": {}, "methods": []}}
     write_trained(WEIGHTS, about, folder / "model.safetensors")
     seal(folder, {file.name for file in folder.iterdir()})
 

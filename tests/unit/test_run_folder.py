@@ -54,7 +54,7 @@ def fold(tmp_path):
     rows = [{"id": clip, "label": "a", "predicted": "b"} for clip in "xy"]
     write_csv(folder / "predictions.csv", rows)
     write_text(folder / "hyperparams.yaml", "seed: 1\n")
-    about = {"encoder": {"backbone": {}}}
+    about = {"encoder": {"backbone": {}, "methods": []}}
     write_trained(WEIGHTS, about, folder / "model.safetensors")
     write_json(folder / "result.json", result())
     seal(folder, {file.name for file in folder.iterdir()})
@@ -67,7 +67,7 @@ def earlier(fold, monkeypatch):
     (fold / SEAL).unlink()
     with monkeypatch.context() as patch:
         patch.setattr(weights_file, "FORMAT", 2)
-        about = {"encoder": {"backbone": {}}}
+        about = {"encoder": {"backbone": {}, "methods": []}}
         write_trained(WEIGHTS, about, fold / "model.safetensors")
     return fold
 
