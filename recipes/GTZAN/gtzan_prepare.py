@@ -67,6 +67,7 @@ def prepare_gtzan(
     seed=10,
     allow_partial=False,
     skip_bad_audio=False,
+    features=None,
 ):
     """Check GTZAN and write its manifest, if it is not up to date.
 
@@ -94,6 +95,8 @@ def prepare_gtzan(
         Leave out unreadable clips, see
         ``petl_modules.data.prepare.finish``. ``jazz.00054``, which one copy of
         the dataset has damaged, is left out in any case, with a warning.
+    features : callable or None
+        What will be made of the clips, see ``finish``.
 
     Returns
     -------
@@ -150,6 +153,7 @@ def prepare_gtzan(
         records,
         allow_partial,
         skip_bad_audio,
+        features=features,
     )
     return manifest, LABELS
 
