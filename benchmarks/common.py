@@ -201,7 +201,7 @@ def table(rows, columns):
 
 
 def write_section(path, text):
-    """Write a section of a Markdown file, in the place of an older one.
+    """Write and print a section of a Markdown file, in place of an older one.
 
     Other sections stay as they are; each begins with its heading, ``# ...``.
 

@@ -25,18 +25,18 @@ from tqdm import tqdm
 
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.trials import (
+    ALL,
     BACKBONES,
     METHODS,
     MINIATURES,
     SPEAKER_METHODS,
-    VERIFICATION,
     command,
 )
 from petl_modules.runs.plots import draw_tradeoff
 from petl_modules.utils import versions, write_csv, write_text
 
 CHOICES = {
-    "datasets": [*MINIATURES, *VERIFICATION],
+    "datasets": [*ALL],
     "methods": [*dict.fromkeys([*METHODS, *SPEAKER_METHODS])],
 }
 UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
@@ -193,6 +193,10 @@ def parse(words):
                 f"{', '.join(known)}"
             )
         setattr(chosen, name, given)
+    for dataset in chosen.datasets:
+        if not set(chosen.methods) & set(ALL[dataset].methods):
+            known = ", ".join(ALL[dataset].methods)
+            parser.error(f"no such methods of {dataset}; there are: {known}")
     chosen.seeds = [int(seed) for seed in chosen.seeds.split(",")]
     return chosen
 
@@ -210,8 +214,7 @@ def main(words):
     folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
     own = claim(folder)
     for dataset in chosen.datasets:
-        known = {**MINIATURES, **VERIFICATION}[dataset]
-        write_miniature(dataset, folder / known.folder)
+        write_miniature(dataset, folder / ALL[dataset].folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     facts = ", ".join(f"{name} {value}" for name, value in versions().items())
     seeds = ", ".join(map(str, chosen.seeds))

@@ -113,6 +113,7 @@ VERIFICATION = {
         methods=SPEAKER_METHODS,
     )
 }
+ALL = {**MINIATURES, **VERIFICATION}
 
 
 def trial(dataset, method, backbone="ast", **changes):
@@ -121,7 +122,7 @@ def trial(dataset, method, backbone="ast", **changes):
     Arguments
     ---------
     dataset : str
-        A key of ``MINIATURES`` or ``VERIFICATION``.
+        A key of ``ALL``.
     method : str
         A key of the miniature's ``methods``.
     backbone : str
@@ -134,7 +135,7 @@ def trial(dataset, method, backbone="ast", **changes):
     words : list of str
         For ``subprocess.run``.
     """
-    miniature = {**MINIATURES, **VERIFICATION}[dataset]
+    miniature = ALL[dataset]
     options = {
         "backbone": BACKBONES[backbone],
         **COMMON,
@@ -180,7 +181,7 @@ def command(dataset, method, data, output, backbone="ast", **changes):
     words : list of str
         For ``subprocess.run``.
     """
-    miniature = {**MINIATURES, **VERIFICATION}[dataset]
+    miniature = ALL[dataset]
     places = {
         "data_folder": data / miniature.folder,
         "manifest_folder": data / "manifests" / dataset,

@@ -45,11 +45,9 @@ def speakers(tmp_path_factory):
 @pytest.mark.slow
 def test_training_lowers_the_error_rate_of_other_speakers(speakers):
     """Against random weights, with steps too small to change them."""
-    sizes = {"channels": 32, "seconds": 1.5}
-    untrained = speakers(
-        "ecapa_partition", "none", lr=1e-12, number_of_epochs=1, **sizes
-    )
-    trained = speakers("ecapa_partition", "trained", **sizes)
+    method = "ecapa_partition"
+    untrained = speakers(method, "none", lr=1e-12, number_of_epochs=1)
+    trained = speakers(method, "trained", batch_size=4)
     assert trained < untrained - 0.1
 
 

@@ -134,7 +134,14 @@ def test_failing_run_is_shown(bench, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "word, message",
-    [("--methods=adapter", "no methods adapter"), ("--datasets=AS", "ESC50")],
+    [
+        ("--methods=adapter", "no methods adapter"),
+        ("--datasets=AS", "ESC50"),
+        (
+            "--methods=houlsby",
+            "no such methods of VoxCeleb1; there are: linear",
+        ),
+    ],
 )
 def test_unknown_names_are_refused(bench, word, message, capsys):
     with pytest.raises(SystemExit):
