@@ -25,7 +25,7 @@ def write_embeddings(path, vectors, run):
     """
     about = {
         "files": json.dumps([*vectors]),
-        "weights_sha256": run.weights_sha256 or "",
+        "weights_sha256": run.weights_sha256,
     }
     stacked = np.stack([*vectors.values()]).astype(np.float32)
     write_bytes(Path(path), save({"embeddings": stacked}, about))

@@ -10,6 +10,7 @@ from petl_modules.models import (
     TunedModel,
     load_trained,
     upgrade_recipe,
+    weights_sha256,
 )
 from petl_modules.runs.devices import check_device
 from petl_modules.runs.fold_files import (
@@ -119,8 +120,8 @@ class TrainedRun:
         What the head's outputs stand for.
     model : petl_modules.models.TunedModel
         In eval mode, with LoRA merged.
-    weights_sha256 : str or None
-        Digest of the trained weights. None: the fold has no result yet.
+    weights_sha256 : str
+        Digest of the trained weights.
 
     Raises
     ------
@@ -162,8 +163,9 @@ class TrainedRun:
         self.windows.require(self.features, ["test"])
         self.device = device
         self.model = made["model"].to(device).eval()
-        self.weights_sha256 = recorded_sha256(self.folder)
-        load_trained(self.model, self.folder / WEIGHTS, self.weights_sha256)
+        recorded = recorded_sha256(self.folder)
+        load_trained(self.model, self.folder / WEIGHTS, recorded)
+        self.weights_sha256 = weights_sha256(self.model)
         merge_lora(self.model)
 
     def read(self, path):

@@ -1,7 +1,10 @@
 """Evaluation of a speaker model by trials: validation, threshold and test."""
 
+from pathlib import Path
+
 from speechbrain import Stage
 from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import make_datasets
@@ -15,7 +18,7 @@ from petl_modules.verification.scoring import (
 )
 from petl_modules.verification.trial_draws import draw_trials
 from petl_modules.verification.trial_lists import find_trials, read_trials
-from petl_modules.verification.trials import SHORTEST
+from petl_modules.verification.trials import SHORTEST, write_trials
 
 logger = get_logger(__name__)
 OF_EACH = 10  # clips of a training speaker, in a cohort and its trials
@@ -31,7 +34,8 @@ def make_trials(parts, hparams, few=False):
         have different speakers.
     hparams : dict
         ``trials``: the list of the test part in ``data_folder``, or None,
-        which draws them; and ``seed``.
+        which draws them; ``seed``; and ``fold_folder``, where the lists are
+        written as ``<part>_trials.txt``.
     few : bool
         One trial of each kind, for a debug run.
 
@@ -67,7 +71,13 @@ def make_trials(parts, hparams, few=False):
     else:
         known = few_of_each(long_enough(parts["train"]), seed)
         trials["train"] = draw_trials(known, seed)
-    return {p: t.few() for p, t in trials.items()} if few else trials
+    if few:
+        trials = {part: each.few() for part, each in trials.items()}
+    if if_main_process():
+        for part, each in trials.items():
+            file = Path(hparams["fold_folder"]) / f"{part}_trials.txt"
+            write_trials(file, each)
+    return trials
 
 
 def long_enough(records):

@@ -87,6 +87,9 @@ def test_summary_keeps_the_contract(run):
     assert 0 <= fold["test_eer"] <= 1 and fold["train_eer"] is None
     assert fold["threshold_from"] == "validation speakers"
     assert (folder / "trials.png").stat().st_size > 10_000
+    drawn = (folder / "fold1" / "valid_trials.txt").read_text().splitlines()
+    assert {line[0] for line in drawn} == {"0", "1"}
+    assert len(drawn) == 2 * 12  # of each clip of two speakers
 
 
 def test_scores_are_those_of_the_embeddings(run, places):
