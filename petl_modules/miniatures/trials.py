@@ -38,12 +38,7 @@ METHODS = {
 SPEAKER_METHODS = {
     "linear": {"lr": 0.01},
     "lora": {},
-    "ipet": {
-        "lr": 0.005,
-        "number_of_epochs": 20,
-        "prompts": 4,
-        "reduction": 4,
-    },
+    "ipet": {"lr": 0.005, "prompts": 4, "reduction": 4},
     "bottleneck": {"lr": 0.001, "reduction": 4},
     "soft_moa": {"lr": 0.001, "reduction": 32},
     "ecapa": {"lr": 0.003, "number_of_epochs": 10, "channels": 64},
