@@ -20,7 +20,7 @@ help:
 	@echo "make demo    train five methods on generated sounds (5 minutes)"
 	@echo "make test    run all tests and doctests; ARGS=\"-k demo\" for some"
 	@echo "make test-all    run what make test samples from big tables, too"
-	@echo "make bench-demo   train all methods on five generated data sets (90 minutes)"
+	@echo "make bench-demo   train all methods on the generated data sets (hours)"
 	@echo "make style   check lint, format, imports between rooms and copies"
 	@echo "make lock    re-make requirements-lock.txt and run all tests with it"
 	@echo "make clean   remove environments and caches; data and results stay"
