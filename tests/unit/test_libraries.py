@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def run(folder, *words):
         cwd=folder,
         capture_output=True,
         text=True,
+        # Not ignored, as it is in what a shell runs in the background
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
