@@ -129,7 +129,7 @@ def test_old_runs_are_predicted_as_they_were_trained(own, options, script):
             kept.append(line)
     file.write_text("\n".join(kept))
     Path("out/fold1/checksums.json").unlink()
-    features = Classifier("out/fold1").features
+    features = Classifier("out/fold1").run.features
     assert (features.mean, features.sample_rate) == (-4.2677393, 16_000)
 
 
