@@ -203,7 +203,7 @@ def test_other_mel_bins_and_raw_values_are_trained(options, script, tmp_path):
     extractor.save_pretrained(tmp_path / "mel64")
     options |= {"backbone": tmp_path / "mel64"}
     script(TRAIN.relative_to(ROOT)).main(words(options))
-    features = Classifier("out").features
+    features = Classifier("out").run.features
     assert features.mel_bins == 64 and not features.normalize
     assert json.loads(Path("out/summary.json").read_text())["folds"]
 

@@ -56,7 +56,7 @@ def updated(esc50, words, tmp_path, monkeypatch):
         clips = [
             {
                 "id": str(target),
-                "features": torch.randn(500, 128),
+                "features": torch.randn(hparams["frames"], 128),
                 "target": torch.tensor([target]),
             }
             for target in (0, 1)
@@ -117,7 +117,9 @@ def test_a_short_file_changes_the_optimizer(updated):
 
 
 HPARAMS = Path(__file__).parents[2] / "recipes" / "ESC50" / "hparams"
-METHODS = sorted(path.stem for path in HPARAMS.glob("*.yaml"))
+METHODS = sorted(
+    path.stem for path in HPARAMS.glob("*.yaml") if "wav2vec2" not in path.stem
+)
 
 
 @pytest.mark.parametrize("file", METHODS)
