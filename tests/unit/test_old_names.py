@@ -204,7 +204,7 @@ def test_predict_finds_the_backbone_of_an_old_run(old_run, tiny_ast):
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(tiny_ast, "/moved"), encoding="utf-8")
     moved = Classifier(folder / "fold1", backbone=tiny_ast)
-    assert moved.model.settings() == model.settings()
+    assert moved.run.model.settings() == model.settings()
 
 
 def test_training_in_an_old_run_is_refused(old_run):
