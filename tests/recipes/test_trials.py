@@ -43,6 +43,7 @@ def speakers(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_training_lowers_the_error_rate_of_other_speakers(speakers):
     """Against random weights, with steps too small to change them."""
     method = "ecapa_partition"
