@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def load(file):
-    """A recipe's train.py as a module."""
-    name = f"{file.parent.name}_train"
+    """A script of a recipe as a module."""
+    name = f"{file.parent.name}_{file.stem}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)
         module = importlib.util.module_from_spec(spec)

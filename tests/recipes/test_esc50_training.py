@@ -359,14 +359,16 @@ def test_a_loss_that_is_not_finite_ends_the_run(esc50, words, tmp_path):
 
 
 def test_interruption_by_hand_is_shown_in_a_line(
-    esc50, words, tmp_path, monkeypatch
+    esc50, words, tmp_path, monkeypatch, capsys
 ):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(esc50.ESC50Brain, "fit_batch", interrupt)
-    with pytest.raises(SystemExit, match="the same command resumes"):
+    with pytest.raises(SystemExit) as end:
         esc50.main(words("linear", output_folder=tmp_path))
+    assert end.value.code == 130
+    assert "the same command resumes" in capsys.readouterr().err
 
 
 def test_a_first_step_that_is_skipped_is_no_missing_gradient(
