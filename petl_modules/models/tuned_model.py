@@ -40,8 +40,9 @@ class TunedModel(nn.Module):
         See ``MeanPooling``. One with parameters is made from ``d_model``, by a
         ``!name:`` entry. None: the head reads every token.
     embedding : callable or None
-        Makes, from the width of the pooled vectors, a module between them and
-        the head. None: the head reads the pooled vectors.
+        Makes, from the width of the pooled vectors, a module with
+        ``out_features`` between them and the head. None: the head reads the
+        pooled vectors.
     must_match : dict or None
         Plain data that a checkpoint must share with the model, such as the
         names of the classes.
@@ -80,8 +81,11 @@ class TunedModel(nn.Module):
         self.pooling = pooling
         width = encoder.d_model
         width = width if pooling is None else pooling.width(width)
-        self.embedding = embedding and embedding(width)
-        self.head = head(getattr(self.embedding, "out_features", width))
+        self.embedding = None
+        if embedding is not None:
+            self.embedding = embedding(width)
+            width = self.embedding.out_features
+        self.head = head(width)
         self.must_match = dict(must_match or {})
 
     def forward(self, inputs, lengths=None):
