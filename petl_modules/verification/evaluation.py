@@ -65,11 +65,11 @@ def make_trials(parts, hparams, few=False):
                 "Remove their trials"
             )
     else:
-        trials = {"test": draw_trials(long_enough(parts["test"]), seed)}
+        trials = {"test": draw_trials(_comparable(parts["test"]), seed)}
     if "valid" in parts:
-        trials["valid"] = draw_trials(long_enough(parts["valid"]), seed)
+        trials["valid"] = draw_trials(_comparable(parts["valid"]), seed)
     else:
-        known = few_of_each(long_enough(parts["train"]), seed)
+        known = few_of_each(_comparable(parts["train"]), seed)
         trials["train"] = draw_trials(known, seed)
     if few:
         trials = {part: each.few() for part, each in trials.items()}
@@ -92,7 +92,12 @@ def long_enough(records):
     -------
     dict
     """
-    found = {c: r for c, r in records.items() if r["duration"] >= SHORTEST}
+    return {c: r for c, r in records.items() if r["duration"] >= SHORTEST}
+
+
+def _comparable(records):
+    """Return the clips to draw trials of; tell how many are too short."""
+    found = long_enough(records)
     if left_out := len(records) - len(found):
         logger.warning(
             f"{left_out} clips are shorter than {SHORTEST} s, too short to "
@@ -182,14 +187,15 @@ def evaluate_trials(brain, parts, trials):
         if brain.debug:
             known = _fewer(known, trials)
         embed_clips(brain, known)
+        known_clips, known_units = metrics.embeddings()
     if "train" in trials:
         threshold = metrics.summarize(trials["train"])["threshold"]
         source = "training speakers"
     accepts, rejects = rates_at(threshold, scores, tested.same)
     result |= {"test_false_accepts": accepts, "test_false_rejects": rejects}
     if norm != "none":
-        speakers = [known[clip]["speaker"] for clip in metrics.embeddings()[0]]
-        cohort = speaker_vectors(metrics.embeddings()[1], speakers)
+        speakers = [known[clip]["speaker"] for clip in known_clips]
+        cohort = speaker_vectors(known_units, speakers)
         curve = error_curve(
             as_norm(scores, clip_vectors(units), *tested.places(clips), cohort),
             tested.same,
