@@ -6,7 +6,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from petl_modules.libraries import end_if_interrupted, require_libraries
@@ -35,25 +35,6 @@ from petl_modules.verification import error_curve, rates_at, read_trials
 __all__ = ["Verifier", "main"]
 
 ANSWERS = {True: "same speaker", False: "different speakers"}
-
-
-class Files(Mapping):
-    """The files of a folder as records without speakers, by name."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-
-    def __contains__(self, name):
-        return (self.folder / name).is_file()
-
-    def __getitem__(self, name):
-        return {}
-
-    def __iter__(self):
-        return iter(())
-
-    def __len__(self):
-        return 0
 
 
 def main(arguments=None):
@@ -99,7 +80,7 @@ def verify(chosen):
     folder = Path(chosen.folder or Path(chosen.trials).parent)
     trials = read_trials(
         chosen.trials,
-        Files(folder),
+        partial(record_of, folder),
         unlabelled=True,
         elsewhere=f"names are paths below {folder}; --folder DIR names another",
     )
@@ -129,6 +110,12 @@ def verify(chosen):
             f"{curve.min_dcf():.4f}; at the threshold {accepts:.2%} false "
             f"accepts, {rejects:.2%} false rejects"
         )
+
+
+def record_of(folder, name):
+    """Return the record of a file in a folder, or None if there is none."""
+    file = folder / name
+    return {"wav": str(file.resolve())} if file.is_file() else None
 
 
 def embed_all(verifier, files):

@@ -56,7 +56,7 @@ def make_trials(parts, hparams, few=False):
         trained = {clip["speaker"] for clip in parts["train"].values()}
         clips = {clip: r for part in parts.values() for clip, r in part.items()}
         file = find_trials(hparams["data_folder"], hparams["trials"])
-        trials = {"test": read_trials(file, clips, trained)}
+        trials = {"test": read_trials(file, clips.get, trained)}
         tested = {clip: clips[clip] for clip in trials["test"].clips()}
         if short := tested.keys() - long_enough(tested).keys():
             raise DataError(

@@ -112,7 +112,7 @@ def prepare_speaker(
 
 def _split(records, file):
     """Give the records their split, and return the speakers to train on."""
-    trials = read_trials(file, records)
+    trials = read_trials(file, records.get)
     clips = {*trials.first, *trials.second}
     tested = {records[clip]["speaker"] for clip in clips}
     for record in records.values():
