@@ -426,6 +426,8 @@ def test_embeddings_are_written_once_and_of_one_model(
     assert np.allclose([*found.values()], expected, atol=1e-6)
     with pytest.raises(SystemExit, match="nothing is written over it"):
         embed.main([str(folder), *embed_clips])
+    with pytest.raises(DataError, match=f"{output} and .*copy.* both have"):
+        read_embeddings(output, shutil.copy(output, tmp_path / "copy"))
     train.main(words(tmp_path / "out", seed=11, number_of_epochs=1))
     other = tmp_path / "two.safetensors"
     with pytest.raises(SystemExit):
