@@ -33,8 +33,8 @@ def make_trials(parts, hparams, few=False):
         Records by id, by part (see ``petl_modules.runs.plan.Fold``). The parts
         have different speakers.
     hparams : dict
-        ``trials``: the list of the test part in ``data_folder``, or None,
-        which draws them; ``seed``; and ``fold_folder``, where the lists are
+        ``trials``: the list of the test part in ``data_folder``, or none,
+        which draws them (see ``find_trials``); ``seed``; and ``fold_folder``, where the lists are
         written as ``<part>_trials.txt``.
     few : bool
         One trial of each kind, for a debug run.
@@ -52,10 +52,10 @@ def make_trials(parts, hparams, few=False):
         shorter than what is compared.
     """
     seed = hparams["seed"]
-    if hparams["trials"]:
+    file = find_trials(hparams["data_folder"], hparams["trials"])
+    if file:
         trained = {clip["speaker"] for clip in parts["train"].values()}
         clips = {clip: r for part in parts.values() for clip, r in part.items()}
-        file = find_trials(hparams["data_folder"], hparams["trials"])
         trials = {"test": read_trials(file, clips.get, trained)}
         tested = {clip: clips[clip] for clip in trials["test"].clips()}
         if short := tested.keys() - long_enough(tested).keys():

@@ -19,24 +19,27 @@ ELSEWHERE = (
 
 
 def find_trials(folder, name):
-    """Return the path of a list in a data folder or its folder ``meta``.
+    """Return the path of a list in a data folder or its folder ``meta``, if any.
 
     Arguments
     ---------
     folder : str or pathlib.Path
         The data folder.
-    name : str or pathlib.Path
-        The list's name there, or its absolute path.
+    name : str or pathlib.Path or None
+        The list's name there, or its absolute path. None or, from a command
+        line whose default is a name, ``null``: there is no list.
 
     Returns
     -------
-    file : pathlib.Path
+    file : pathlib.Path or None
 
     Raises
     ------
     FileNotFoundError
         There is no such file; names the lists ``*.txt`` that there are.
     """
+    if name in (None, "null"):
+        return None
     places = [Path(folder), Path(folder) / "meta"]
     for place in places:
         if (place / name).is_file():

@@ -118,8 +118,7 @@ def prepare_voxceleb1(
     trained = tuple(sorted(s for s in speakers if speakers[s] == "train"))
     if protocol == "identification":
         records, trained = identified(records, folder), LABELS
-    elif trials is not None:
-        file = find_trials(folder, trials)
+    elif file := find_trials(folder, trials):
         listing = read_trials(file, records.get, trained)
         name = listing.name or f"no known list, MD5 {listing.md5}"
         show(f"{len(listing)} trials in {file} ({name})")

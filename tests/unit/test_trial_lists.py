@@ -119,6 +119,7 @@ def test_lists_are_found_at_the_root_and_in_meta(tmp_path):
         file = tmp_path / place / name
         assert find_trials(tmp_path, name) == file
         assert find_trials("nowhere", file) == file
+    assert find_trials(tmp_path, None) is find_trials(tmp_path, "null") is None
     with pytest.raises(FileNotFoundError) as error:
         find_trials(tmp_path, "hard.txt")
     assert f"no list hard.txt in {tmp_path} or {tmp_path}/meta; " in (
