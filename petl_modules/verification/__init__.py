@@ -5,8 +5,8 @@ from petl_modules.verification.error_rates import error_curve, rates_at
 from petl_modules.verification.evaluation import (
     evaluate_trials,
     make_trial_loader,
-    make_trials,
 )
+from petl_modules.verification.fold_trials import make_trials
 from petl_modules.verification.loss import angular_margin_loss
 from petl_modules.verification.metrics import VerificationMetrics
 from petl_modules.verification.plot import write_error_curve

@@ -261,8 +261,9 @@ def test_sound_of_two_speakers(vox, data, caplog):
 # Identification
 
 
-def test_identification(vox, data):
+def test_identification(vox, data, capsys):
     manifest, speakers = prepare(vox, data, protocol="identification")
+    assert "; 9 speakers\n" in capsys.readouterr().out
     assert speakers == vox.LABELS
     assert manifest[CLIP]["label"] == manifest[CLIP]["speaker"] == "id10001"
     counts = Counter(r["split"] for r in manifest.values())
