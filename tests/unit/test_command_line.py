@@ -204,7 +204,7 @@ def test_wrong_run_option_is_named(recipe, words, capsys):
         (["shart.yaml"], ["'shart.yaml'"]),
         (["hparams"], ["hparams is a folder, not a recipe file"]),
         (["hparams/invalid.yaml"], ["invalid.yaml", "valid YAML"]),
-        (["hparams/lone.yaml"], ["lone.yaml", "backbone", "base"]),
+        (["hparams/lone.yaml"], ["lone.yaml", "data_folder", "base"]),
         (["hparams/typo.yaml"], ["typo.yaml", "'sead'", "'seed'"]),
     ],
 )
