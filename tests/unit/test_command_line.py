@@ -431,6 +431,10 @@ def test_bases_of_another_script_are_told_apart():
         (["ast.yaml", "--base", "wav2vec2.yaml"], "ast.yaml is complete, so"),
         (["ecapa.yaml", "--base", "wav2vec2.yaml"], "would change nothing"),
         (["ecapa.yaml", "--backbone", "a/b"], "leave --backbone out"),
+        (
+            ["lora.yaml", "--base", "ecapa.yaml"],
+            "Start ecapa.yaml without .* with an encoder: ast.yaml, ident",
+        ),
         (["ecapa_partition.yaml", "--backbone", "a/b"], "from scratch"),
     ],
 )
