@@ -42,6 +42,23 @@ DATASETS = {
 SCRIPTS = dict.fromkeys(DATASETS, {"train.py": METHODS}) | {
     "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS}
 }
+# Method files for encoders of speech, and the folders that have them
+SPEECH_METHODS = (
+    *("adapter_bias", "adapter_ffn", "lora_qk", "layer_sum"),
+    *("e_adapter", "el_adapters", "l_adapter"),
+)
+SPEECH = (
+    *("FSC", "GSC", "IEMOCAP", "VoxCeleb1"),
+    *("audio_classification", "speaker_verification"),
+)
+# By folder, the published learning rates of the head, the L-adapters, and the
+# E-adapters and norms on the nearest task (the template's: spoken commands)
+EL_RATES = {
+    "IEMOCAP": ("5.0e-4", "1.0e-4", "5.0e-5"),
+    "VoxCeleb1": ("5.0e-4", "1.0e-4", "1.0e-5"),
+    "speaker_verification": ("5.0e-4", "1.0e-4", "1.0e-5"),
+}
+EL_RATE = "1.0e-5"  # the template's, of all but the head
 IPET_HEAD = """
 embedding_size: 128
 loss: !name:torch.nn.functional.cross_entropy"""
@@ -123,6 +140,25 @@ augment: !new:petl_modules.data.SpecAugment
         }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
+    **{
+        (folder, f"{name}.yaml"): {
+            "lr: 5.0e-4": f"lr: {head}",
+            **{
+                f"    {part}: {EL_RATE}": f"    {part}: {rate}"
+                for part, rate in parts.items()
+            },
+        }
+        for folder, (head, layer, adapter) in EL_RATES.items()
+        for name, parts in {
+            "e_adapter": {"adapters": adapter, "norms": adapter},
+            "l_adapter": {"layers": layer},
+            "el_adapters": {
+                "layers": layer,
+                "adapters": adapter,
+                "norms": adapter,
+            },
+        }.items()
+    },
 }
 
 
@@ -145,6 +181,8 @@ def methods(folder):
         below = folder / "hparams" / base
         if not base or not (below.is_file() or below in texts):
             continue  # a base itself, or for another backbone
+        if file.stem in SPEECH_METHODS and folder.name not in SPEECH:
+            continue
         for old, new in REPLACED.get((folder.name, file.name), {}).items():
             if f"\n{old}" not in text:
                 raise ValueError(f"there is no line {old!r} in {file}")
