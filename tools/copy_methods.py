@@ -50,11 +50,14 @@ SPEECH_METHODS = (
 SPEECH = (
     *("FSC", "GSC", "IEMOCAP", "VoxCeleb1"),
     *("audio_classification", "speaker_verification"),
+    *("LibriSpeech", "speech_recognition"),
 )
 # By folder, the published learning rates of the head, the L-adapters, and the
 # E-adapters and norms on the nearest task (the template's: spoken commands)
 EL_RATES = {
     "IEMOCAP": ("5.0e-4", "1.0e-4", "5.0e-5"),
+    "LibriSpeech": ("2.0e-3", "1.0e-3", "1.0e-3"),
+    "speech_recognition": ("2.0e-3", "1.0e-3", "1.0e-3"),
     "VoxCeleb1": ("5.0e-4", "1.0e-4", "1.0e-5"),
     "speaker_verification": ("5.0e-4", "1.0e-4", "1.0e-5"),
 }
