@@ -51,6 +51,25 @@ IPET_HEAD = {
     "embedding_size": "128",
     "loss": "!name:torch.nn.functional.cross_entropy",
 }
+# Method files for encoders of speech, and the folders that have them
+SPEECH_METHODS = (
+    *("adapter_bias", "adapter_ffn", "lora_qk", "layer_sum"),
+    *("e_adapter", "el_adapters", "l_adapter"),
+)
+SPEECH = (
+    *("FSC", "GSC", "IEMOCAP", "VoxCeleb1"),
+    *("audio_classification", "speaker_verification"),
+    *("LibriSpeech", "speech_recognition"),
+)
+# By folder, the published learning rates of the head, the L-adapters, and the
+# E-adapters and norms on the nearest task (the template's: spoken commands)
+EL_RATES = {
+    "IEMOCAP": ("5.0e-4", "1.0e-4", "5.0e-5"),
+    "LibriSpeech": ("2.0e-3", "1.0e-3", "1.0e-3"),
+    "speech_recognition": ("2.0e-3", "1.0e-3", "1.0e-3"),
+    "VoxCeleb1": ("5.0e-4", "1.0e-4", "1.0e-5"),
+    "speaker_verification": ("5.0e-4", "1.0e-4", "1.0e-5"),
+}
 # By script, the file of the command in its head: identify.py needs its own base
 EXAMPLES = {
     "train.py": "hparams/soft_moa.yaml",
@@ -107,6 +126,19 @@ REPLACED = {
         (recipe, "ipet_wav2vec2.yaml"): {"reduction": "6", **IPET_HEAD}
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
+    **{
+        (folder, f"{name}.yaml"): {"lr": head, **parts}
+        for folder, (head, layer, adapter) in EL_RATES.items()
+        for name, parts in {
+            "e_adapter": {"    adapters": adapter, "    norms": adapter},
+            "l_adapter": {"    layers": layer},
+            "el_adapters": {
+                "    layers": layer,
+                "    adapters": adapter,
+                "    norms": adapter,
+            },
+        }.items()
+    },
 }
 COMMENTS = 24  # the column of comments in method files
 
@@ -130,6 +162,8 @@ def methods(folder):
         below = folder / "hparams" / base
         if not base or not (below.is_file() or below in texts):
             continue  # a base itself, or for another backbone
+        if file.stem in SPEECH_METHODS and folder.name not in SPEECH:
+            continue
         for key, value in REPLACED.get((folder.name, file.name), {}).items():
             text = replace_value(text, key, value)
         here, there = (
