@@ -24,7 +24,6 @@ from petl_modules.backbones.wavlm import call_projections
 from petl_modules.blocks import ForwardContext
 from petl_modules.utils import HparamsError
 
-
 KINDS = (
     *("wav2vec2", "hubert", "wavlm"),
     *("unispeech", "unispeech-sat", "data2vec-audio"),
@@ -77,6 +76,9 @@ class Wav2Vec2(nn.Module):
             mask_feature_prob=0.0,
             add_adapter=False,
         )
+        # UniSpeech-SAT makes the token of SpecAugment even where that is off
+        if hasattr(self.model, "masked_spec_embed"):
+            del self.model.masked_spec_embed
         config = self.model.config
         if getattr(config, "conv_pos_batch_norm", False):
             raise HparamsError(
