@@ -21,6 +21,11 @@ from petl_modules.data.prepare.groups import (
     warn_of_unknown_groups,
     warn_of_unused_columns,
 )
+from petl_modules.data.prepare.lexicons import (
+    arpabet,
+    pronounce,
+    read_lexicon,
+)
 from petl_modules.data.prepare.list_rows import decode_list
 from petl_modules.data.prepare.manifest import (
     Record,
@@ -30,12 +35,24 @@ from petl_modules.data.prepare.manifest import (
     write_manifest,
 )
 from petl_modules.data.prepare.names import is_system_file, refuse_look_alikes
+from petl_modules.data.prepare.pieces import break_up
+from petl_modules.data.prepare.transcripts import (
+    characters_of,
+    clean,
+    refuse_short,
+    repeated_texts,
+    text_problems,
+)
 
 __all__ = [
     "Record",
     "absolute",
+    "arpabet",
+    "break_up",
+    "characters_of",
     "check_counts",
     "check_duplicates",
+    "clean",
     "count",
     "decode_list",
     "download",
@@ -45,12 +62,17 @@ __all__ = [
     "make_folds",
     "manifest_path",
     "path_problem",
+    "pronounce",
+    "read_lexicon",
     "read_list",
     "read_manifest",
     "read_skipped",
     "read_table",
     "refuse",
     "refuse_look_alikes",
+    "refuse_short",
+    "repeated_texts",
+    "text_problems",
     "unpack",
     "walk",
     "warn_of_leaks",
