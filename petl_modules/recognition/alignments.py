@@ -1,0 +1,36 @@
+"""The alignment file: what was said and what was recognised, word by word."""
+
+import io
+
+from speechbrain.dataio.wer import print_alignments, print_wer_summary
+from speechbrain.utils.edit_distance import wer_details_for_batch, wer_summary
+
+from petl_modules.utils import write_text
+
+FILE = "alignments.txt"
+
+
+def write_alignments(folder, rows):
+    """Write the alignments of texts and predictions, ``alignments.txt``.
+
+    The form is that of SpeechBrain: a summary, then for each clip the words,
+    or phones, of the reference, the edit operations (``=``, ``S``, ``D``,
+    ``I``), and what was recognised.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        Folder of the file.
+    rows : list of dict
+        See ``RecognitionMetrics.predictions``.
+    """
+    details = wer_details_for_batch(
+        [row["id"] for row in rows],
+        [row["text"].split() for row in rows],
+        [row["predicted"].split() for row in rows],
+        compute_alignments=True,
+    )
+    stream = io.StringIO()
+    print_wer_summary(wer_summary(details), stream)
+    print_alignments(details, stream)
+    write_text(folder / FILE, stream.getvalue())
