@@ -11,13 +11,8 @@ from petl_modules.recognition.metrics import RecognitionMetrics
 from petl_modules.recognition.pieces import Pieces, train_pieces
 from petl_modules.recognition.transcripts import (
     characters_of,
-    check_transcripts,
-    clean,
     make_labels,
     phones_of,
-    pronounce,
-    read_lexicon,
-    split_line,
 )
 from petl_modules.recognition.units import BLANK, Units
 
@@ -29,15 +24,10 @@ __all__ = [
     "RecognitionMetrics",
     "Units",
     "characters_of",
-    "check_transcripts",
-    "clean",
     "ctc_losses",
     "make_decoder",
     "make_labels",
     "phones_of",
-    "pronounce",
-    "read_lexicon",
-    "split_line",
     "train_pieces",
     "write_alignments",
 ]

@@ -9,17 +9,15 @@ Authors
 """
 
 import re
-from pathlib import Path
 from string import ascii_uppercase
 
 from petl_modules.data.prepare import (
     absolute,
     arpabet,
-    break_up,
-    characters_of,
     check_counts,
     count,
     decode_list,
+    find_lexicons,
     finish,
     pronounce,
     read_lexicon,
@@ -32,7 +30,8 @@ from petl_modules.data.prepare import (
     warn_of_leaks,
 )
 from petl_modules.data.prepare import download as fetch
-from petl_modules.utils import DataError, HparamsError, listed, show
+from petl_modules.recognition import BLANK, Units, make_labels
+from petl_modules.utils import DataError, listed, show
 
 ALPHABET = [" ", "'", *ascii_uppercase]
 # By part: its split, whether it is of the harder condition, its clips
@@ -44,7 +43,6 @@ PARTS = {
     "test-other": ("test", True, 2939),
 }
 NEEDED = [part for part, (_, other, _) in PARTS.items() if not other]
-UNITS = {"characters": "text", "phones": "phones", "sentencepiece": "pieces"}
 SOUND = re.compile(r"(\d+)/(\d+)/(\1-\2-\d{4})[.]flac")
 TEXTS = re.compile(r"(\d+)/(\d+)/\1-\2[.]trans[.]txt")
 LEXICON = "librispeech-lexicon.txt"
@@ -79,7 +77,7 @@ def prepare_librispeech(
     """Check LibriSpeech and write its manifest, if it is not up to date.
 
     The manifest is ``{id: {wav, duration, digest, text, speaker, part, split
-    [, condition] [, phones] [, pieces]}}`` with ``{data_root}`` for the data
+    [, condition] [, phones]}}`` with ``{data_root}`` for the data
     folder in ``wav``. dev-other and test-other, where they are there, have the
     ``condition`` other.
 
@@ -98,7 +96,7 @@ def prepare_librispeech(
     stress : bool
         For phones: whether vowels of different stress are different phones.
     pieces : int
-        For sentencepiece: number of units, with the blank.
+        For sentencepiece: number of units.
     download : bool
         Fetch LibriSpeech's lexicon where it is absent.
     url : str
@@ -113,8 +111,8 @@ def prepare_librispeech(
     -------
     manifest : pathlib.Path
         The JSON file.
-    names : list of str
-        The units, the blank first.
+    labels : list of str
+        The blank, then the units; see ``petl_modules.recognition.Units``.
 
     Raises
     ------
@@ -129,8 +127,6 @@ def prepare_librispeech(
     DownloadError
         The lexicon could not be fetched.
     """
-    if units not in UNITS:
-        raise HparamsError(f"units {units!r} is none of: {', '.join(UNITS)}")
     folder = absolute(data_folder)
     records, places = find_clips(folder)
     found = count(records, "part")
@@ -141,20 +137,21 @@ def prepare_librispeech(
         allow_partial,
     )
     warn_of_leaks(records, "speaker", "split")
+    labels = [BLANK, *ALPHABET]
     if units == "phones":
-        files = find_lexicons(lexicon, folder, manifest_folder, download, url)
-        words = read_lexicon(files)
-        names = pronounce(records, places, words, arpabet(stress), stress)
-    elif units == "sentencepiece":
-        facts = pieces, ALPHABET, manifest_folder, "LibriSpeech"
-        names = break_up(records, *facts)
-    else:
-        names = characters_of(records, ALPHABET)
-    options = allow_partial, skip_bad_audio
+        kept = absolute(manifest_folder)
+        if download and LEXICON in lexicon and not (folder / LEXICON).exists():
+            fetch(url, kept / LEXICON, LEXICON_BYTES)
+        words = read_lexicon(find_lexicons(lexicon, folder, kept))
+        phones = arpabet(stress)
+        labels = [BLANK, *pronounce(records, places, words, phones, stress)]
+    elif units != "characters":
+        texts = [r["text"] for r in records.values() if r["split"] == "train"]
+        labels = make_labels(units, texts, pieces, manifest_folder)
     facts = "LibriSpeech", folder, manifest_folder, records
-    manifest = finish(*facts, *options)
-    refuse_short(read_manifest(manifest), places, UNITS[units])
-    return manifest, names
+    manifest = finish(*facts, allow_partial, skip_bad_audio)
+    refuse_short(read_manifest(manifest), places, Units(units, labels))
+    return manifest, labels
 
 
 def find_clips(folder):
@@ -231,52 +228,9 @@ def _read_texts(file, texts, places):
             problems.append((file, line, f"{clip!r} is no clip of {chapter}"))
             continue
         if clip in texts:
-            above = places[clip][1]
-            problems.append((file, line, f"{clip} is in line {above} already"))
+            above = "{}:{}".format(*places[clip])
+            problems.append((file, line, f"{clip} is in {above} already"))
         texts[clip], places[clip] = " ".join(said.split()), (file, line)
         found = text_problems(clip, texts[clip], ALPHABET)
         problems += [(file, line, problem) for problem in found]
     return problems
-
-
-def find_lexicons(names, folder, manifest_folder, download, url=LEXICON_URL):
-    """Return the files of pronunciations; fetch LibriSpeech's if wanted.
-
-    Arguments
-    ---------
-    names : list of str
-        Files, in the data folder or elsewhere.
-    folder : pathlib.Path
-        The data folder.
-    manifest_folder : str or pathlib.Path
-        Where a downloaded lexicon is kept.
-    download : bool
-        Whether to fetch LibriSpeech's lexicon where it is absent.
-    url : str
-        Where it is.
-
-    Returns
-    -------
-    list of pathlib.Path
-
-    Raises
-    ------
-    FileNotFoundError
-        A file is not there.
-    """
-    files, kept = [], absolute(manifest_folder) / LEXICON
-    for name in names:
-        places = [folder / name, Path(name)]
-        if Path(name).name == LEXICON:
-            places.append(kept)
-        file = next((place for place in places if place.is_file()), None)
-        if file is None and download and places[-1] == kept:
-            fetch(url, kept, LEXICON_BYTES)
-            file = kept
-        if file is None:
-            raise FileNotFoundError(
-                f"phones need pronunciations, and there is no {places[0]}. "
-                f"Give --lexicon FILE, or --download True for {url} (6 MB)"
-            )
-        files.append(file)
-    return files

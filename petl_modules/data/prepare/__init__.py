@@ -23,6 +23,7 @@ from petl_modules.data.prepare.groups import (
 )
 from petl_modules.data.prepare.lexicons import (
     arpabet,
+    find_lexicons,
     pronounce,
     read_lexicon,
 )
@@ -35,9 +36,7 @@ from petl_modules.data.prepare.manifest import (
     write_manifest,
 )
 from petl_modules.data.prepare.names import is_system_file, refuse_look_alikes
-from petl_modules.data.prepare.pieces import break_up
 from petl_modules.data.prepare.transcripts import (
-    characters_of,
     clean,
     refuse_short,
     repeated_texts,
@@ -48,14 +47,13 @@ __all__ = [
     "Record",
     "absolute",
     "arpabet",
-    "break_up",
-    "characters_of",
     "check_counts",
     "check_duplicates",
     "clean",
     "count",
     "decode_list",
     "download",
+    "find_lexicons",
     "finish",
     "is_sound",
     "is_system_file",

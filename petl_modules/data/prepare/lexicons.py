@@ -1,11 +1,11 @@
 """Pronunciations: from the words of a transcript to phones."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from petl_modules.data.prepare.csv_lists import read_list, refuse
 from petl_modules.data.prepare.list_rows import decode_list
-from petl_modules.data.prepare.transcripts import BLANK
-from petl_modules.utils import DataError, listed
+from petl_modules.utils import DataError, HparamsError, listed
 
 VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split()
 CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split()
@@ -35,6 +35,42 @@ def arpabet(stress=True):
     marks = "012" if stress else [""]
     vowels = [f"{vowel}{mark}" for vowel in VOWELS for mark in marks]
     return sorted([*vowels, *CONSONANTS])
+
+
+def find_lexicons(names, *folders):
+    """Return the files of pronunciations.
+
+    Arguments
+    ---------
+    names : list of str
+        Files, in one of the folders or elsewhere.
+    *folders : pathlib.Path
+        The data folder first.
+
+    Returns
+    -------
+    list of pathlib.Path
+
+    Raises
+    ------
+    HparamsError
+        No file is named.
+    FileNotFoundError
+        A file is not there.
+    """
+    if not names:
+        raise HparamsError("phones need pronunciations: give --lexicon FILE")
+    files = []
+    for name in names:
+        places = [*(folder / name for folder in folders), Path(name)]
+        found = [place for place in places if place.is_file()]
+        if not found:
+            raise FileNotFoundError(
+                f"phones need pronunciations, and there is no {places[0]}: "
+                "give --lexicon FILE, with a word and its phones in each line"
+            )
+        files.append(found[0])
+    return files
 
 
 def read_lexicon(files):
@@ -93,8 +129,8 @@ def pronounce(records, places, lexicon, phones=None, stress=True):
 
     Returns
     -------
-    units : list of str
-        The blank, then the phones.
+    phones : list of str
+        Those that may occur.
 
     Raises
     ------
@@ -132,4 +168,4 @@ def pronounce(records, places, lexicon, phones=None, stress=True):
         if (phone if stress else phone.rstrip("012")) not in phones
     ]
     refuse(problems, f"Use these phones: {' '.join(phones)}")
-    return [BLANK, *phones]
+    return phones

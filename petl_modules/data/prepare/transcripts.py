@@ -1,4 +1,4 @@
-"""Transcripts: what is written of a clip, and the units of its alphabet.
+"""Transcripts: what is said in a clip, and whether it can be recognised.
 
 The functions here take records with ``text``, the transcript, and their
 places, ``{id: (file, line)}``, so that each problem is named where it stands.
@@ -10,8 +10,6 @@ from collections import Counter
 from petl_modules.data.prepare.csv_lists import refuse
 from petl_modules.utils import listed
 
-BLANK = "<blank>"  # the first unit: CTC's "nothing new"
-REMEDY = "Correct the transcripts."
 # Of encoders that make a frame of 25 ms every 20 ms
 WINDOW, HOP = 0.025, 0.02
 
@@ -57,32 +55,7 @@ def text_problems(clip, text, alphabet=None):
             yield f"the transcript of {clip} has {character!r} ({code})"
 
 
-def characters_of(records, alphabet=None):
-    """Return the units of recognition by characters.
-
-    Arguments
-    ---------
-    records : dict
-        Records by id, with ``text``.
-    alphabet : iterable of str or None
-        The characters. None: those that occur, sorted.
-
-    Returns
-    -------
-    units : list of str
-        The blank, then the characters.
-
-    Example
-    -------
-    >>> characters_of({"a": {"text": "on off"}})
-    ['<blank>', ' ', 'f', 'n', 'o']
-    """
-    if alphabet is None:
-        alphabet = sorted({c for r in records.values() for c in r["text"]})
-    return [BLANK, *alphabet]
-
-
-def refuse_short(records, places, key):
+def refuse_short(records, places, units):
     """Refuse clips that have fewer frames than their units need.
 
     CTC needs a frame for each unit, and a blank between two equal ones.
@@ -93,9 +66,8 @@ def refuse_short(records, places, key):
         Records of the manifest, with ``duration``.
     places : dict
         Where their transcripts are, ``{id: (file, line)}``.
-    key : str
-        The records' key with the units: ``text``, of which each character is
-        a unit, or ``phones`` or ``pieces``, separated by blanks.
+    units : petl_modules.recognition.Units
+        What is recognised.
 
     Raises
     ------
@@ -104,14 +76,13 @@ def refuse_short(records, places, key):
     """
     problems = []
     for clip, record in records.items():
-        units = record[key] if key == "text" else record[key].split()
-        repeated = sum(one == two for one, two in zip(units, units[1:]))
-        needed, duration = len(units) + repeated, record["duration"]
-        frames = _frames(duration)
+        found = units.encode(record[units.key])
+        needed = len(found) + sum(a == b for a, b in zip(found, found[1:]))
+        frames = _frames(record["duration"])
         if needed > frames:
             text = (
                 f"the transcript of {clip} needs {needed} frames, and its "
-                f"{duration:.2f} s of sound have {frames}"
+                f"{record['duration']:.2f} s of sound have {frames}"
             )
             problems.append((*places[clip], text))
     remedy = "Correct the transcripts or the sounds, or leave these clips out."
