@@ -38,6 +38,7 @@ FLAGS = (
     "pool_once",
     "download",
     "train_norms",
+    "allow_tuned_encoder",
 )
 MAPPINGS = ("prepare", "train_loader", "test_loader")
 FOLDERS = ("output_folder", "manifest_folder", "feature_cache")
