@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from petl_modules.data import DurationBatches
+from petl_modules.data import DurationBatches, duration_batches
 from petl_modules.training import make_train_loader
 from petl_modules.utils import HparamsError
 
@@ -16,23 +16,31 @@ def drawn(count, seed=0):
     return [round(draw.triangular(1.5, 17.0, 15.0), 2) for _ in range(count)]
 
 
-def dealt(durations, seconds, processes, epoch=1, accumulation=1):
-    """The samplers of all processes."""
-    samplers = []
-    for rank in range(processes):
-        sampler = DurationBatches(durations, seconds, 10, accumulation)
-        sampler.rank, sampler.processes = rank, processes
-        sampler.groups = sampler._groups(durations, seconds)
-        sampler.set_epoch(epoch)
-        samplers.append(sampler)
-    return samplers
+@pytest.fixture
+def dealt(monkeypatch):
+    """Makes the samplers of all processes."""
+
+    def make(durations, seconds, processes, epoch=1, accumulation=1):
+        samplers = []
+        for rank in range(processes):
+            values = {"get_rank": rank, "n_processes": processes}
+            for name, value in values.items():
+                monkeypatch.setattr(
+                    duration_batches, name, lambda value=value: value
+                )
+            sampler = DurationBatches(durations, seconds, 10, accumulation)
+            sampler.set_epoch(epoch)
+            samplers.append(sampler)
+        return samplers
+
+    return make
 
 
 CASES = [(1, 20, 1), (7, 60, 1), (300, 60, 1), (300, 60, 2), (41, 33, 3)]
 
 
 @pytest.mark.parametrize(("size", "seconds", "processes"), CASES)
-def test_every_clip_counts_once(size, seconds, processes):
+def test_every_clip_counts_once(size, seconds, processes, dealt):
     durations = drawn(size)
     for epoch in (1, 2):
         counted = []
@@ -46,7 +54,7 @@ def test_every_clip_counts_once(size, seconds, processes):
 
 
 @pytest.mark.parametrize(("size", "seconds", "processes"), CASES)
-def test_batches_are_bounded(size, seconds, processes):
+def test_batches_are_bounded(size, seconds, processes, dealt):
     durations = drawn(size)
     for sampler in dealt(durations, seconds, processes):
         for batch in sampler:
@@ -100,7 +108,7 @@ def test_epochs_have_other_batches_and_as_many():
 
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("accumulation", [1, 3])
-def test_weights_make_the_mean_over_the_update(processes, accumulation):
+def test_weights_make_the_mean_over_the_update(processes, accumulation, dealt):
     durations = drawn(90)
     samplers = dealt(durations, 40.0, processes, accumulation=accumulation)
     losses = [0.5 * clip * clip for clip in range(90)]
