@@ -30,6 +30,7 @@ from petl_modules.data.splits import (
     Sessions,
     draw_few,
 )
+from petl_modules.data.training_hours import SomeHours
 from petl_modules.data.windows import Windows
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Mix",
     "PARTS",
     "Sessions",
+    "SomeHours",
     "SpecAugment",
     "UsedPart",
     "Waveform",

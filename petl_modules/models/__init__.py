@@ -6,6 +6,7 @@ from petl_modules.models.heads import LinearHead
 from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
 from petl_modules.models.pooling import MeanPooling, MeanStdPooling
 from petl_modules.models.probe import Probe
+from petl_modules.models.recurrent_head import RecurrentHead
 from petl_modules.models.scratch_encoder import ScratchEncoder
 from petl_modules.models.trained_weights import (
     load_trained,
@@ -23,6 +24,7 @@ __all__ = [
     "MeanPooling",
     "MeanStdPooling",
     "Probe",
+    "RecurrentHead",
     "ScratchEncoder",
     "TunedEncoder",
     "TunedModel",

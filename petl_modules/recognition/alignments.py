@@ -7,11 +7,9 @@ from speechbrain.utils.edit_distance import wer_details_for_batch, wer_summary
 
 from petl_modules.utils import write_text
 
-FILE = "alignments.txt"
 
-
-def write_alignments(folder, rows):
-    """Write the alignments of texts and predictions, ``alignments.txt``.
+def write_alignments(file, rows):
+    """Write the alignments of texts and predictions.
 
     The form is that of SpeechBrain: a summary, then for each clip the words,
     or phones, of the reference, the edit operations (``=``, ``S``, ``D``,
@@ -19,8 +17,8 @@ def write_alignments(folder, rows):
 
     Arguments
     ---------
-    folder : pathlib.Path
-        Folder of the file.
+    file : pathlib.Path
+        The file to write.
     rows : list of dict
         See ``RecognitionMetrics.predictions``.
     """
@@ -31,4 +29,4 @@ def write_alignments(folder, rows):
     stream = io.StringIO()
     print_wer_summary(wer_summary(details), stream)
     print_alignments(details, stream)
-    write_text(folder / FILE, stream.getvalue())
+    write_text(file, stream.getvalue())

@@ -13,7 +13,7 @@ from speechbrain.utils.checkpoints import (
 from speechbrain.utils.distributed import ddp_all_reduce, if_main_process
 from speechbrain.utils.edit_distance import accumulatable_wer_stats
 
-from petl_modules.utils import write_json
+from petl_modules.utils import HparamsError, write_json
 
 EDITS = ("insertions", "deletions", "substitutions")
 # By kind of unit and name of the rate: how a text is split
@@ -22,6 +22,35 @@ SPLITS = {
     "characters": {"wer": str.split, "cer": list},
     "sentencepiece": {"wer": str.split, "cer": list},
 }
+
+
+def main_rate(kind):
+    """Return the name of the error rate that selects an epoch.
+
+    Arguments
+    ---------
+    kind : str
+        The kind of units, see ``petl_modules.recognition.Units``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    HparamsError
+        There is no such kind.
+
+    Example
+    -------
+    >>> main_rate("characters"), main_rate("phones")
+    ('wer', 'per')
+    """
+    if kind not in SPLITS:
+        raise HparamsError(
+            f"units is '{kind}', which is none of: {', '.join(SPLITS)}"
+        )
+    return next(iter(SPLITS[kind]))
 
 
 @partial(register_checkpoint_hooks, save_on_main_only=False)
