@@ -50,6 +50,15 @@ EXAMPLES = {
     "train.py": "hparams/soft_moa.yaml",
     "identify.py": "hparams/identification_ast.yaml",
 }
+ENCODER = "encoder: !new:petl_modules.models.TunedEncoder"
+TEST_FEATURES = """\
+test_features: !new:petl_modules.data.{}
+    seconds: !ref <{}>
+    mel_bins: !ref <mel_bins>
+    normalize: !ref <do_normalize>
+    sample_rate: !ref <sample_rate>
+
+"""
 # By recipe and file: lines of the template, and what replaces them
 REPLACED = {
     **{
@@ -111,6 +120,22 @@ augment: !new:petl_modules.data.SpecAugment
                 "pooling: cls+distillation\n"
                 "pool: !new:petl_modules.models.MeanPooling"
             ),
+        }
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "w2v_bert.yaml"): {
+            ENCODER: TEST_FEATURES.format("StackedFilterBank", "test_seconds")
+            + ENCODER
+        }
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "whisper.yaml"): {
+            ENCODER: f"""\
+test_windows: 5         # evenly spaced; the clip's direction is their mean
+test_seconds: !ref <seconds>
+{TEST_FEATURES.format("WhisperLogMel", "test_seconds")}{ENCODER}"""
         }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },

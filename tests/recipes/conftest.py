@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from petl_modules.backbones import write_tiny
 from petl_modules.miniatures.trials import BACKBONES
 from tests import corpora
 
@@ -57,10 +58,14 @@ def places(corpus, tmp_path_factory):
     }
     for name, write in writers.items():
         write(folder / name)
+    for kind in ("w2v-bert", "whisper"):
+        write_tiny(kind, folder / f"tiny-{kind}")
     return {
         "ESC-50-master": corpus,
         "tiny-ast": str(BACKBONES["ast"]),
         "tiny-wav2vec2": str(BACKBONES["wav2vec2"]),
+        "tiny-w2v-bert": str(folder / "tiny-w2v-bert"),
+        "tiny-whisper": str(folder / "tiny-whisper"),
         **{name: str(folder / name) for name in writers},
     }
 
