@@ -58,15 +58,14 @@ def places(corpus, tmp_path_factory):
     }
     for name, write in writers.items():
         write(folder / name)
-    for kind in ("w2v-bert", "whisper"):
-        write_tiny(kind, folder / f"tiny-{kind}")
+    encoders = [f"tiny-{kind}" for kind in ("w2v-bert", "wavlm", "whisper")]
+    for name in encoders:
+        write_tiny(name.removeprefix("tiny-"), folder / name)
     return {
         "ESC-50-master": corpus,
         "tiny-ast": str(BACKBONES["ast"]),
         "tiny-wav2vec2": str(BACKBONES["wav2vec2"]),
-        "tiny-w2v-bert": str(folder / "tiny-w2v-bert"),
-        "tiny-whisper": str(folder / "tiny-whisper"),
-        **{name: str(folder / name) for name in writers},
+        **{name: str(folder / name) for name in (*writers, *encoders)},
     }
 
 
