@@ -75,6 +75,12 @@ EXAMPLES = {
     "train.py": "hparams/soft_moa.yaml",
     "identify.py": "hparams/identification_ast.yaml",
 }
+TEST_FEATURES = """\
+!new:petl_modules.data.{}
+    seconds: !ref <test_seconds>
+    mel_bins: !ref <mel_bins>
+    normalize: !ref <do_normalize>
+    sample_rate: !ref <sample_rate>"""
 # By recipe and file: values of keys other than the template's, as YAML. Keys
 # that the template's file lacks are added to its first values
 REPLACED = {
@@ -124,6 +130,20 @@ REPLACED = {
     },
     **{
         (recipe, "ipet_wav2vec2.yaml"): {"reduction": "6", **IPET_HEAD}
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "w2v_bert.yaml"): {
+            "test_features": TEST_FEATURES.format("StackedFilterBank")
+        }
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "whisper.yaml"): {
+            "test_windows": "5         # evenly spaced; their mean is the clip",
+            "test_seconds": "!ref <seconds>",
+            "test_features": TEST_FEATURES.format("WhisperLogMel"),
+        }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
     **{
