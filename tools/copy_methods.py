@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ROOT / "templates" / "audio_classification"
 SPEAKERS = ROOT / "templates" / "speaker_verification"
+SPEECH = ROOT / "templates" / "speech_recognition"
 # By template, what stands in its train.py: name and folder of the data, prepare
 # script and function, and Brain
 WORDS = {
@@ -27,6 +28,11 @@ WORDS = {
         "my_speakers",
         ("speaker_prepare", "prepare_speaker", "SpeakerBrain"),
     ),
+    SPEECH: (
+        "your own recordings",
+        "my_speech",
+        ("speech_prepare", "prepare_speech", "RecognitionBrain"),
+    ),
 }
 # By recipe: the dataset's name and the usual name of its folder
 DATASETS = {
@@ -35,13 +41,19 @@ DATASETS = {
     "GSC": ("Speech Commands", "speech_commands_v0.02"),
     "GTZAN": ("GTZAN", "GTZAN"),
     "IEMOCAP": ("IEMOCAP", "IEMOCAP_full_release"),
+    "LibriSpeech": ("LibriSpeech", "LibriSpeech"),
     "UrbanSound8k": ("UrbanSound8K", "UrbanSound8K"),
     "VoxCeleb1": ("VoxCeleb1", "voxceleb1"),
 }
 # By recipe: its scripts, each with its template
 SCRIPTS = dict.fromkeys(DATASETS, {"train.py": METHODS}) | {
-    "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS}
+    "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS},
+    "LibriSpeech": {"train.py": SPEECH},
 }
+# What recognises each frame: the base of its files reads waveforms, and files
+# with one of these keys, of a pooled clip or of mixed ones, do not fit it
+FRAMES = ("LibriSpeech", "speech_recognition")
+OF_CLIPS = ("pooling", "pool", "head", "embedding", "mixup")
 IPET_HEAD = """
 embedding_size: 128
 loss: !name:torch.nn.functional.cross_entropy"""
@@ -102,6 +114,13 @@ augment: !new:petl_modules.data.SpecAugment
         "mixup: 0.0": "mixup: 0.3",
     },
     **{
+        (recipe, "linear.yaml"): {
+            "# Linear probe: the head and the final norm are trained, nothing "
+            "else.": "# Linear probe: the head is trained, nothing else."
+        }
+        for recipe in FRAMES
+    },
+    **{
         (recipe, "ipet.yaml"): {
             "reduction: 24           # a bottleneck of 768 / 24 = 32": (
                 "reduction: 12           # a bottleneck of 768 / 12 = 64"
@@ -141,7 +160,9 @@ def methods(folder):
     texts = {}
     for file in sorted(METHODS.glob("hparams/*.yaml")):
         text = file.read_text(encoding="utf-8")
-        base = text.partition("\nbase: ")[2].partition("\n")[0]
+        if folder.name in FRAMES:
+            text = of_frames(file.stem, text)
+        base = base_of(text)
         below = folder / "hparams" / base
         if not base or not (below.is_file() or below in texts):
             continue  # a base itself, or for another backbone
@@ -154,6 +175,22 @@ def methods(folder):
         )
         texts[folder / "hparams" / file.name] = text.replace(here, there)
     return texts
+
+
+def base_of(text):
+    """Return the base that a recipe file names, or an empty text."""
+    return text.partition("\nbase: ")[2].partition("\n")[0]
+
+
+def of_frames(stem, text):
+    """Return a method file for a task of frames; without a base if it has none.
+
+    A method with a file of its own for wav2vec 2.0 has that alone.
+    """
+    of_clip = any(f"\n{key}: " in text for key in OF_CLIPS)
+    if of_clip or (METHODS / "hparams" / f"{stem}_wav2vec2.yaml").exists():
+        return ""
+    return text.replace("\nbase: ast.yaml\n", "\nbase: wav2vec2.yaml\n")
 
 
 def train_script(recipe, script, template):
@@ -187,7 +224,7 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(arguments).check
     different = 0
-    for texts in (*map(copies, DATASETS), methods(SPEAKERS)):
+    for texts in (*map(copies, DATASETS), *map(methods, (SPEAKERS, SPEECH))):
         for file, text in texts.items():
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 different += 1

@@ -7,7 +7,6 @@ Authors
 import os
 import posixpath
 import re
-from pathlib import Path
 
 from petl_modules.data.prepare import (
     absolute,
