@@ -32,6 +32,7 @@ from petl_modules.backbones.tiny import (
     write_tiny_ast,
     write_tiny_wav2vec2,
 )
+from petl_modules.backbones.tuned import refuse_tuned
 from petl_modules.backbones.wav2vec2 import MaskedChannelNorm, Wav2Vec2
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "load_pretrained",
     "mask_of_lengths",
     "refuse_to_save",
+    "refuse_tuned",
     "save_encoder",
     "write_tiny_ast",
     "write_tiny_wav2vec2",

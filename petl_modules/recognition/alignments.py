@@ -22,12 +22,10 @@ def write_alignments(file, rows):
     rows : list of dict
         See ``RecognitionMetrics.predictions``.
     """
-    details = wer_details_for_batch(
-        [row["id"] for row in rows],
-        [row["text"].split() for row in rows],
-        [row["predicted"].split() for row in rows],
-        compute_alignments=True,
-    )
+    details = []
+    for row in rows:  # one by one: folds may share ids
+        facts = [[row["id"]], [row["text"].split()], [row["predicted"].split()]]
+        details += wer_details_for_batch(*facts, compute_alignments=True)
     stream = io.StringIO()
     print_wer_summary(wer_summary(details), stream)
     print_alignments(details, stream)

@@ -95,6 +95,8 @@ class BeamDecoder:
     **options
         See ``speechbrain.decoders.ctc.CTCBeamSearcher``, such as
         ``beam_size``, and with a language model ``alpha`` and ``beta``.
+        Without one, beams that differ in earlier words are all kept
+        (``prune_history`` False).
 
     Raises
     ------
@@ -109,6 +111,7 @@ class BeamDecoder:
         names = list(units.names)
         if units.kind == "phones":  # each is a word
             names = [names[0], *(SPACE + name for name in names[1:])]
+        options = {"prune_history": lm is not None, **options}
         try:
             self.searcher = CTCBeamSearcher(
                 blank_index=0,

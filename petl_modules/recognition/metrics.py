@@ -107,8 +107,10 @@ class RecognitionMetrics:
         losses : torch.Tensor
             Loss of each clip that counts, ``[clips]``.
         """
-        losses, self.begun = losses.detach().float(), True
-        self.loss = self.loss + losses.sum()
+        self.begun = True
+        # A loss that is not finite ends the training, or skips its update
+        finite = losses.detach().float().nan_to_num(0.0, 0.0, 0.0)
+        self.loss = self.loss + finite.sum()
         self.clips += len(losses)
 
     def append(self, ids, logits, mask, texts, losses):

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import sentencepiece
@@ -129,6 +130,12 @@ def train_pieces(texts, size, folder=None):
 
 def _train(texts, size):
     """Return the pieces and their scores, by sentencepiece."""
+    least = len({*SPACE.join(["", *texts]).replace(" ", SPACE)})
+    if not size >= least:
+        raise HparamsError(
+            f"{size} pieces are too few for the training texts: at least "
+            f"{least} are needed, one for each character"
+        )
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -148,8 +155,10 @@ def _train(texts, size):
             minloglevel=2,
         )
     except (RuntimeError, OSError) as error:
+        most = re.search(r"value <= (\d+)", str(error))
+        reason = f"at most {int(most[1]) - 1}" if most else brief(error)
         raise HparamsError(
-            f"the training texts do not make {size} pieces: {brief(error)}"
+            f"the training texts do not make {size} pieces: {reason}"
         ) from error
     trained = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     return [

@@ -39,6 +39,7 @@ FLAGS = (
     "pool_once",
     "download",
     "train_norms",
+    "allow_tuned_encoder",
 )
 MAPPINGS = ("prepare", "train_loader", "test_loader")
 FOLDERS = ("output_folder", "manifest_folder", "feature_cache")
