@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ROOT / "templates" / "audio_classification"
 SPEAKERS = ROOT / "templates" / "speaker_verification"
-SPEECH = ROOT / "templates" / "speech_recognition"
+RECOGNITION = ROOT / "templates" / "speech_recognition"
 # By template, what stands in its train.py: name and folder of the data, prepare
 # script and function, and Brain
 WORDS = {
@@ -28,7 +28,7 @@ WORDS = {
         "my_speakers",
         ("speaker_prepare", "prepare_speaker", "SpeakerBrain"),
     ),
-    SPEECH: (
+    RECOGNITION: (
         "your own recordings",
         "my_speech",
         ("speech_prepare", "prepare_speech", "RecognitionBrain"),
@@ -48,12 +48,32 @@ DATASETS = {
 # By recipe: its scripts, each with its template
 SCRIPTS = dict.fromkeys(DATASETS, {"train.py": METHODS}) | {
     "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS},
-    "LibriSpeech": {"train.py": SPEECH},
+    "LibriSpeech": {"train.py": RECOGNITION},
 }
 # What recognises each frame: the base of its files reads waveforms, and files
 # with one of these keys, of a pooled clip or of mixed ones, do not fit it
 FRAMES = ("LibriSpeech", "speech_recognition")
 OF_CLIPS = ("pooling", "pool", "head", "embedding", "mixup")
+# Method files for encoders of speech, and the folders that have them
+SPEECH_METHODS = (
+    *("adapter_bias", "adapter_ffn", "lora_qk", "layer_sum"),
+    *("e_adapter", "el_adapters", "l_adapter"),
+)
+SPEECH = (
+    *("FSC", "GSC", "IEMOCAP", "VoxCeleb1"),
+    *("audio_classification", "speaker_verification"),
+    *("LibriSpeech", "speech_recognition"),
+)
+# By folder, the published learning rates of the head, the L-adapters, and the
+# E-adapters and norms on the nearest task (the template's: spoken commands)
+EL_RATES = {
+    "IEMOCAP": ("5.0e-4", "1.0e-4", "5.0e-5"),
+    "LibriSpeech": ("2.0e-3", "1.0e-3", "1.0e-3"),
+    "speech_recognition": ("2.0e-3", "1.0e-3", "1.0e-3"),
+    "VoxCeleb1": ("5.0e-4", "1.0e-4", "1.0e-5"),
+    "speaker_verification": ("5.0e-4", "1.0e-4", "1.0e-5"),
+}
+EL_RATE = "1.0e-5"  # the template's, of all but the head
 IPET_HEAD = """
 embedding_size: 128
 loss: !name:torch.nn.functional.cross_entropy"""
@@ -142,6 +162,25 @@ augment: !new:petl_modules.data.SpecAugment
         }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
+    **{
+        (folder, f"{name}.yaml"): {
+            "lr: 5.0e-4": f"lr: {head}",
+            **{
+                f"    {part}: {EL_RATE}": f"    {part}: {rate}"
+                for part, rate in parts.items()
+            },
+        }
+        for folder, (head, layer, adapter) in EL_RATES.items()
+        for name, parts in {
+            "e_adapter": {"adapters": adapter, "norms": adapter},
+            "l_adapter": {"layers": layer},
+            "el_adapters": {
+                "layers": layer,
+                "adapters": adapter,
+                "norms": adapter,
+            },
+        }.items()
+    },
 }
 
 
@@ -166,6 +205,8 @@ def methods(folder):
         below = folder / "hparams" / base
         if not base or not (below.is_file() or below in texts):
             continue  # a base itself, or for another backbone
+        if file.stem in SPEECH_METHODS and folder.name not in SPEECH:
+            continue
         for old, new in REPLACED.get((folder.name, file.name), {}).items():
             if f"\n{old}" not in text:
                 raise ValueError(f"there is no line {old!r} in {file}")
@@ -224,7 +265,7 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(arguments).check
     different = 0
-    for texts in (*map(copies, DATASETS), *map(methods, (SPEAKERS, SPEECH))):
+    for texts in (*map(copies, DATASETS), *map(methods, (SPEAKERS, RECOGNITION))):
         for file, text in texts.items():
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 different += 1
