@@ -265,7 +265,10 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(arguments).check
     different = 0
-    for texts in (*map(copies, DATASETS), *map(methods, (SPEAKERS, RECOGNITION))):
+    for texts in (
+        *map(copies, DATASETS),
+        *map(methods, (SPEAKERS, RECOGNITION)),
+    ):
         for file, text in texts.items():
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 different += 1

@@ -24,6 +24,7 @@ if __name__ == "__main__":
 require_libraries("torch", "torchaudio")  # petl_modules first, then torch
 
 from librispeech_prepare import prepare_librispeech
+from petl_modules.backbones import refuse_tuned
 from petl_modules.recognition import evaluate_sets, make_utterances
 from petl_modules.runs import start
 from petl_modules.training import (
@@ -152,6 +153,8 @@ def main(arguments):
     """Run all folds that are not finished, then sum up."""
     with start(arguments, __file__) as experiment:
         recipe = experiment.recipe
+        if not recipe["allow_tuned_encoder"]:
+            refuse_tuned(recipe["backbone"])
         plan, labels = experiment.prepare(
             prepare_librispeech, recipe["prepare"], recipe["plan"]
         )
