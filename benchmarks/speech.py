@@ -53,7 +53,7 @@ def run(folder, trial, finished):
         returns the run's summary.
     """
     method, units, seed = trial
-    output = folder.joinpath(DATASET, *map(str, trial))
+    output = folder.joinpath("recognition", *map(str, trial))
     changes = {"seed": seed, "units": units}
     words = command(DATASET, method, folder, output, **changes)
     found = finished(words, output / "summary.json")
