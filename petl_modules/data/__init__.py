@@ -22,6 +22,7 @@ from petl_modules.data.loading import (
 from petl_modules.data.log_mel import LogMel
 from petl_modules.data.mixup import Mix, draw_mixes, mix_waveforms
 from petl_modules.data.samplers import BoundedBatches, EpochBatches
+from petl_modules.data.speech_features import StackedFilterBank, WhisperLogMel
 from petl_modules.data.splits import (
     PARTS,
     AsListed,
@@ -50,8 +51,10 @@ __all__ = [
     "Sessions",
     "SomeHours",
     "SpecAugment",
+    "StackedFilterBank",
     "UsedPart",
     "Waveform",
+    "WhisperLogMel",
     "Windows",
     "audio_path",
     "check_audio",

@@ -3,7 +3,9 @@
 from petl_modules.models.attentive_pooling import AttentiveStatistics
 from petl_modules.models.freezing import freeze, store_frozen
 from petl_modules.models.heads import LinearHead
+from petl_modules.models.layer_sum import LayerSum
 from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
+from petl_modules.models.parts import PARTS, trained_parts
 from petl_modules.models.pooling import MeanPooling, MeanStdPooling
 from petl_modules.models.probe import Probe
 from petl_modules.models.recurrent_head import RecurrentHead
@@ -20,9 +22,11 @@ from petl_modules.models.weights_file import WEIGHTS, read_trained
 
 __all__ = [
     "AttentiveStatistics",
+    "LayerSum",
     "LinearHead",
     "MeanPooling",
     "MeanStdPooling",
+    "PARTS",
     "Probe",
     "RecurrentHead",
     "ScratchEncoder",
@@ -35,6 +39,7 @@ __all__ = [
     "read_trained",
     "save_trained",
     "store_frozen",
+    "trained_parts",
     "trained_state",
     "upgrade_recipe",
     "weights_sha256",

@@ -38,8 +38,8 @@ class TunedModel(nn.Module):
         Makes the head from the width that it reads, e.g. a ``!name:`` entry
         ``!name:torch.nn.Linear {out_features: 35}``.
     pooling : torch.nn.Module, callable or None
-        See ``MeanPooling``. One with parameters is made from ``d_model``, by a
-        ``!name:`` entry. None: the head reads every token.
+        See ``MeanPooling``. One with parameters is made from the encoder's
+        ``d_out``, by a ``!name:`` entry. None: the head reads every token.
     embedding : callable or None
         Makes, from the width of the pooled vectors, a module with
         ``out_features`` between them and the head. None: the head reads the
@@ -78,9 +78,9 @@ class TunedModel(nn.Module):
         if pooling is None:
             encoder.require_frames()
         elif not isinstance(pooling, nn.Module):
-            pooling = pooling(encoder.d_model)
+            pooling = pooling(encoder.d_out)
         self.pooling = pooling
-        width = encoder.d_model
+        width = encoder.d_out
         width = width if pooling is None else pooling.width(width)
         self.embedding = None
         if embedding is not None:

@@ -38,7 +38,6 @@ FLAGS = (
     "allow_partial",
     "pool_once",
     "download",
-    "train_norms",
     "allow_tuned_encoder",
 )
 MAPPINGS = ("prepare", "train_loader", "test_loader")
@@ -48,6 +47,8 @@ FORM = {
     "feature_cache?": (str, None),
     "modules": {"model": object},
     "folds?": [object],  # plan_folds names the ones there are
+    "lr_by_part?": {str: float},
+    "train_norms?": (bool, str),
     **{f"{key}?": str for key in TEXTS},
     **{f"{key}?": bool for key in FLAGS},
     **{f"{key}?": {str: object} for key in MAPPINGS},

@@ -17,6 +17,7 @@ from petl_modules.utils import AudioError, HparamsError, read_json
 from petl_modules.verification import (
     SHORTEST,
     clip_vectors,
+    embed_windows,
     score_trials,
     unit_vectors,
 )
@@ -80,7 +81,9 @@ class Embedder:
                 f"{path}: {len(clip.samples) / rate:.2f} s are too short to "
                 f"recognise a speaker: {self.shortest} s at least are needed"
             )
-        embeddings = run.windows.each(run.model.embed, run.features_of(clip))
+        embeddings = embed_windows(
+            run.model, run.windows, run.features, run.features_of(clip)
+        )
         try:
             return unit_vectors([str(path)], embeddings.float().cpu().numpy())
         except ValueError as error:

@@ -7,6 +7,7 @@ import torch
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.utils.checkpoints import DEFAULT_SAVE_HOOKS, get_default_hook
 
+from petl_modules.training import parameter_groups
 from petl_modules.utils import HparamsError, naming
 
 CALL = "__call__"
@@ -207,6 +208,8 @@ def _rehearse_update(made, scheduled, device):
     weight = torch.nn.Parameter(torch.zeros(1, device=device))
     weight.grad = torch.zeros_like(weight)
     optimizer = _make("opt_class", made, [weight])
+    if rates := made.get("lr_by_part"):
+        parameter_groups(torch.nn.ModuleDict(made["modules"]), rates)
     if scheduled:  # it watches the optimiser's steps
         schedule = _make("lr_schedule", made, optimizer, T_max=1)
         _check_saved("lr_schedule", schedule)

@@ -19,6 +19,10 @@ from petl_modules.training.model_selection import (
     require_metric,
     selection_value,
 )
+from petl_modules.training.parameter_groups import (
+    learning_rates,
+    parameter_groups,
+)
 from petl_modules.training.reproducible import ReproducibleSteps, seed_step
 from petl_modules.training.sanity_checks import (
     frozen_digests,
@@ -38,7 +42,9 @@ __all__ = [
     "epoch_steps",
     "evaluate_last_and_best",
     "frozen_digests",
+    "learning_rates",
     "make_train_loader",
+    "parameter_groups",
     "pool_once",
     "prepare_workers",
     "require_gradients",
