@@ -170,6 +170,18 @@ def test_e_adapters_start_near_the_frozen_model_not_at_it(speech):
     assert 0 < error < 0.1
 
 
+@pytest.mark.parametrize("changes", [{}, INSIDE])
+def test_a_norm_takes_equal_values_of_a_bias_away(changes, speech):
+    """A vector of ones, as in the released code, is the frozen model, too."""
+    model, inputs = speech.from_yaml("adapter_bias", **changes), speech.inputs()
+    with torch.no_grad():
+        for path in model.encoder.inserted.values():
+            model.encoder.get_submodule(path).vector.fill_(1.0)
+        found, _ = model.eval().encoder(inputs)
+        expected = speech.frozen(inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
 @cache
 def two_steps(stem, folder, name, inside=False):
     """A model after two steps, and which parameters had a gradient."""
