@@ -148,6 +148,13 @@ REPLACED = {
     },
     **{
         (recipe, "w2v_bert.yaml"): {
+            "    seconds": "null",
+            "    tokens": "speech",
+        }
+        for recipe in ("LibriSpeech", "speech_recognition")
+    },
+    **{
+        (recipe, "w2v_bert.yaml"): {
             "test_features": TEST_FEATURES.format("StackedFilterBank")
         }
         for recipe in ("VoxCeleb1", "speaker_verification")
@@ -217,9 +224,11 @@ def base_of(text):
 def of_frames(stem, text):
     """Return a method file for a task of frames; without a base if it has none.
 
-    A method with a file of its own for wav2vec 2.0 has that alone.
+    A method with a file of its own for wav2vec 2.0 has that alone. Whisper was
+    trained on transcripts, and takes 30 s of a clip at most.
     """
     of_clip = any(f"\n{key}: " in text for key in OF_CLIPS)
+    of_clip = of_clip or stem == "whisper"
     if of_clip or (METHODS / "hparams" / f"{stem}_wav2vec2.yaml").exists():
         return ""
     text = text.replace("the head and the final norm are", "the head is")
