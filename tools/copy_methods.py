@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ROOT / "templates" / "audio_classification"
 SPEAKERS = ROOT / "templates" / "speaker_verification"
+RECOGNITION = ROOT / "templates" / "speech_recognition"
 # By template, what stands in its train.py: name and folder of the data, prepare
 # script and function, and Brain
 WORDS = {
@@ -28,6 +29,11 @@ WORDS = {
         "my_speakers",
         ("speaker_prepare", "prepare_speaker", "SpeakerBrain"),
     ),
+    RECOGNITION: (
+        "your own recordings",
+        "my_speech",
+        ("speech_prepare", "prepare_speech", "RecognitionBrain"),
+    ),
 }
 # By recipe: the dataset's name and the usual name of its folder
 DATASETS = {
@@ -36,13 +42,21 @@ DATASETS = {
     "GSC": ("Speech Commands", "speech_commands_v0.02"),
     "GTZAN": ("GTZAN", "GTZAN"),
     "IEMOCAP": ("IEMOCAP", "IEMOCAP_full_release"),
+    "LibriSpeech": ("LibriSpeech", "LibriSpeech"),
     "UrbanSound8k": ("UrbanSound8K", "UrbanSound8K"),
     "VoxCeleb1": ("VoxCeleb1", "voxceleb1"),
 }
 # By recipe: its scripts, each with its template
 SCRIPTS = dict.fromkeys(DATASETS, {"train.py": METHODS}) | {
-    "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS}
+    "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS},
+    "LibriSpeech": {"train.py": RECOGNITION},
 }
+# What recognises each frame: the base of its files reads waveforms, and files
+# with one of these keys, of a pooled clip or of mixed ones, do not fit it
+FRAMES = ("LibriSpeech", "speech_recognition")
+OF_CLIPS = ("pooling", "pool", "head", "embedding", "mixup")
+
+
 SPEC_AUGMENT = """\
 !new:petl_modules.data.SpecAugment
     freq: {freq}
@@ -51,11 +65,36 @@ IPET_HEAD = {
     "embedding_size": "128",
     "loss": "!name:torch.nn.functional.cross_entropy",
 }
+# Method files for encoders of speech, and the folders that have them
+SPEECH_METHODS = (
+    *("adapter_bias", "adapter_ffn", "lora_qk", "layer_sum"),
+    *("e_adapter", "el_adapters", "l_adapter"),
+)
+SPEECH = (
+    *("FSC", "GSC", "IEMOCAP", "VoxCeleb1"),
+    *("audio_classification", "speaker_verification"),
+    *("LibriSpeech", "speech_recognition"),
+)
+# By folder, the published learning rates of the head, the L-adapters, and the
+# E-adapters and norms on the nearest task (the template's: spoken commands)
+EL_RATES = {
+    "IEMOCAP": ("5.0e-4", "1.0e-4", "5.0e-5"),
+    "LibriSpeech": ("2.0e-3", "1.0e-3", "1.0e-3"),
+    "speech_recognition": ("2.0e-3", "1.0e-3", "1.0e-3"),
+    "VoxCeleb1": ("5.0e-4", "1.0e-4", "1.0e-5"),
+    "speaker_verification": ("5.0e-4", "1.0e-4", "1.0e-5"),
+}
 # By script, the file of the command in its head: identify.py needs its own base
 EXAMPLES = {
     "train.py": "hparams/soft_moa.yaml",
     "identify.py": "hparams/identification_ast.yaml",
 }
+TEST_FEATURES = """\
+!new:petl_modules.data.{}
+    seconds: !ref <test_seconds>
+    mel_bins: !ref <mel_bins>
+    normalize: !ref <do_normalize>
+    sample_rate: !ref <sample_rate>"""
 # By recipe and file: values of keys other than the template's, as YAML. Keys
 # that the template's file lacks are added to its first values
 REPLACED = {
@@ -107,6 +146,40 @@ REPLACED = {
         (recipe, "ipet_wav2vec2.yaml"): {"reduction": "6", **IPET_HEAD}
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
+    **{
+        (recipe, "w2v_bert.yaml"): {
+            "    seconds": "null",
+            "    tokens": "speech",
+        }
+        for recipe in ("LibriSpeech", "speech_recognition")
+    },
+    **{
+        (recipe, "w2v_bert.yaml"): {
+            "test_features": TEST_FEATURES.format("StackedFilterBank")
+        }
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "whisper.yaml"): {
+            "test_windows": "5         # evenly spaced; their mean is the clip",
+            "test_seconds": "!ref <seconds>",
+            "test_features": TEST_FEATURES.format("WhisperLogMel"),
+        }
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (folder, f"{name}.yaml"): {"lr": head, **parts}
+        for folder, (head, layer, adapter) in EL_RATES.items()
+        for name, parts in {
+            "e_adapter": {"    adapters": adapter, "    norms": adapter},
+            "l_adapter": {"    layers": layer},
+            "el_adapters": {
+                "    layers": layer,
+                "    adapters": adapter,
+                "    norms": adapter,
+            },
+        }.items()
+    },
 }
 COMMENTS = 24  # the column of comments in method files
 
@@ -126,10 +199,14 @@ def methods(folder):
     texts = {}
     for file in sorted(METHODS.glob("hparams/*.yaml")):
         text = file.read_text(encoding="utf-8")
-        base = text.partition("\nbase: ")[2].partition("\n")[0]
+        if folder.name in FRAMES:
+            text = of_frames(file.stem, text)
+        base = base_of(text)
         below = folder / "hparams" / base
         if not base or not (below.is_file() or below in texts):
             continue  # a base itself, or for another backbone
+        if file.stem in SPEECH_METHODS and folder.name not in SPEECH:
+            continue
         for key, value in REPLACED.get((folder.name, file.name), {}).items():
             text = replace_value(text, key, value)
         here, there = (
@@ -137,6 +214,25 @@ def methods(folder):
         )
         texts[folder / "hparams" / file.name] = text.replace(here, there)
     return texts
+
+
+def base_of(text):
+    """Return the base that a recipe file names, or an empty text."""
+    return text.partition("\nbase: ")[2].partition("\n")[0]
+
+
+def of_frames(stem, text):
+    """Return a method file for a task of frames; without a base if it has none.
+
+    A method with a file of its own for wav2vec 2.0 has that alone. Whisper was
+    trained on transcripts, and takes 30 s of a clip at most.
+    """
+    of_clip = any(f"\n{key}: " in text for key in OF_CLIPS)
+    of_clip = of_clip or stem == "whisper"
+    if of_clip or (METHODS / "hparams" / f"{stem}_wav2vec2.yaml").exists():
+        return ""
+    text = text.replace("the head and the final norm are", "the head is")
+    return text.replace("\nbase: ast.yaml\n", "\nbase: wav2vec2.yaml\n")
 
 
 def replace_value(text, key, value):
@@ -196,7 +292,10 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(arguments).check
     different = 0
-    for texts in (*map(copies, DATASETS), methods(SPEAKERS)):
+    for texts in (
+        *map(copies, DATASETS),
+        *map(methods, (SPEAKERS, RECOGNITION)),
+    ):
         for file, text in texts.items():
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 different += 1
