@@ -45,7 +45,7 @@ def test_file_loads(file, tiny_ast, tiny_wav2vec2, tmp_path, monkeypatch):
     recipe = merged(file)
     scratch = file.stem.startswith(SCRATCH)
     if not scratch:
-        speech = "wav2vec2" in file.stem
+        speech = "backbones.Wav2Vec2" in recipe.text
         backbone = tiny_wav2vec2["group"] if speech else tiny_ast
         recipe.update({"backbone": backbone})
     fill_in_input(recipe)
