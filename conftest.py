@@ -59,6 +59,29 @@ def tiny_wav2vec2(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_encoders(tmp_path_factory):
+    """Small random encoders of every kind but AST's, by name."""
+    from tests.encoders import ENCODERS, TinyEncoder
+
+    folder = tmp_path_factory.mktemp("encoders")
+    return {name: TinyEncoder(name, folder / name) for name in ENCODERS}
+
+
+@pytest.fixture(scope="session")
+def tiny_of(tiny_ast, tiny_wav2vec2, tiny_encoders):
+    """Gives the folder of a small encoder for a recipe file, by its stem."""
+    from tools.copy_methods import SPEECH_METHODS
+
+    def folder(stem):
+        if stem in ("w2v_bert", "whisper"):
+            return tiny_encoders[stem.replace("_", "-")].folder
+        speech = "wav2vec2" in stem or stem in SPEECH_METHODS
+        return tiny_wav2vec2["group"] if speech else tiny_ast
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """Folder of 50 generated clips, ten classes in five folds, as ESC-50."""
     from petl_modules.miniatures.corpus import write_miniature

@@ -7,6 +7,7 @@ nothing, and fails if a copy differs.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ROOT / "templates" / "audio_classification"
 SPEAKERS = ROOT / "templates" / "speaker_verification"
+RECOGNITION = ROOT / "templates" / "speech_recognition"
 # By template, what stands in its train.py: name and folder of the data, prepare
 # script and function, and Brain
 WORDS = {
@@ -27,6 +29,11 @@ WORDS = {
         "my_speakers",
         ("speaker_prepare", "prepare_speaker", "SpeakerBrain"),
     ),
+    RECOGNITION: (
+        "your own recordings",
+        "my_speech",
+        ("speech_prepare", "prepare_speech", "RecognitionBrain"),
+    ),
 }
 # By recipe: the dataset's name and the usual name of its folder
 DATASETS = {
@@ -35,12 +42,28 @@ DATASETS = {
     "GSC": ("Speech Commands", "speech_commands_v0.02"),
     "GTZAN": ("GTZAN", "GTZAN"),
     "IEMOCAP": ("IEMOCAP", "IEMOCAP_full_release"),
+    "LibriSpeech": ("LibriSpeech", "LibriSpeech"),
     "UrbanSound8k": ("UrbanSound8K", "UrbanSound8K"),
     "VoxCeleb1": ("VoxCeleb1", "voxceleb1"),
 }
 # By recipe: its scripts, each with its template
 SCRIPTS = dict.fromkeys(DATASETS, {"train.py": METHODS}) | {
-    "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS}
+    "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS},
+    "LibriSpeech": {"train.py": RECOGNITION},
+}
+# What recognises each frame: the base of its files reads waveforms, and files
+# with one of these keys, of a pooled clip or of mixed ones, do not fit it
+FRAMES = ("LibriSpeech", "speech_recognition")
+OF_CLIPS = ("pooling", "pool", "head", "embedding", "mixup")
+
+
+SPEC_AUGMENT = """\
+!new:petl_modules.data.SpecAugment
+    freq: {freq}
+    time: {time}"""
+IPET_HEAD = {
+    "embedding_size": "128",
+    "loss": "!name:torch.nn.functional.cross_entropy",
 }
 # Method files for encoders of speech, and the folders that have them
 SPEECH_METHODS = (
@@ -61,108 +84,104 @@ EL_RATES = {
     "VoxCeleb1": ("5.0e-4", "1.0e-4", "1.0e-5"),
     "speaker_verification": ("5.0e-4", "1.0e-4", "1.0e-5"),
 }
-EL_RATE = "1.0e-5"  # the template's, of all but the head
-IPET_HEAD = """
-embedding_size: 128
-loss: !name:torch.nn.functional.cross_entropy"""
 # By script, the file of the command in its head: identify.py needs its own base
 EXAMPLES = {
     "train.py": "hparams/soft_moa.yaml",
     "identify.py": "hparams/identification_ast.yaml",
 }
-# By recipe and file: lines of the template, and what replaces them
+TEST_FEATURES = """\
+!new:petl_modules.data.{}
+    seconds: !ref <test_seconds>
+    mel_bins: !ref <mel_bins>
+    normalize: !ref <do_normalize>
+    sample_rate: !ref <sample_rate>"""
+# By recipe and file: values of keys other than the template's, as YAML. Keys
+# that the template's file lacks are added to its first values
 REPLACED = {
     **{
-        (recipe, "conformer.yaml"): {"kernel_size: 8": "kernel_size: 31"}
+        (recipe, "conformer.yaml"): {"kernel_size": "31"}
         for recipe in ("FSC", "GSC", "IEMOCAP")
     },
     ("ESC50", "ipet.yaml"): {
-        "lr: 1.0e-3": """\
-lr: 1.0e-3
-batch_size: 48
-frames: 512
-augment: !new:petl_modules.data.SpecAugment
-    freq: 24
-    time: 96""",
+        "batch_size": "48",
+        "frames": "512",
+        "augment": SPEC_AUGMENT.format(freq=24, time=96),
     },
     ("ESC50", "ipet_wav2vec2.yaml"): {
-        "prompts: 64": "prompts: 128",
-        "reduction: 12           # a bottleneck of 768 / 12 = 64": (
-            "reduction: 6            # a bottleneck of 768 / 6 = 128"
-        ),
-        "lr: 1.0e-3": "lr: 2.5e-3\nbatch_size: 48",
+        "prompts": "128",
+        "reduction": "6",
+        "lr": "2.5e-3",
+        "batch_size": "48",
     },
     ("GSC", "ipet.yaml"): {
-        "reduction: 24           # a bottleneck of 768 / 24 = 32": (
-            "reduction: 6            # a bottleneck of 768 / 6 = 128"
-        ),
-        "lr: 1.0e-3": """\
-lr: 5.0e-3
-batch_size: 128
-frames: 128
-augment: !new:petl_modules.data.SpecAugment
-    freq: 48
-    time: 48""",
-        "mixup: 0.0": "mixup: 0.5",
+        "reduction": "6",
+        "lr": "5.0e-3",
+        "mixup": "0.5",
+        "batch_size": "128",
+        "frames": "128",
+        "augment": SPEC_AUGMENT.format(freq=48, time=48),
     },
-    ("GSC", "ipet_wav2vec2.yaml"): {
-        "lr: 1.0e-3": "lr: 1.0e-3\nbatch_size: 64",
-    },
+    ("GSC", "ipet_wav2vec2.yaml"): {"batch_size": "64"},
     ("GTZAN", "ipet.yaml"): {
-        "prompts: 4": "prompts: 8",
-        "reduction: 24           # a bottleneck of 768 / 24 = 32": (
-            "reduction: 12           # a bottleneck of 768 / 12 = 64"
-        ),
-        "lr: 1.0e-3": "lr: 4.5e-3",
-        "mixup: 0.0": "mixup: 0.3",
+        "prompts": "8",
+        "reduction": "12",
+        "lr": "4.5e-3",
+        "mixup": "0.3",
     },
     ("GTZAN", "ipet_wav2vec2.yaml"): {
-        "prompts: 64": "prompts: 128",
-        "lr: 1.0e-3": "lr: 5.0e-3",
-        "mixup: 0.0": "mixup: 0.3",
+        "prompts": "128",
+        "lr": "5.0e-3",
+        "mixup": "0.3",
     },
     **{
         (recipe, "ipet.yaml"): {
-            "reduction: 24           # a bottleneck of 768 / 24 = 32": (
-                "reduction: 12           # a bottleneck of 768 / 12 = 64"
-            ),
-            "lr: 1.0e-3": f"lr: 5.0e-4{IPET_HEAD}",
-            "pooling: cls+distillation": (
-                "pooling: cls+distillation\n"
-                "pool: !new:petl_modules.models.MeanPooling"
-            ),
+            "reduction": "12",
+            "lr": "5.0e-4",
+            "pool": "!new:petl_modules.models.MeanPooling",
+            **IPET_HEAD,
         }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
     **{
-        (recipe, "ipet_wav2vec2.yaml"): {
-            "reduction: 12           # a bottleneck of 768 / 12 = 64": (
-                "reduction: 6            # a bottleneck of 768 / 6 = 128"
-            ),
-            "lr: 1.0e-3": f"lr: 1.0e-3{IPET_HEAD}",
+        (recipe, "ipet_wav2vec2.yaml"): {"reduction": "6", **IPET_HEAD}
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "w2v_bert.yaml"): {
+            "    seconds": "null",
+            "    tokens": "speech",
+        }
+        for recipe in ("LibriSpeech", "speech_recognition")
+    },
+    **{
+        (recipe, "w2v_bert.yaml"): {
+            "test_features": TEST_FEATURES.format("StackedFilterBank")
         }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
     **{
-        (folder, f"{name}.yaml"): {
-            "lr: 5.0e-4": f"lr: {head}",
-            **{
-                f"    {part}: {EL_RATE}": f"    {part}: {rate}"
-                for part, rate in parts.items()
-            },
+        (recipe, "whisper.yaml"): {
+            "test_windows": "5         # evenly spaced; their mean is the clip",
+            "test_seconds": "!ref <seconds>",
+            "test_features": TEST_FEATURES.format("WhisperLogMel"),
         }
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (folder, f"{name}.yaml"): {"lr": head, **parts}
         for folder, (head, layer, adapter) in EL_RATES.items()
         for name, parts in {
-            "e_adapter": {"adapters": adapter, "norms": adapter},
-            "l_adapter": {"layers": layer},
+            "e_adapter": {"    adapters": adapter, "    norms": adapter},
+            "l_adapter": {"    layers": layer},
             "el_adapters": {
-                "layers": layer,
-                "adapters": adapter,
-                "norms": adapter,
+                "    layers": layer,
+                "    adapters": adapter,
+                "    norms": adapter,
             },
         }.items()
     },
 }
+COMMENTS = 24  # the column of comments in method files
 
 
 def copies(recipe):
@@ -180,21 +199,66 @@ def methods(folder):
     texts = {}
     for file in sorted(METHODS.glob("hparams/*.yaml")):
         text = file.read_text(encoding="utf-8")
-        base = text.partition("\nbase: ")[2].partition("\n")[0]
+        if folder.name in FRAMES:
+            text = of_frames(file.stem, text)
+        base = base_of(text)
         below = folder / "hparams" / base
         if not base or not (below.is_file() or below in texts):
             continue  # a base itself, or for another backbone
         if file.stem in SPEECH_METHODS and folder.name not in SPEECH:
             continue
-        for old, new in REPLACED.get((folder.name, file.name), {}).items():
-            if f"\n{old}" not in text:
-                raise ValueError(f"there is no line {old!r} in {file}")
-            text = text.replace(f"\n{old}", f"\n{new}")
+        for key, value in REPLACED.get((folder.name, file.name), {}).items():
+            text = replace_value(text, key, value)
         here, there = (
             f.relative_to(ROOT).as_posix() for f in (METHODS, folder)
         )
         texts[folder / "hparams" / file.name] = text.replace(here, there)
     return texts
+
+
+def base_of(text):
+    """Return the base that a recipe file names, or an empty text."""
+    return text.partition("\nbase: ")[2].partition("\n")[0]
+
+
+def of_frames(stem, text):
+    """Return a method file for a task of frames; without a base if it has none.
+
+    A method with a file of its own for wav2vec 2.0 has that alone. Whisper was
+    trained on transcripts, and takes 30 s of a clip at most.
+    """
+    of_clip = any(f"\n{key}: " in text for key in OF_CLIPS)
+    of_clip = of_clip or stem == "whisper"
+    if of_clip or (METHODS / "hparams" / f"{stem}_wav2vec2.yaml").exists():
+        return ""
+    text = text.replace("the head and the final norm are", "the head is")
+    return text.replace("\nbase: ast.yaml\n", "\nbase: wav2vec2.yaml\n")
+
+
+def replace_value(text, key, value):
+    """Return the text of a method file with another value of a key.
+
+    Example
+    -------
+    >>> text = "# A method\\n\\nbase: ast.yaml\\n\\nlr: 1.0e-3  # of Adam\\nat: [ffn]\\n"
+    >>> print(replace_value(replace_value(text, "lr", "0.1"), "frames", "128"))
+    # A method
+    <BLANKLINE>
+    base: ast.yaml
+    <BLANKLINE>
+    lr: 0.1                 # of Adam
+    at: [ffn]
+    frames: 128
+    <BLANKLINE>
+    """
+    line = f"{key}: {value}"
+    found = re.search(rf"(?m)^{key}: [^#\n]*(#.*)?$", text)
+    if found and found[1]:
+        line = f"{line.ljust(COMMENTS)}{found[1]}"
+    if found:
+        return text[: found.start()] + line + text[found.end() :]
+    head, base, values, *rest = text.rstrip("\n").split("\n\n")
+    return "\n\n".join([head, base, f"{values}\n{line}", *rest]) + "\n"
 
 
 def train_script(recipe, script, template):
@@ -228,7 +292,10 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(arguments).check
     different = 0
-    for texts in (*map(copies, DATASETS), methods(SPEAKERS)):
+    for texts in (
+        *map(copies, DATASETS),
+        *map(methods, (SPEAKERS, RECOGNITION)),
+    ):
         for file, text in texts.items():
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 different += 1

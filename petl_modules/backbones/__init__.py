@@ -7,6 +7,7 @@ not depend on the others of its batch.
 """
 
 from petl_modules.backbones.ast import AST, fit_positions
+from petl_modules.backbones.channel_norm import MaskedChannelNorm
 from petl_modules.backbones.checkpoint import (
     Checkpoint,
     checkpoint_name,
@@ -29,10 +30,21 @@ from petl_modules.backbones.sites import LayerSite, Sites
 from petl_modules.backbones.tiny import (
     NORMS,
     save_encoder,
+    write_tiny,
     write_tiny_ast,
+    write_tiny_data2vec_audio,
+    write_tiny_hubert,
+    write_tiny_unispeech,
+    write_tiny_unispeech_sat,
+    write_tiny_w2v_bert,
     write_tiny_wav2vec2,
+    write_tiny_wavlm,
+    write_tiny_whisper,
 )
-from petl_modules.backbones.wav2vec2 import MaskedChannelNorm, Wav2Vec2
+from petl_modules.backbones.tuned import refuse_tuned
+from petl_modules.backbones.w2v_bert import W2vBert
+from petl_modules.backbones.wav2vec2 import Wav2Vec2
+from petl_modules.backbones.whisper import Whisper
 
 __all__ = [
     "AST",
@@ -46,7 +58,9 @@ __all__ = [
     "NORMS",
     "Site",
     "Sites",
+    "W2vBert",
     "Wav2Vec2",
+    "Whisper",
     "check_fact",
     "checkpoint_name",
     "find_checkpoint",
@@ -57,7 +71,16 @@ __all__ = [
     "load_pretrained",
     "mask_of_lengths",
     "refuse_to_save",
+    "refuse_tuned",
     "save_encoder",
+    "write_tiny",
     "write_tiny_ast",
+    "write_tiny_data2vec_audio",
+    "write_tiny_hubert",
+    "write_tiny_unispeech",
+    "write_tiny_unispeech_sat",
+    "write_tiny_w2v_bert",
     "write_tiny_wav2vec2",
+    "write_tiny_wavlm",
+    "write_tiny_whisper",
 ]

@@ -8,11 +8,21 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 ATTENTION = "petl_sdpa"
 
 
-def petl_sdpa(module, query, key, value, attention_mask, **kwargs):
+def attention_of(config):
+    """Return the name of the attention that an encoder is made with.
+
+    WavLM has one alone; ``petl_modules.backbones.wavlm`` replaces it.
+    """
+    return "eager" if config.model_type == "wavlm" else ATTENTION
+
+
+def petl_sdpa(
+    module, query, key, value, attention_mask, position_bias=None, **kwargs
+):
     """Compute stock sdpa attention, with the module's prefix if it has one.
 
     The padding mask does not include prompts and prefixes. It is extended, so
-    that every query sees them.
+    that every query sees them. A prefix has no position: its bias is 0.
 
     Arguments
     ---------
@@ -24,6 +34,9 @@ def petl_sdpa(module, query, key, value, attention_mask, **kwargs):
     attention_mask : torch.Tensor or None
         ``[batch, 1, time, time]`` bool, True for keys that are attended to.
         All rows are the same (encoders are bidirectional).
+    position_bias : torch.Tensor or None
+        Added to the products of queries and keys, ``[batch, heads, time,
+        time]``.
     **kwargs
         Passed on.
 
@@ -41,8 +54,17 @@ def petl_sdpa(module, query, key, value, attention_mask, **kwargs):
             attention_mask = F.pad(
                 attention_mask[:, :, :1], (added, 0), value=True
             )
+    if position_bias is not None:
+        added = key.shape[2] - position_bias.shape[3]
+        position_bias = F.pad(position_bias, (added, 0))
     return sdpa_attention_forward(
-        module, query, key, value, attention_mask, **kwargs
+        module,
+        query,
+        key,
+        value,
+        attention_mask,
+        position_bias=position_bias,
+        **kwargs,
     )
 
 

@@ -5,8 +5,9 @@ import math
 
 import torch
 from transformers import AutoConfig, AutoModel
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from petl_modules.backbones.attention import ATTENTION
+from petl_modules.backbones.attention import attention_of
 from petl_modules.backbones.hub import CONFIG
 from petl_modules.utils import HparamsError, brief
 
@@ -46,7 +47,7 @@ FORM = {
 }
 # Keys that change no output of an encoder. These begin like one of them: names
 # and versions, token ids, heads of other tasks, the quantizer of pretraining,
-# random initialisation, masks of SpecAugment, which is off, and the sizes of an
+# random initialisation, a decoder behind the encoder, masks of SpecAugment, which is off, and the sizes of an
 # adapter that is left out. (Dropout does change the training of whole layers.)
 NO_EFFECT = (
     "_",
@@ -54,12 +55,14 @@ NO_EFFECT = (
     "adapter_stride",
     "architectures",
     "auto_map",
+    "begin_suppress_tokens",
     "bos_token_id",
     "chunk_size_feed_forward",
     "classifier_proj_size",
     "codevector_dim",
     "contrastive_logits_temperature",
     "ctc_",
+    "decoder_",
     "diversity_loss_weight",
     "dtype",
     "eos_token_id",
@@ -69,6 +72,8 @@ NO_EFFECT = (
     "initializer_range",
     "label2id",
     "mask_",
+    "max_target_positions",
+    "median_filter_width",
     "num_adapter_layers",
     "num_codevector",
     "num_labels",
@@ -77,6 +82,7 @@ NO_EFFECT = (
     "pad_token_id",
     "problem_type",
     "proj_codevector_dim",
+    "suppress_tokens",
     "task_specific_params",
     "tdnn_",
     "tokenizer_class",
@@ -179,11 +185,7 @@ def require_enough_weights(config, checkpoint):
     size = sum(f.stat().st_size for f in files)
     try:
         with torch.device("meta"):
-            model = AutoModel.from_config(
-                config,
-                attn_implementation=ATTENTION,
-                trust_remote_code=False,
-            )
+            model = _make(config, attn_implementation=attention_of(config))
         numbers = sum(p.numel() for p in model.parameters())
     except Exception as error:  # each kind of encoder raises its own
         raise HparamsError(_impossible(file, error)) from error
@@ -194,6 +196,13 @@ def require_enough_weights(config, checkpoint):
             f"weights beside it ({names}) have {size:,} bytes: they belong "
             "to another one, or are cut. Copy or download both again"
         )
+
+
+def _make(config, **options):
+    """Return an encoder with random weights."""
+    if config.model_type == "whisper":
+        return WhisperEncoder._from_config(config, **options)
+    return AutoModel.from_config(config, trust_remote_code=False, **options)
 
 
 def forward_settings(config):

@@ -45,7 +45,8 @@ class Layout:
     outside : dict
         From name to module path, outside the layers; ``final_norm`` is the
         norm behind the layers, or, where layers normalise behind their
-        sublayers, in front of the first.
+        sublayers, in front of the first. ``{last}`` in a path stands for the
+        number of the last layer: some encoders have no norm behind it.
     pre_norm : bool
         Whether the norm of a site feeds nothing else: layers normalise in
         front of their sublayers.
@@ -126,12 +127,72 @@ WAV2VEC2_PRE_NORM = replace(
     pre_norm=True,
 )
 
+# A conformer: feed-forward, attention, convolution, feed-forward, norm. What the
+# feed-forwards add to the stream is halved, and so is what a block there adds
+W2V_BERT = Layout(
+    layers="encoder.layers",
+    sites={
+        "attention": Site("self_attn", norm="self_attn_layer_norm"),
+        "query": Site("self_attn.linear_q"),
+        "key": Site("self_attn.linear_k"),
+        "value": Site("self_attn.linear_v"),
+        "output": Site("self_attn.linear_out"),
+        "conv": Site("conv_module"),
+        "ffn": Site("ffn2", norm="ffn2_layer_norm"),
+        "ffn_in": Site("ffn2.intermediate_dense"),
+        "ffn_out": Site("ffn2.output_dense"),
+        "ffn_first": Site("ffn1", norm="ffn1_layer_norm"),
+        "ffn_first_in": Site("ffn1.intermediate_dense"),
+        "ffn_first_out": Site("ffn1.output_dense"),
+    },
+    norms={
+        "ffn_first_norm": "ffn1_layer_norm",
+        "attention_norm": "self_attn_layer_norm",
+        "ffn_norm": "ffn2_layer_norm",
+        "last_norm": "final_layer_norm",
+    },
+    outside={
+        "projection": "feature_projection",
+        "final_norm": "encoder.layers.{last}.final_layer_norm",
+    },
+    pre_norm=True,
+    feed_forwards={"ffn": "ffn_out", "ffn_first": "ffn_first_out"},
+)
+
+WHISPER = Layout(
+    layers="layers",
+    sites={
+        "attention": Site("self_attn", norm="self_attn_layer_norm"),
+        "query": Site("self_attn.q_proj"),
+        "key": Site("self_attn.k_proj"),
+        "value": Site("self_attn.v_proj"),
+        "output": Site("self_attn.out_proj"),
+        "ffn": Site(entry="fc1", exit="fc2", norm="final_layer_norm"),
+        "ffn_in": Site("fc1"),
+        "ffn_out": Site("fc2"),
+    },
+    norms={
+        "attention_norm": "self_attn_layer_norm",
+        "ffn_norm": "final_layer_norm",
+    },
+    outside={
+        "features": "conv1",
+        "features_last": "conv2",
+        "positions": "embed_positions",
+        "final_norm": "layer_norm",
+    },
+    pre_norm=True,
+)
+
+# Encoders of waveforms: the same modules under the same names
+WAVEFORM_KINDS = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 LAYOUTS = {
     "audio-spectrogram-transformer": AST,
-    "wav2vec2": WAV2VEC2,
-    "wav2vec2 (pre-norm)": WAV2VEC2_PRE_NORM,
-    "hubert": WAV2VEC2,
-    "hubert (pre-norm)": WAV2VEC2_PRE_NORM,
+    **dict.fromkeys(WAVEFORM_KINDS, WAV2VEC2),
+    **{f"{kind} (pre-norm)": WAV2VEC2_PRE_NORM for kind in WAVEFORM_KINDS},
+    "data2vec-audio": WAV2VEC2,
+    "wav2vec2-bert": W2V_BERT,
+    "whisper": WHISPER,
 }
 
 

@@ -21,6 +21,7 @@ INPUT_KEYS = {
     "do_normalize": "do_normalize",
 }
 WAVEFORMS = {"sample_rate": 16_000, "do_normalize": True}
+WAVEFORM_EXTRACTOR = "Wav2Vec2FeatureExtractor"
 # By kind of encoder: its extractor, and the published values, which hold where
 # a checkpoint says nothing else
 PUBLISHED = {
@@ -28,8 +29,30 @@ PUBLISHED = {
         "ASTFeatureExtractor",
         {"mean": -4.2677393, "std": 4.5689974, "mel_bins": 128, **WAVEFORMS},
     ),
-    "wav2vec2": ("Wav2Vec2FeatureExtractor", WAVEFORMS),
-    "hubert": ("Wav2Vec2FeatureExtractor", WAVEFORMS),
+    **{
+        kind: (WAVEFORM_EXTRACTOR, WAVEFORMS)
+        for kind in (
+            *("wav2vec2", "hubert", "wavlm"),
+            *("unispeech", "unispeech-sat", "data2vec-audio"),
+        )
+    },
+    "wav2vec2-bert": (
+        "SeamlessM4TFeatureExtractor",
+        {"mel_bins": 80, **WAVEFORMS},
+    ),
+    "whisper": (
+        "WhisperFeatureExtractor",
+        {"mel_bins": 80, **WAVEFORMS, "do_normalize": False},
+    ),
+}
+# What else an extractor may say, and the only values that are known here
+FIXED = {
+    "SeamlessM4TFeatureExtractor": {"stride": 2},
+    "WhisperFeatureExtractor": {
+        "n_fft": 400,
+        "hop_length": 160,
+        "dither": 0.0,
+    },
 }
 
 
@@ -101,6 +124,14 @@ def input_facts(source):
             f"{file} is for a {found}, whose features are not known here; a "
             f"'{kind}' takes those of {extractor}"
         )
+    for name, value in FIXED.get(extractor, {}).items():
+        if said.get(name, value) != value:
+            raise HparamsError(
+                f"{file}: {name} is {said[name]!r}, and the features of "
+                f"{extractor} are known here with {value!r} alone"
+            )
+    if extractor == "WhisperFeatureExtractor" and "feature_size" in said:
+        said = {**said, "num_mel_bins": said["feature_size"]}
     values = dict(published)
     # The only number of mel bins that the encoder takes
     bins = config.get("num_mel_bins", published.get("mel_bins"))

@@ -4,9 +4,10 @@ import hashlib
 
 import torch
 from transformers import ASTConfig, AutoModel
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils import logging as transformers_logging
 
-from petl_modules.backbones.attention import ATTENTION
+from petl_modules.backbones.attention import attention_of
 from petl_modules.backbones.checkpoint import find_checkpoint
 from petl_modules.backbones.encoder_config import (
     read_config,
@@ -15,8 +16,10 @@ from petl_modules.backbones.encoder_config import (
 from petl_modules.backbones.weight_types import other_types
 from petl_modules.utils import CheckpointError, HparamsError, brief, listed
 
-# The command that writes a small one, by kind
+# Where the repository has a small trained one, by kind
 TINY = {ASTConfig.model_type: "tiny-ast", "wav2vec2": "tiny-wav2vec2"}
+# Of a whole Whisper, the encoder alone is loaded
+ENCODER_PART = {r"^(model\.)?encoder\.": ""}
 
 
 def load_pretrained(kinds, source, **changes):
@@ -59,23 +62,25 @@ def load_pretrained(kinds, source, **changes):
             "for another"
         )
     require_enough_weights(config, checkpoint)
+    is_whisper = config.model_type == "whisper"
+    loader = WhisperEncoder if is_whisper else AutoModel
     try:
-        model, report = AutoModel.from_pretrained(
+        model, report = loader.from_pretrained(
             checkpoint.folder,
             config=config,
-            attn_implementation=ATTENTION,
+            attn_implementation=attention_of(config),
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # refused below, with both shapes
             trust_remote_code=False,
             local_files_only=True,
+            **({"key_mapping": ENCODER_PART} if is_whisper else {}),
         )
     except Exception as error:  # each loading library raises its own
         raise HparamsError(
             f"backbone '{source}' could not be loaded: {brief(error)}\nIts folder "
             f"{checkpoint.folder} must hold config.json and a whole "
-            "model.safetensors. The repository's "
-            f"pretrained/{TINY[kinds[0]]} is a small one for trials"
+            f"model.safetensors. {_small(kinds[0])}"
         ) from error
     _require_whole(model, report, source)
     counters = tuple(  # of batch norms
@@ -94,6 +99,19 @@ def load_pretrained(kinds, source, **changes):
             "float16 or bfloat16:\n" + listed(lines, limit=5)
         )
     return model
+
+
+def _small(kind):
+    """Return where a small one of a kind comes from."""
+    if kind in TINY:
+        return (
+            f"The repository's pretrained/{TINY[kind]} is a small one for "
+            "trials"
+        )
+    return (
+        "'python -m petl_modules.backbones --help' tells how to write a small "
+        "one for trials"
+    )
 
 
 def _require_whole(model, report, source):

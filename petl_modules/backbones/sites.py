@@ -182,7 +182,11 @@ class Sites:
 
     def _named_paths(self):
         """Return the paths of all modules that have a name."""
-        paths = dict(self.layout.outside)
+        last = self.n_layers - 1
+        paths = {
+            name: path.format(last=last)
+            for name, path in self.layout.outside.items()
+        }
         for layer in self.select_layers():
             paths[layer.name] = layer.entry
             for name in self.layout.sites:

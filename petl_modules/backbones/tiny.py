@@ -9,14 +9,91 @@ from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
     ASTModel,
+    Data2VecAudioConfig,
+    Data2VecAudioModel,
+    HubertConfig,
+    HubertModel,
+    SeamlessM4TFeatureExtractor,
+    UniSpeechConfig,
+    UniSpeechModel,
+    UniSpeechSatConfig,
+    UniSpeechSatModel,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertModel,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2Model,
+    WavLMConfig,
+    WavLMModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
 )
 
 from petl_modules.utils import build_folder, is_taken
 
 NORMS = ("group", "layer")
+LAYERS = {
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 256,
+}
+WAVES = {
+    **LAYERS,
+    "conv_dim": (32, 32, 32, 32),
+    "conv_kernel": (10, 4, 4, 4),
+    "conv_stride": (5, 4, 4, 4),
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+# By name: classes of the library, and sizes
+SMALL = {
+    "ast": (
+        ASTModel,
+        ASTConfig,
+        {**LAYERS, "frequency_stride": 16, "time_stride": 16},
+    ),
+    "data2vec-audio": (
+        Data2VecAudioModel,
+        Data2VecAudioConfig,
+        {**WAVES, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 5},
+    ),
+    "hubert": (HubertModel, HubertConfig, WAVES),
+    "unispeech": (UniSpeechModel, UniSpeechConfig, WAVES),
+    "unispeech-sat": (UniSpeechSatModel, UniSpeechSatConfig, WAVES),
+    "w2v-bert": (
+        Wav2Vec2BertModel,
+        Wav2Vec2BertConfig,
+        {**LAYERS, "conv_depthwise_kernel_size": 7},
+    ),
+    "wav2vec2": (Wav2Vec2Model, Wav2Vec2Config, WAVES),
+    "wavlm": (WavLMModel, WavLMConfig, WAVES),
+    "whisper": (
+        WhisperForConditionalGeneration,
+        WhisperConfig,
+        {
+            "d_model": 128,
+            "encoder_layers": 2,
+            "encoder_attention_heads": 4,
+            "encoder_ffn_dim": 256,
+            "decoder_layers": 1,
+            "decoder_attention_heads": 4,
+            "decoder_ffn_dim": 32,
+            "vocab_size": 8,
+            "max_target_positions": 8,
+            **dict.fromkeys(("pad_token_id", "bos_token_id"), 0),
+            **dict.fromkeys(("eos_token_id", "decoder_start_token_id"), 1),
+            **dict.fromkeys(("suppress_tokens", "begin_suppress_tokens")),
+        },
+    ),
+}
+NORMED = ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm")
+EXTRACTORS = {
+    ASTConfig: ASTFeatureExtractor,
+    Wav2Vec2BertConfig: SeamlessM4TFeatureExtractor,
+    WhisperConfig: WhisperFeatureExtractor,
+}
 
 
 def save_encoder(model, folder):
@@ -30,8 +107,7 @@ def save_encoder(model, folder):
         A new folder.
     """
     model.save_pretrained(folder)
-    spectrograms = isinstance(model.config, ASTConfig)
-    made_by = ASTFeatureExtractor if spectrograms else Wav2Vec2FeatureExtractor
+    made_by = EXTRACTORS.get(type(model.config), Wav2Vec2FeatureExtractor)
     made_by().save_pretrained(folder)
 
 
@@ -74,56 +150,44 @@ def write_random(folder, model_class, config, seed):
     build_folder(folder, partial(save_encoder, model))
 
 
-def write_tiny_ast(folder, seed=0):
-    """Write a small random AST (see ``write_random``).
+def write_tiny(kind, folder, seed=0, norm="group"):
+    """Write a small random encoder of a kind (see ``write_random``).
 
-    Its position grid is that of 1024 frames, as the original's.
-
-    Arguments
-    ---------
-    folder : str or pathlib.Path
-        A new folder.
-    seed : int
-        Seed of the weights.
-    """
-    config = ASTConfig(
-        hidden_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=256,
-        frequency_stride=16,
-        time_stride=16,
-    )
-    write_random(folder, ASTModel, config, seed)
-
-
-def write_tiny_wav2vec2(folder, seed=0, norm="group"):
-    """Write a small random wav2vec 2.0 (see ``write_random``).
-
-    Frames are 20 ms apart, as the original's.
+    AST's position grid is that of 1024 frames, and Whisper's positions are
+    those of 30 s, as the originals'. Frames of the others are 20 ms apart.
 
     Arguments
     ---------
+    kind : str
+        A key of ``SMALL``.
     folder : str or pathlib.Path
         A new folder.
     seed : int
         Seed of the weights.
     norm : str
-        ``group``: as base and base-960h. ``layer``: as the large models that
-        normalise in front of the sublayers and take an attention mask.
+        Of encoders that read waveforms: ``group``, as base models; ``layer``,
+        as the large models that normalise in front of the sublayers and take
+        an attention mask. data2vec-audio has ``layer`` norms alone, behind the
+        sublayers; other kinds have no choice either.
     """
-    config = Wav2Vec2Config(
-        hidden_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=256,
-        conv_dim=(32, 32, 32, 32),
-        conv_kernel=(10, 4, 4, 4),
-        conv_stride=(5, 4, 4, 4),
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4,
-        feat_extract_norm=norm,
-        conv_bias=norm == "layer",
-        do_stable_layer_norm=norm == "layer",
-    )
-    write_random(folder, Wav2Vec2Model, config, seed)
+    model_class, config_class, sizes = SMALL[kind]
+    if kind in NORMED:
+        before = norm == "layer"
+        sizes = {
+            **sizes,
+            "feat_extract_norm": norm,
+            "conv_bias": before,
+            "do_stable_layer_norm": before,
+        }
+    write_random(folder, model_class, config_class(**sizes), seed)
+
+
+write_tiny_ast = partial(write_tiny, "ast")
+write_tiny_data2vec_audio = partial(write_tiny, "data2vec-audio")
+write_tiny_hubert = partial(write_tiny, "hubert")
+write_tiny_unispeech = partial(write_tiny, "unispeech")
+write_tiny_unispeech_sat = partial(write_tiny, "unispeech-sat")
+write_tiny_w2v_bert = partial(write_tiny, "w2v-bert")
+write_tiny_wav2vec2 = partial(write_tiny, "wav2vec2")
+write_tiny_wavlm = partial(write_tiny, "wavlm")
+write_tiny_whisper = partial(write_tiny, "whisper")

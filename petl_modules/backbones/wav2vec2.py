@@ -1,12 +1,17 @@
-"""wav2vec 2.0 and HuBERT behind the common interface.
+"""wav2vec 2.0 and its relatives behind the common interface.
 
 https://arxiv.org/abs/2006.11477
 """
 
-import torch
-import torch.nn.functional as F
+from functools import partial
+
 from torch import nn
 
+from petl_modules.backbones.channel_norm import MaskedChannelNorm
+from petl_modules.backbones.conv_positions import (
+    MaskedLayer,
+    without_weight_norm,
+)
 from petl_modules.backbones.encoder_config import forward_settings
 from petl_modules.backbones.masks import in_samples, mask_of_lengths
 from petl_modules.backbones.pretrained import (
@@ -15,25 +20,21 @@ from petl_modules.backbones.pretrained import (
     refuse_to_save,
 )
 from petl_modules.backbones.sites import Sites
+from petl_modules.backbones.wavlm import call_projections
 from petl_modules.blocks import ForwardContext
 from petl_modules.utils import HparamsError
 
-
-def without_weight_norm(conv):
-    """Return the same convolution as a plain one, which can be pickled."""
-    plain = nn.Conv1d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,
-        padding=conv.padding,
-        groups=conv.groups,
-    )
-    plain.load_state_dict({"weight": conv.weight, "bias": conv.bias})
-    return plain
+KINDS = (
+    *("wav2vec2", "hubert", "wavlm"),
+    *("unispeech", "unispeech-sat", "data2vec-audio"),
+)
 
 
 class Wav2Vec2(nn.Module):
-    """wav2vec 2.0, https://arxiv.org/abs/2006.11477, or HuBERT.
+    """wav2vec 2.0, https://arxiv.org/abs/2006.11477, or a relative of it.
+
+    HuBERT, WavLM, UniSpeech, UniSpeech-SAT and data2vec-audio have the same
+    modules; XLS-R and MMS are wav2vec 2.0.
 
     SpecAugment and LayerDrop are off, and so is the adapter that some
     checkpoints have behind the layers (``add_adapter``). The weight
@@ -55,7 +56,7 @@ class Wav2Vec2(nn.Module):
 
     Example
     -------
-    >>> import tempfile
+    >>> import tempfile, torch
     >>> from petl_modules.backbones import write_tiny_wav2vec2
     >>> folder = tempfile.mkdtemp() + "/tiny-wav2vec2"
     >>> write_tiny_wav2vec2(folder)
@@ -67,7 +68,7 @@ class Wav2Vec2(nn.Module):
     def __init__(self, source):
         super().__init__()
         self.model = load_pretrained(
-            ("wav2vec2", "hubert"),
+            KINDS,
             source,
             layerdrop=0.0,
             apply_spec_augment=False,
@@ -75,6 +76,9 @@ class Wav2Vec2(nn.Module):
             mask_feature_prob=0.0,
             add_adapter=False,
         )
+        # UniSpeech-SAT makes the token of SpecAugment even where that is off
+        if hasattr(self.model, "masked_spec_embed"):
+            del self.model.masked_spec_embed
         config = self.model.config
         if getattr(config, "conv_pos_batch_norm", False):
             raise HparamsError(
@@ -91,10 +95,18 @@ class Wav2Vec2(nn.Module):
         }
         self.sites = Sites(self.model)
         self.context = ForwardContext()
-        positions = self.sites.module("positions")
-        positions.conv = without_weight_norm(positions.conv)
         self.model.save_pretrained = refuse_to_save  # names have changed
-        if config.feat_extract_norm == "group":
+        if config.model_type == "wavlm":
+            call_projections(self.model.encoder.layers)
+        positions = self.sites.module("positions")
+        if config.model_type == "data2vec-audio":
+            for index, layer in enumerate(positions.layers):
+                positions.layers[index] = MaskedLayer(
+                    layer, self.context, partial(count_frames, config)
+                )
+        else:
+            positions.conv = without_weight_norm(positions.conv)
+        if getattr(config, "feat_extract_norm", "layer") == "group":
             first = self.model.feature_extractor.conv_layers[0]
             first.layer_norm = MaskedChannelNorm(
                 first.layer_norm,
@@ -115,10 +127,7 @@ class Wav2Vec2(nn.Module):
         -------
         int or torch.Tensor
         """
-        config = self.model.config
-        for kernel, stride in zip(config.conv_kernel, config.conv_stride):
-            samples = (samples - kernel) // stride + 1
-        return samples
+        return count_frames(self.model.config, samples)
 
     def _samples(self, lengths, inputs):
         """Return the samples of each clip, at least those of one frame."""
@@ -182,49 +191,20 @@ class Wav2Vec2(nn.Module):
         return self.model(inputs, attention_mask=mask).last_hidden_state
 
 
-class MaskedChannelNorm(nn.Module):
-    """Normalise each channel over a clip's own frames.
-
-    A group norm with one group for each channel that leaves padding out.
+def count_frames(config, samples):
+    """Return how many frames an encoder makes of so many samples.
 
     Arguments
     ---------
-    norm : torch.nn.GroupNorm
-        With as many groups as channels. Its parameters are reused.
-    context : petl_modules.blocks.ForwardContext
-        Its ``lengths`` are the samples of each clip.
-    kernel, stride : int
-        Of the convolution between the samples and this norm.
+    config : transformers.PretrainedConfig
+        The encoder's.
+    samples : int or torch.Tensor
+        Numbers of samples.
 
-    Example
+    Returns
     -------
-    >>> context = ForwardContext()
-    >>> norm = MaskedChannelNorm(nn.GroupNorm(8, 8), context)
-    >>> x = torch.rand(2, 8, 50)
-    >>> context.lengths = torch.tensor([50, 30])
-    >>> alone = F.group_norm(x[1:, :, :30], 8)
-    >>> torch.allclose(norm(x)[1:, :, :30], alone, atol=1e-6)
-    True
+    int or torch.Tensor
     """
-
-    def __init__(self, norm, context, kernel=1, stride=1):
-        super().__init__()
-        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
-        self.context = context
-        self.kernel, self.stride = kernel, stride
-
-    def forward(self, x):
-        """Return ``[batch, channels, frames]``."""
-        samples = self.context.lengths
-        if samples is None:
-            channels = x.shape[1]
-            return F.group_norm(x, channels, self.weight, self.bias, self.eps)
-        lengths = (samples - self.kernel) // self.stride + 1
-        real = mask_of_lengths(lengths, x.shape[2]).unsqueeze(1)
-        count = lengths.view(-1, 1, 1)
-        mean = (x * real).sum(2, keepdim=True, dtype=torch.float32) / count
-        centred = (x - mean) * real
-        variance = centred.square().sum(2, keepdim=True) / count
-        scale = self.weight.unsqueeze(1) * (variance + self.eps).rsqrt()
-        out = torch.addcmul(self.bias.unsqueeze(1), centred, scale)
-        return out.to(x.dtype)
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride):
+        samples = (samples - kernel) // stride + 1
+    return samples

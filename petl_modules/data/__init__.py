@@ -4,10 +4,12 @@ from petl_modules.data.audio import read_audio, read_clip
 from petl_modules.data.checking import AudioFacts, UsedPart, check_audio
 from petl_modules.data.datasets import (
     ClipDataset,
+    durations_of,
     longest_first,
     make_datasets,
     used_part,
 )
+from petl_modules.data.duration_batches import DurationBatches
 from petl_modules.data.features import FilterBank, SpecAugment, Waveform
 from petl_modules.data.held_out import HeldOutSpeakers
 from petl_modules.data.loading import (
@@ -20,6 +22,7 @@ from petl_modules.data.loading import (
 from petl_modules.data.log_mel import LogMel
 from petl_modules.data.mixup import Mix, draw_mixes, mix_waveforms
 from petl_modules.data.samplers import BoundedBatches, EpochBatches
+from petl_modules.data.speech_features import StackedFilterBank, WhisperLogMel
 from petl_modules.data.splits import (
     PARTS,
     AsListed,
@@ -28,6 +31,7 @@ from petl_modules.data.splits import (
     Sessions,
     draw_few,
 )
+from petl_modules.data.training_hours import SomeHours
 from petl_modules.data.windows import Windows
 
 __all__ = [
@@ -35,6 +39,7 @@ __all__ = [
     "AudioFacts",
     "BoundedBatches",
     "ClipDataset",
+    "DurationBatches",
     "EpochBatches",
     "FilterBank",
     "Folds",
@@ -44,14 +49,18 @@ __all__ = [
     "Mix",
     "PARTS",
     "Sessions",
+    "SomeHours",
     "SpecAugment",
+    "StackedFilterBank",
     "UsedPart",
     "Waveform",
+    "WhisperLogMel",
     "Windows",
     "audio_path",
     "check_audio",
     "draw_few",
     "draw_mixes",
+    "durations_of",
     "load_drawn",
     "load_features",
     "load_spaced",

@@ -8,6 +8,7 @@ from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
 from petl_modules.models.parts import PARTS, trained_parts
 from petl_modules.models.pooling import MeanPooling, MeanStdPooling
 from petl_modules.models.probe import Probe
+from petl_modules.models.recurrent_head import RecurrentHead
 from petl_modules.models.scratch_encoder import ScratchEncoder
 from petl_modules.models.trained_weights import (
     load_trained,
@@ -27,6 +28,7 @@ __all__ = [
     "MeanStdPooling",
     "PARTS",
     "Probe",
+    "RecurrentHead",
     "ScratchEncoder",
     "TunedEncoder",
     "TunedModel",

@@ -23,7 +23,8 @@ class TunedModel(nn.Module):
     ============== ======================= ===================================
     classification ``MeanPooling``         ``Linear``: logits of a clip
     recognition    none, and               ``Linear``: logits of each frame,
-                   ``tokens: speech``      for a CTC loss with the mask
+                   ``tokens: speech``      for a CTC loss with the mask;
+                                           ``RecurrentHead``
     verification   ``MeanStdPooling``, ... and an ``embedding``; SpeechBrain's
                                            ``Classifier``: cosines of speakers.
                                            ``embed`` gives what trials compare
@@ -107,6 +108,8 @@ class TunedModel(nn.Module):
         if self.pooling is not None:
             return self.head(self.embed(inputs, lengths))
         hidden, mask = self.encoder(inputs, lengths)
+        if getattr(self.head, "takes_mask", False):
+            return self.head(hidden, mask), mask
         return self.head(hidden), mask
 
     def embed(self, inputs, lengths=None):

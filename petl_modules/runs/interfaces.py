@@ -167,7 +167,7 @@ def _check_saved(key, thing):
         )
 
 
-def rehearse(made, script, clips, device):
+def rehearse(made, script, durations, device):
     """Use the recipe file's objects as training does, on next to nothing.
 
     What is wrong with them is known before an epoch is trained. The loss
@@ -179,8 +179,8 @@ def rehearse(made, script, clips, device):
         The objects by key.
     script : str
         The recipe's ``train.py``.
-    clips : int
-        Number of training clips.
+    durations : list of float
+        Length of each training clip in seconds.
     device : str
         The device of the training.
 
@@ -195,7 +195,7 @@ def rehearse(made, script, clips, device):
         if "augment" in called:
             with naming("augment, in the recipe file"):
                 check_object("augment", made["augment"](features), {"shape"})
-        _make("train_batches", made, clips)
+        _make("train_batches", made, durations)
         with naming("test_loader, in the recipe file"):
             make_dataloader([features], **made["test_loader"])
         if "cache" in called and made["feature_cache"]:

@@ -29,7 +29,7 @@ from petl_modules.training.sanity_checks import (
     require_gradients,
     require_unchanged,
 )
-from petl_modules.training.schedules import epoch_steps
+from petl_modules.training.schedules import epoch_steps, warm_cosine
 from petl_modules.training.timer import Timer
 
 __all__ = [
@@ -54,5 +54,6 @@ __all__ = [
     "selection_value",
     "slot_accuracy",
     "unweighted_accuracy",
+    "warm_cosine",
     "write_confusion",
 ]

@@ -37,6 +37,7 @@ from petl_modules.training import (
     seed_step,
 )
 from petl_modules.verification import (
+    embed_windows,
     evaluate_trials,
     make_trials,
     write_error_curve,
@@ -60,8 +61,12 @@ class SpeakerBrain(ReproducibleSteps, sb.Brain):
         if stage == sb.Stage.TRAIN:
             features = self.hparams.augment(features)
             return self.modules.model(features, lengths)
-        return self.hparams.windows.each(
-            self.hparams.model.embed, features, lengths
+        return embed_windows(
+            self.hparams.model,
+            self.hparams.windows,
+            self.hparams.test_features,
+            features,
+            lengths,
         )
 
     def compute_objectives(self, outputs, batch, stage):
