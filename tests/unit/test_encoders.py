@@ -10,10 +10,12 @@ from torch import nn
 
 from petl_modules.backbones import W2vBert, Wav2Vec2, Whisper
 from petl_modules.blocks import (
+    AdapterBias,
     Bottleneck,
     Conformer,
     ConvPass,
     DenseMoA,
+    LayerAdapter,
     SoftMoA,
 )
 from petl_modules.methods import (
@@ -23,7 +25,7 @@ from petl_modules.methods import (
     PromptTuning,
     merge_lora,
 )
-from petl_modules.models import load_trained, save_trained
+from petl_modules.models import LayerSum, load_trained, save_trained
 from tests.encoders import ENCODERS
 from tests.models import classifier
 
@@ -42,6 +44,33 @@ EVERYTHING = {
         PromptTuning(tokens=3, deep=False),
         PrefixTuning(tokens=4),
     ],
+}
+E_ADAPTERS = {
+    "methods": [
+        Insert(
+            at=["ffn"],
+            block=partial(
+                Bottleneck,
+                reduction=3,
+                init_std=1e-3,
+                down_std=1e-3,
+                output_norm=True,
+            ),
+            placement="sequential",
+            layers="all_but_last",
+        )
+    ],
+    "train_norms": "layers",
+}
+
+
+def l_adapter(width):
+    """As wide as the layer: a head of the frozen model fits."""
+    return LayerAdapter(width, out_features=width)
+
+
+L_ADAPTERS = {
+    "hidden_states": partial(LayerSum, first_input=False, block=l_adapter)
 }
 # By name: what is inserted, and other settings
 METHODS = {
@@ -92,11 +121,27 @@ METHODS = {
     "full_finetuning": {"train_backbone": "all"},
     "last layer": {"train_backbone": "last_1"},
     "weighted": {"hidden_states": "weighted"},
+    "adapter_ffn": {
+        "methods": [Insert(at=["ffn"], block=BLOCK, placement="sequential")]
+    },
+    "adapter_bias": {
+        "methods": [
+            Insert(at=["ffn"], block=AdapterBias, placement="sequential")
+        ]
+    },
+    "adapter_bias, inside": {
+        "methods": [Insert(at=["ffn_out"], block=AdapterBias)]
+    },
+    "lora_qk": {"methods": [LoRA(at=["query", "key"], rank=8, alpha=1.0)]},
+    "e_adapters": E_ADAPTERS,
+    "l_adapters": L_ADAPTERS,
+    "el_adapters": E_ADAPTERS | L_ADAPTERS,
     "everything": EVERYTHING,
 }
 NOT_THE_IDENTITY = {
     *("before", "prefix", "prompt_shallow", "prompt_deep"),
     *("prompt_late", "weighted", "everything"),
+    *("e_adapters", "l_adapters", "el_adapters"),
 }
 LABELS = list("abcd")
 EVERY = 6  # the sample of the table's cells
