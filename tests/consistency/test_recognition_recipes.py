@@ -6,6 +6,7 @@ import pytest
 
 from petl_modules.data import DurationBatches
 from petl_modules.models import RecurrentHead, TunedModel
+from petl_modules.recognition import BeamDecoder, GreedyDecoder
 from petl_modules.runs import compose, fill_in_input
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import read_csv
@@ -104,6 +105,15 @@ def test_protocol(recipe):
     made = merged(file).make(["train_batches", "features"])
     assert made["train_batches"].func is DurationBatches
     assert made["features"].longest is None
+
+
+@pytest.mark.parametrize("kind", [GreedyDecoder, BeamDecoder])
+def test_decoder_is_a_word_of_the_command_line(kind):
+    name = kind.__name__.removesuffix("Decoder").lower()
+    file = LIBRISPEECH / "hparams" / "lora.yaml"
+    recipe, _ = compose([str(file), f"--decoder={name}"], LIBRISPEECH)
+    recipe.update({"labels": LABELS})
+    assert isinstance(recipe.make(["decode"])["decode"], kind)
 
 
 def test_head_of_superb_has_its_size():
