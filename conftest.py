@@ -68,6 +68,18 @@ def tiny_encoders(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_of(tiny_ast, tiny_wav2vec2, tiny_encoders):
+    """Gives the folder of a small encoder for a recipe file, by its stem."""
+
+    def folder(stem):
+        if stem in ("w2v_bert", "whisper"):
+            return tiny_encoders[stem.replace("_", "-")].folder
+        return tiny_wav2vec2["group"] if "wav2vec2" in stem else tiny_ast
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """Folder of 50 generated clips, ten classes in five folds, as ESC-50."""
     from petl_modules.miniatures.corpus import write_miniature

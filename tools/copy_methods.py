@@ -89,6 +89,12 @@ EXAMPLES = {
     "train.py": "hparams/soft_moa.yaml",
     "identify.py": "hparams/identification_ast.yaml",
 }
+TEST_FEATURES = """\
+!new:petl_modules.data.{}
+    seconds: !ref <test_seconds>
+    mel_bins: !ref <mel_bins>
+    normalize: !ref <do_normalize>
+    sample_rate: !ref <sample_rate>"""
 # By recipe and file: values of keys other than the template's, as YAML. Keys
 # that the template's file lacks are added to its first values
 REPLACED = {
@@ -138,6 +144,27 @@ REPLACED = {
     },
     **{
         (recipe, "ipet_wav2vec2.yaml"): {"reduction": "6", **IPET_HEAD}
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "w2v_bert.yaml"): {
+            "    seconds": "null",
+            "    tokens": "speech",
+        }
+        for recipe in ("LibriSpeech", "speech_recognition")
+    },
+    **{
+        (recipe, "w2v_bert.yaml"): {
+            "test_features": TEST_FEATURES.format("StackedFilterBank")
+        }
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "whisper.yaml"): {
+            "test_windows": "5         # evenly spaced; their mean is the clip",
+            "test_seconds": "!ref <seconds>",
+            "test_features": TEST_FEATURES.format("WhisperLogMel"),
+        }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
     **{
@@ -197,9 +224,11 @@ def base_of(text):
 def of_frames(stem, text):
     """Return a method file for a task of frames; without a base if it has none.
 
-    A method with a file of its own for wav2vec 2.0 has that alone.
+    A method with a file of its own for wav2vec 2.0 has that alone. Whisper was
+    trained on transcripts, and takes 30 s of a clip at most.
     """
     of_clip = any(f"\n{key}: " in text for key in OF_CLIPS)
+    of_clip = of_clip or stem == "whisper"
     if of_clip or (METHODS / "hparams" / f"{stem}_wav2vec2.yaml").exists():
         return ""
     text = text.replace("the head and the final norm are", "the head is")

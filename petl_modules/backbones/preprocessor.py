@@ -22,7 +22,6 @@ INPUT_KEYS = {
 }
 WAVEFORMS = {"sample_rate": 16_000, "do_normalize": True}
 WAVEFORM_EXTRACTOR = "Wav2Vec2FeatureExtractor"
-LOG_MEL = {"mel_bins": 80, "sample_rate": 16_000}
 # By kind of encoder: its extractor, and the published values, which hold where
 # a checkpoint says nothing else
 PUBLISHED = {
@@ -37,8 +36,14 @@ PUBLISHED = {
             *("unispeech", "unispeech-sat", "data2vec-audio"),
         )
     },
-    "wav2vec2-bert": ("SeamlessM4TFeatureExtractor", LOG_MEL),
-    "whisper": ("WhisperFeatureExtractor", LOG_MEL),
+    "wav2vec2-bert": (
+        "SeamlessM4TFeatureExtractor",
+        {"mel_bins": 80, **WAVEFORMS},
+    ),
+    "whisper": (
+        "WhisperFeatureExtractor",
+        {"mel_bins": 80, **WAVEFORMS, "do_normalize": False},
+    ),
 }
 # What else an extractor may say, and the only values that are known here
 FIXED = {

@@ -28,6 +28,8 @@ class WhisperLogMel:
         Number of mel bands.
     sample_rate : int
         Sampling rate of the waveforms in Hz: 16000.
+    normalize : bool
+        Whether to normalise the clip to mean 0 and variance 1 first.
 
     Attributes
     ----------
@@ -45,7 +47,9 @@ class WhisperLogMel:
     torch.Size([102, 80])
     """
 
-    def __init__(self, seconds, mel_bins=80, sample_rate=16_000):
+    def __init__(
+        self, seconds, mel_bins=80, sample_rate=16_000, normalize=False
+    ):
         if sample_rate != 16_000:
             raise HparamsError(
                 f"sample_rate is {sample_rate}: Whisper's features are known "
@@ -61,10 +65,14 @@ class WhisperLogMel:
             )
         self.mel_bins = mel_bins
         self.sample_rate = sample_rate
+        self.normalize = normalize
 
     def __call__(self, samples):
         """Return ``[frames, mel_bins]`` for samples ``[time]`` in -1 .. 1."""
         samples = samples[: self.longest]
+        if self.normalize:
+            variance, mean = torch.var_mean(samples, correction=0)
+            samples = (samples - mean) / (variance + 1e-7).sqrt()
         frames = math.ceil((len(samples) + 200) / 160)  # that hear the clip
         silence = min(400, self.longest - len(samples))
         spectrum = torch.stft(
@@ -111,6 +119,8 @@ class StackedFilterBank:
         Number of mel bands.
     sample_rate : int
         Sampling rate of the waveforms in Hz.
+    normalize : bool
+        Whether each band has mean 0 and variance 1.
 
     Attributes
     ----------
@@ -128,7 +138,10 @@ class StackedFilterBank:
     torch.Size([49, 160])
     """
 
-    def __init__(self, seconds, mel_bins=80, sample_rate=16_000):
+    def __init__(
+        self, seconds, mel_bins=80, sample_rate=16_000, normalize=True
+    ):
+        self.normalize = normalize
         self.mel_bins = mel_bins
         self.sample_rate = sample_rate
         self.shortest = sample_rate * 35 // 1000  # of two frames
@@ -155,6 +168,7 @@ class StackedFilterBank:
             use_energy=False,
             dither=0.0,
         )
-        variance, mean = torch.var_mean(mel, dim=0)
-        mel = (mel - mean) / (variance + 1e-7).sqrt()
+        if self.normalize:
+            variance, mean = torch.var_mean(mel, dim=0)
+            mel = (mel - mean) / (variance + 1e-7).sqrt()
         return mel[: len(mel) // 2 * 2].reshape(-1, 2 * self.mel_bins)

@@ -16,7 +16,8 @@ def require_gradients(module, optimizer):
         The model.
     optimizer : torch.optim.Optimizer
         The optimiser. Its first step raises a ``RuntimeError`` that names the
-        trained parameters without a gradient.
+        trained parameters without a gradient, and of blocks the method, the
+        site and the kind of encoder.
     """
     checked = False
 
@@ -31,10 +32,25 @@ def require_gradients(module, optimizer):
         if len(dead) == len(trained):  # check_gradients removed all
             return
         if dead:
-            raise RuntimeError(f"no gradient reaches {', '.join(dead)}")
+            places = _places(module)
+            names = [name + places.get(id(trained[name]), "") for name in dead]
+            raise RuntimeError(f"no gradient reaches {', '.join(names)}")
         checked = True
 
     optimizer.register_step_pre_hook(check)
+
+
+def _places(module):
+    """Return which block a parameter belongs to, by its ``id``."""
+    places = {}
+    for encoder in module.modules():
+        for name, path in getattr(encoder, "inserted", {}).items():
+            index, _, site = name.partition(".")
+            method = type(encoder.methods[int(index)]).__name__
+            place = f" ({method} at {site} of a {encoder.backbone.sites.kind})"
+            for parameter in encoder.get_submodule(path).parameters():
+                places[id(parameter)] = place
+    return places
 
 
 def frozen_digests(model):

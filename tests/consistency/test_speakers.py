@@ -40,14 +40,12 @@ def merged(file):
 @pytest.mark.parametrize(
     "file", LOADED, ids=[f"{x.parts[-3]}-{x.stem}" for x in LOADED]
 )
-def test_file_loads(file, tiny_ast, tiny_wav2vec2, tmp_path, monkeypatch):
+def test_file_loads(file, tiny_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = merged(file)
     scratch = file.stem.startswith(SCRATCH)
     if not scratch:
-        speech = "wav2vec2" in file.stem
-        backbone = tiny_wav2vec2["group"] if speech else tiny_ast
-        recipe.update({"backbone": backbone})
+        recipe.update({"backbone": tiny_of(file.stem)})
     fill_in_input(recipe)
     model = recipe.make_all(labels=["eve", "tim"])["modules"]["model"]
     assert isinstance(model, TunedModel)

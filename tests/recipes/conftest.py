@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from petl_modules.backbones import write_tiny
 from petl_modules.miniatures.trials import BACKBONES
 from tests import corpora
 
@@ -59,11 +60,14 @@ def places(corpus, tmp_path_factory):
     }
     for name, write in writers.items():
         write(folder / name)
+    encoders = [f"tiny-{kind}" for kind in ("w2v-bert", "wavlm", "whisper")]
+    for name in encoders:
+        write_tiny(name.removeprefix("tiny-"), folder / name)
     return {
         "ESC-50-master": corpus,
         "tiny-ast": str(BACKBONES["ast"]),
         "tiny-wav2vec2": str(BACKBONES["wav2vec2"]),
-        **{name: str(folder / name) for name in writers},
+        **{name: str(folder / name) for name in (*writers, *encoders)},
     }
 
 

@@ -79,6 +79,15 @@ def test_row(row, script, flags, tmp_path, monkeypatch):
     assert failed_checks(row["test_debug_checks"], tmp_path / "out") == []
 
 
+def train_on(row, base, backbone, script, flags):
+    """Run a row with another base and its backbone; return what failed."""
+    words = [str(ROOT / row["Hparam_file"]), "--output_folder=out"]
+    words += [f"--base={base}.yaml", "--device=cpu", *flags(row)]
+    words = [w for w in words if not w.startswith("--backbone")]
+    script(row["Script_file"]).main([*words, f"--backbone={backbone}"])
+    return failed_checks(row["test_debug_checks"], Path("out"))
+
+
 @pytest.mark.parametrize(
     "row", marked(METHODS, lambda row: METHODS.index(row) % 3 == 0)
 )
@@ -86,12 +95,24 @@ def test_any_method_on_wav2vec2(
     row, script, flags, places, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    words = [str(ROOT / row["Hparam_file"]), "--output_folder=out"]
-    words += ["--base=wav2vec2.yaml", "--device=cpu", *flags(row)]
-    words = [w for w in words if not w.startswith("--backbone")]
-    words.append(f"--backbone={places['tiny-wav2vec2']}")
-    script(row["Script_file"]).main(words)
-    assert failed_checks(row["test_debug_checks"], tmp_path / "out") == []
+    backbone = places["tiny-wav2vec2"]
+    assert train_on(row, "wav2vec2", backbone, script, flags) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "backbone"),
+    [
+        ("wav2vec2", "tiny-wavlm"),
+        ("w2v_bert", "tiny-w2v-bert"),
+        ("whisper", "tiny-whisper"),
+    ],
+)
+def test_lora_on_other_encoders(
+    base, backbone, script, flags, places, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    row = next(r for r in METHODS if r["Hparam_file"].endswith("/lora.yaml"))
+    assert train_on(row, base, places[backbone], script, flags) == []
 
 
 @pytest.mark.slow

@@ -33,7 +33,8 @@ RECIPES = ROOT / "recipes"
 HPARAMS = RECIPES / "ESC50" / "hparams"
 SPEECH = RECIPES / "GSC" / "hparams"
 FILES = sorted(path.stem for path in HPARAMS.glob("*.yaml"))
-FILES = [stem for stem in FILES if "wav2vec2" not in stem]
+ENCODERS = ("w2v_bert", "wav2vec2", "whisper")  # bases, and files for one
+FILES = [stem for stem in FILES if not stem.endswith(ENCODERS)]
 # A file of its own where values differ between the backbones
 ON_WAV2VEC2 = {
     "ast": "wav2vec2",
