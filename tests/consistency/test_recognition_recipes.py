@@ -36,10 +36,11 @@ def merged(file):
 @pytest.mark.parametrize(
     "file", LOADED, ids=[f"{x.parts[-3]}-{x.stem}" for x in LOADED]
 )
-def test_file_loads(file, tiny_wav2vec2, tmp_path, monkeypatch):
+def test_file_loads(file, tiny_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = merged(file)
-    recipe.update({"backbone": tiny_wav2vec2["group"]})
+    stem = file.stem if file.stem == "w2v_bert" else "wav2vec2"
+    recipe.update({"backbone": tiny_of(stem)})
     fill_in_input(recipe)
     model = recipe.make_all(labels=LABELS)["modules"]["model"]
     assert isinstance(model, TunedModel) and model.pooling is None
@@ -90,7 +91,7 @@ def test_methods_are_those_that_recognise_frames():
     every = {f.stem for f in copy_methods.METHODS.glob("hparams/*.yaml")}
     assert every - files == {
         *("ast", "conformer", "ipet", "ipet_adapter", "ipet_prompt"),
-        "ipet_wav2vec2",
+        *("ipet_wav2vec2", "whisper"),
     }
     assert files - every == {"superb_head"}
 
