@@ -209,7 +209,7 @@ def test_a_few_speakers_and_no_long_clips_are_trained_on(
     out = tmp_path / "out"
     train.main(words(out, number_of_epochs=1, **changes))
     summary = summary_of(out)
-    assert "h of 3 speakers are trained on" in summary["protocol"]
+    assert "h of 3 speakers to train on): fixed epochs" in summary["protocol"]
     log = (out / "log.txt").read_text()
     assert "longer than 1.5 s and are not trained on:" in log
     (fold,) = summary["folds"]
