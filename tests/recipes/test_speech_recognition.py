@@ -11,6 +11,7 @@ import pytest
 from petl_modules.data.prepare import read_manifest
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.models import read_trained
+from petl_modules.runs.transcriber import Transcriber
 from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,6 +160,17 @@ def test_units_are_in_the_checkpoint(run):
     labels = about["settings"]["must_match"]["labels"]
     assert labels[0] == "<blank>"
     assert len(labels) == (29 if units == "characters" else 70)
+
+
+def test_a_transcriber_writes_what_the_test_predicted(run, places):
+    """Each file alone, as in the test's batches."""
+    _, folder, _ = run
+    rows = read_csv(folder / "fold1" / "predictions.csv")
+    files = Path(places["LibriSpeech"]).rglob("*.flac")
+    files = {file.stem: file for file in files}
+    transcriber = Transcriber(folder)
+    for row in rows[:6]:
+        assert transcriber(files[row["id"]]) == row["predicted"]
 
 
 def test_an_interrupted_run_ends_the_same(train, words, tmp_path, capsys):
