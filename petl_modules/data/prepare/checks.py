@@ -110,5 +110,5 @@ def warn_of_leaks(records, key, part):
     if leaks:
         logger.warning(
             f"clips of one {key} are in several {part}s, so test "
-            f"accuracies come out too high:\n{listed(leaks)}"
+            f"results come out too good:\n{listed(leaks)}"
         )
