@@ -7,14 +7,14 @@ from petl_modules.recognition.decoders import (
     make_decoder,
 )
 from petl_modules.recognition.evaluation import evaluate_sets
-from petl_modules.recognition.loss import ctc_losses
-from petl_modules.recognition.metrics import RecognitionMetrics, main_rate
-from petl_modules.recognition.pieces import Pieces, train_pieces
-from petl_modules.recognition.transcripts import (
+from petl_modules.recognition.labels import (
     characters_of,
     make_labels,
     phones_of,
 )
+from petl_modules.recognition.loss import ctc_losses
+from petl_modules.recognition.metrics import RecognitionMetrics, main_rate
+from petl_modules.recognition.pieces import Pieces, train_pieces
 from petl_modules.recognition.units import BLANK, Units
 from petl_modules.recognition.utterances import make_utterances
 

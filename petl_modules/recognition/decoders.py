@@ -171,6 +171,11 @@ def make_decoder(kind, units, lm=None, **options):
             f"lm is '{lm}', and the greedy decoder has no language model: "
             "give --decoder beam"
         )
+    if options:
+        raise HparamsError(
+            f"the greedy decoder has no options, such as {min(options)}: give "
+            "--decoder beam, or leave them out of 'decode' in the recipe file"
+        )
     return GreedyDecoder(units)
 
 

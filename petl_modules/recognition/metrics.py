@@ -13,7 +13,8 @@ from speechbrain.utils.checkpoints import (
 from speechbrain.utils.distributed import ddp_all_reduce, if_main_process
 from speechbrain.utils.edit_distance import accumulatable_wer_stats
 
-from petl_modules.utils import HparamsError, write_json
+from petl_modules.recognition.units import require_kind
+from petl_modules.utils import write_json
 
 EDITS = ("insertions", "deletions", "substitutions")
 # By kind of unit and name of the rate: how a text is split
@@ -46,10 +47,7 @@ def main_rate(kind):
     >>> main_rate("characters"), main_rate("phones")
     ('wer', 'per')
     """
-    if kind not in SPLITS:
-        raise HparamsError(
-            f"units is '{kind}', which is none of: {', '.join(SPLITS)}"
-        )
+    require_kind(kind)
     return next(iter(SPLITS[kind]))
 
 

@@ -7,6 +7,25 @@ BLANK = "<blank>"  # the first of all names: no unit, or a pause between two
 KINDS = ("characters", "phones", "sentencepiece")
 
 
+def require_kind(kind):
+    """Refuse a kind of units that does not exist.
+
+    Arguments
+    ---------
+    kind : str
+        ``characters``, ``phones`` or ``sentencepiece``.
+
+    Raises
+    ------
+    HparamsError
+        It is none of these.
+    """
+    if kind not in KINDS:
+        raise HparamsError(
+            f"units is '{kind}', which is none of: {', '.join(KINDS)}"
+        )
+
+
 class Units:
     """What a head's outputs stand for, and how texts are made of it.
 
@@ -46,10 +65,7 @@ class Units:
     """
 
     def __init__(self, kind, labels):
-        if kind not in KINDS:
-            raise HparamsError(
-                f"units is '{kind}', which is none of: {', '.join(KINDS)}"
-            )
+        require_kind(kind)
         self.kind = kind
         self.key = "phones" if kind == "phones" else "text"
         self.pieces = None

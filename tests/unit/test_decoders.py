@@ -127,6 +127,8 @@ def test_wrong_decoders_are_refused():
         make_decoder("best", units)
     with pytest.raises(HparamsError, match="give --decoder beam"):
         make_decoder("greedy", units, lm="words.arpa")
+    with pytest.raises(HparamsError, match="no options, such as beam_size"):
+        make_decoder("greedy", units, beam_size=5)
     with pytest.raises(HparamsError, match="decoder beam: .*beam_width"):
         make_decoder("beam", units, beam_width=3)
 

@@ -1,7 +1,7 @@
 """The labels of the units that training texts are made of."""
 
 from petl_modules.recognition.pieces import SPACE, train_pieces
-from petl_modules.recognition.units import BLANK, Units
+from petl_modules.recognition.units import BLANK, require_kind
 from petl_modules.utils import DataError
 
 
@@ -71,15 +71,14 @@ def make_labels(kind, texts, size=None, folder=None):
     HparamsError
         There is no such kind; or see ``train_pieces``.
     """
+    require_kind(kind)
     if kind == "characters":
         return characters_of(texts)
     if kind == "phones":
         return phones_of(texts)
-    if kind == "sentencepiece":
-        if marked := [text for text in texts if SPACE in text]:
-            raise DataError(
-                f"{marked[0]!r} has the character {SPACE!r}, which stands for "
-                "the space in front of a word. Take it out of the transcripts"
-            )
-        return [BLANK, *train_pieces(texts, size, folder)]
-    return Units(kind, []).names  # refuses it
+    if marked := [text for text in texts if SPACE in text]:
+        raise DataError(
+            f"{marked[0]!r} has the character {SPACE!r}, which stands for the "
+            "space in front of a word. Take it out of the transcripts"
+        )
+    return [BLANK, *train_pieces(texts, size, folder)]
