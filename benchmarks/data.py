@@ -91,7 +91,7 @@ def epoch(data, chosen, cache=None):
     dataset = make_datasets(parts, data, features, LABELS, cache=cache)["train"]
     loader = make_dataloader(
         dataset,
-        batch_sampler=EpochBatches(len(dataset), chosen.batch, seed=0),
+        batch_sampler=EpochBatches(dataset.durations, chosen.batch, seed=0),
         num_workers=chosen.workers,
         collate_fn=PaddedBatch,
     )

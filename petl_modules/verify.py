@@ -6,7 +6,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from petl_modules.libraries import end_if_interrupted, require_libraries
@@ -37,25 +37,6 @@ __all__ = ["Verifier", "main"]
 ANSWERS = {True: "same speaker", False: "different speakers"}
 
 
-class Files(Mapping):
-    """The files of a folder as records without speakers, by name."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-
-    def __contains__(self, name):
-        return (self.folder / name).is_file()
-
-    def __getitem__(self, name):
-        return {}
-
-    def __iter__(self):
-        return iter(())
-
-    def __len__(self):
-        return 0
-
-
 def main(arguments=None):
     """Run the command line: ``RUN_FOLDER (ONE OTHER | --trials LIST)``."""
     parser = argparse.ArgumentParser(prog="python -m petl_modules.verify")
@@ -78,15 +59,17 @@ def main(arguments=None):
         parser.error("--folder and --output go with --trials LIST")
     log_to()
     try:
-        verify(chosen)
+        good = verify(chosen)
     except (UserError, OSError) as error:
         fail(error)
     finally:
         stop_logging()
+    if not good:
+        sys.exit(1)
 
 
 def verify(chosen):
-    """Print the score and the decision, or those of all trials."""
+    """Print the scores and decisions; return whether all files were good."""
     output = require_new(chosen.output) if chosen.output else None
     verifier = Verifier(
         chosen.run, chosen.device, chosen.backbone, chosen.threshold
@@ -95,21 +78,25 @@ def verify(chosen):
     if not chosen.trials:
         score, same = verifier(*chosen.files)
         show(f"score {score:.4f}  {ANSWERS[same]} ({threshold})")
-        return
+        return True
     folder = Path(chosen.folder or Path(chosen.trials).parent)
     trials = read_trials(
         chosen.trials,
-        Files(folder),
+        partial(record_of, folder),
         unlabelled=True,
         elsewhere=f"names are paths below {folder}; --folder DIR names another",
     )
-    clips = trials.clips()
-    units = embed_all(verifier, [folder / clip for clip in clips])
-    decisions = verifier.compare(units, *trials.places(clips))
+    units, problems = embed_all(verifier, folder, trials.clips())
+    scored = trials.among(units)
+    if not len(scored):
+        raise AudioError(f"no trial has two files that can be used{problems}")
+    decisions = verifier.compare(
+        np.concatenate([*units.values()]), *scored.places([*units])
+    )
     rows = [
         {"first": one, "second": other, "score": score, "same_speaker": same}
         for one, other, (score, same) in zip(
-            trials.first, trials.second, decisions
+            scored.first, scored.second, decisions
         )
     ]
     if output:
@@ -120,32 +107,59 @@ def verify(chosen):
             show(f"{row['score']:.4f}  {ANSWERS[row['same_speaker']]}  {names}")
     accepted = sum(row["same_speaker"] for row in rows)
     show(f"{len(rows)} trials, {accepted} of one speaker ({threshold})")
-    if trials.same is not None:
-        scores = [row["score"] for row in rows]
-        curve = error_curve(scores, trials.same)
-        accepts, rejects = rates_at(verifier.threshold, scores, trials.same)
-        show(
-            f"equal error rate {curve.eer()[0]:.2%}, minimum detection cost "
-            f"{curve.min_dcf():.4f}; at the threshold {accepts:.2%} false "
-            f"accepts, {rejects:.2%} false rejects"
-        )
+    if scored.same is not None:
+        show_rates([row["score"] for row in rows], scored.same, verifier)
+    if problems:
+        left_out = f"{len(trials) - len(scored)} of {len(trials)} trials"
+        text = f"error: {left_out} are not scored{problems}"
+        show(printable(text, keep="\n"), sys.stderr)
+    return not problems
 
 
-def embed_all(verifier, files):
-    """Return the directions of files' windows; name all that have none."""
-    units, problems = [], []
-    for file in tqdm(files, "Embedding", unit="file"):
+def show_rates(scores, same, verifier):
+    """Print the error rates of trials with labels."""
+    if same.all() or not same.any():
+        show("no error rates: the trials that are scored are of one label")
+        return
+    curve = error_curve(scores, same)
+    accepts, rejects = rates_at(verifier.threshold, scores, same)
+    show(
+        f"equal error rate {curve.eer()[0]:.2%}, minimum detection cost "
+        f"{curve.min_dcf():.4f}; at the threshold {accepts:.2%} false "
+        f"accepts, {rejects:.2%} false rejects"
+    )
+
+
+def record_of(folder, name):
+    """Return the record of a file in a folder, or None if there is none."""
+    file = folder / name
+    return {"wav": str(file.resolve())} if file.is_file() else None
+
+
+def embed_all(verifier, folder, clips):
+    """Embed the files of a list.
+
+    Returns
+    -------
+    units : dict
+        The directions of the windows, ``[1, windows, size]``, of each file
+        that has some.
+    problems : str
+        What is wrong with the other files, with the remedy; or empty.
+    """
+    units, problems = {}, []
+    for clip in tqdm(clips, "Embedding", unit="file"):
         try:
-            units.append(verifier.embedder.windows(file))
+            units[clip] = verifier.embedder.windows(folder / clip)
         except AudioError as error:
             problems.append(str(error))
-    if problems:
-        raise AudioError(
-            f"{len(problems)} of {len(files)} files of the list cannot be "
-            f"compared:\n{listed(problems, limit=20)}\nMend these files, or "
-            "remove their trials"
-        )
-    return np.concatenate(units)
+    if not problems:
+        return units, ""
+    return units, (
+        f": {len(problems)} of {len(clips)} files cannot be used:\n"
+        f"{listed(problems, limit=20)}\nMend these files, or remove their "
+        "trials"
+    )
 
 
 if __name__ == "__main__":

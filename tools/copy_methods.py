@@ -7,6 +7,7 @@ nothing, and fails if a copy differs.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,113 +43,127 @@ DATASETS = {
 SCRIPTS = dict.fromkeys(DATASETS, {"train.py": METHODS}) | {
     "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS}
 }
-IPET_HEAD = """
-embedding_size: 128
-loss: !name:torch.nn.functional.cross_entropy"""
+SPEC_AUGMENT = """\
+!new:petl_modules.data.SpecAugment
+    freq: {freq}
+    time: {time}"""
+IPET_HEAD = {
+    "embedding_size": "128",
+    "loss": "!name:torch.nn.functional.cross_entropy",
+}
+# Method files for encoders of speech, and the folders that have them
+SPEECH_METHODS = (
+    *("adapter_bias", "adapter_ffn", "lora_qk", "layer_sum"),
+    *("e_adapter", "el_adapters", "l_adapter"),
+)
+SPEECH = (
+    *("FSC", "GSC", "IEMOCAP", "VoxCeleb1"),
+    *("audio_classification", "speaker_verification"),
+    *("LibriSpeech", "speech_recognition"),
+)
+# Bases that cut clips to 'seconds', and folders whose clips are never cut
+CUTTING = ("w2v_bert", "whisper")
+UNCUT = ("LibriSpeech", "speech_recognition")
+# By folder, the published learning rates of the head, the L-adapters, and the
+# E-adapters and norms on the nearest task (the template's: spoken commands)
+EL_RATES = {
+    "IEMOCAP": ("5.0e-4", "1.0e-4", "5.0e-5"),
+    "LibriSpeech": ("2.0e-3", "1.0e-3", "1.0e-3"),
+    "speech_recognition": ("2.0e-3", "1.0e-3", "1.0e-3"),
+    "VoxCeleb1": ("5.0e-4", "1.0e-4", "1.0e-5"),
+    "speaker_verification": ("5.0e-4", "1.0e-4", "1.0e-5"),
+}
 # By script, the file of the command in its head: identify.py needs its own base
 EXAMPLES = {
     "train.py": "hparams/soft_moa.yaml",
     "identify.py": "hparams/identification_ast.yaml",
 }
-ENCODER = "encoder: !new:petl_modules.models.TunedEncoder"
-TEST_FEATURES = """\
-test_features: !new:petl_modules.data.{}
-    seconds: !ref <{}>
+ENCODER_FEATURES = """\
+!new:petl_modules.data.{}
+    seconds: !ref <test_seconds>
     mel_bins: !ref <mel_bins>
     normalize: !ref <do_normalize>
-    sample_rate: !ref <sample_rate>
-
-"""
-# By recipe and file: lines of the template, and what replaces them
+    sample_rate: !ref <sample_rate>"""
+# By recipe and file: values of keys other than the template's, as YAML. Keys
+# that the template's file lacks are added to its first values
 REPLACED = {
     **{
-        (recipe, "conformer.yaml"): {"kernel_size: 8": "kernel_size: 31"}
+        (recipe, "conformer.yaml"): {"kernel_size": "31"}
         for recipe in ("FSC", "GSC", "IEMOCAP")
     },
     ("ESC50", "ipet.yaml"): {
-        "lr: 1.0e-3": """\
-lr: 1.0e-3
-batch_size: 48
-frames: 512
-augment: !new:petl_modules.data.SpecAugment
-    freq: 24
-    time: 96""",
+        "batch_size": "48",
+        "frames": "512",
+        "augment": SPEC_AUGMENT.format(freq=24, time=96),
     },
     ("ESC50", "ipet_wav2vec2.yaml"): {
-        "prompts: 64": "prompts: 128",
-        "reduction: 12           # a bottleneck of 768 / 12 = 64": (
-            "reduction: 6            # a bottleneck of 768 / 6 = 128"
-        ),
-        "lr: 1.0e-3": "lr: 2.5e-3\nbatch_size: 48",
+        "prompts": "128",
+        "reduction": "6",
+        "lr": "2.5e-3",
+        "batch_size": "48",
     },
     ("GSC", "ipet.yaml"): {
-        "reduction: 24           # a bottleneck of 768 / 24 = 32": (
-            "reduction: 6            # a bottleneck of 768 / 6 = 128"
-        ),
-        "lr: 1.0e-3": """\
-lr: 5.0e-3
-batch_size: 128
-frames: 128
-augment: !new:petl_modules.data.SpecAugment
-    freq: 48
-    time: 48""",
-        "mixup: 0.0": "mixup: 0.5",
+        "reduction": "6",
+        "lr": "5.0e-3",
+        "mixup": "0.5",
+        "batch_size": "128",
+        "frames": "128",
+        "augment": SPEC_AUGMENT.format(freq=48, time=48),
     },
-    ("GSC", "ipet_wav2vec2.yaml"): {
-        "lr: 1.0e-3": "lr: 1.0e-3\nbatch_size: 64",
-    },
+    ("GSC", "ipet_wav2vec2.yaml"): {"batch_size": "64"},
     ("GTZAN", "ipet.yaml"): {
-        "prompts: 4": "prompts: 8",
-        "reduction: 24           # a bottleneck of 768 / 24 = 32": (
-            "reduction: 12           # a bottleneck of 768 / 12 = 64"
-        ),
-        "lr: 1.0e-3": "lr: 4.5e-3",
-        "mixup: 0.0": "mixup: 0.3",
+        "prompts": "8",
+        "reduction": "12",
+        "lr": "4.5e-3",
+        "mixup": "0.3",
     },
     ("GTZAN", "ipet_wav2vec2.yaml"): {
-        "prompts: 64": "prompts: 128",
-        "lr: 1.0e-3": "lr: 5.0e-3",
-        "mixup: 0.0": "mixup: 0.3",
+        "prompts": "128",
+        "lr": "5.0e-3",
+        "mixup": "0.3",
     },
     **{
         (recipe, "ipet.yaml"): {
-            "reduction: 24           # a bottleneck of 768 / 24 = 32": (
-                "reduction: 12           # a bottleneck of 768 / 12 = 64"
-            ),
-            "lr: 1.0e-3": f"lr: 5.0e-4{IPET_HEAD}",
-            "pooling: cls+distillation": (
-                "pooling: cls+distillation\n"
-                "pool: !new:petl_modules.models.MeanPooling"
-            ),
+            "reduction": "12",
+            "lr": "5.0e-4",
+            "pool": "!new:petl_modules.models.MeanPooling",
+            **IPET_HEAD,
         }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
     **{
         (recipe, "w2v_bert.yaml"): {
-            ENCODER: TEST_FEATURES.format("StackedFilterBank", "test_seconds")
-            + ENCODER
+            "test_features": ENCODER_FEATURES.format("StackedFilterBank")
         }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
     **{
-        (recipe, "whisper.yaml"): {
-            ENCODER: f"""\
-test_windows: 5         # evenly spaced; the clip's direction is their mean
-test_seconds: !ref <seconds>
-{TEST_FEATURES.format("WhisperLogMel", "test_seconds")}{ENCODER}"""
+        (recipe, "whisper.yaml"): {  # windows of one length, as on AST
+            "test_windows": "5",
+            "test_seconds": "!ref <seconds>",
+            "test_features": ENCODER_FEATURES.format("WhisperLogMel"),
         }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
     **{
-        (recipe, "ipet_wav2vec2.yaml"): {
-            "reduction: 12           # a bottleneck of 768 / 12 = 64": (
-                "reduction: 6            # a bottleneck of 768 / 6 = 128"
-            ),
-            "lr: 1.0e-3": f"lr: 1.0e-3{IPET_HEAD}",
-        }
+        (recipe, "ipet_wav2vec2.yaml"): {"reduction": "6", **IPET_HEAD}
         for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (folder, f"{name}.yaml"): {"lr": head, **parts}
+        for folder, (head, layer, adapter) in EL_RATES.items()
+        for name, parts in {
+            "e_adapter": {"    adapters": adapter, "    norms": adapter},
+            "l_adapter": {"    layers": layer},
+            "el_adapters": {
+                "    layers": layer,
+                "    adapters": adapter,
+                "    norms": adapter,
+            },
+        }.items()
     },
 }
+COMMENTS = 24  # the column of comments in method files
 
 
 def copies(recipe):
@@ -170,15 +185,43 @@ def methods(folder):
         below = folder / "hparams" / base
         if not base or not (below.is_file() or below in texts):
             continue  # a base itself, or for another backbone
-        for old, new in REPLACED.get((folder.name, file.name), {}).items():
-            if f"\n{old}" not in text:
-                raise ValueError(f"there is no line {old!r} in {file}")
-            text = text.replace(f"\n{old}", f"\n{new}")
+        if file.stem in SPEECH_METHODS and folder.name not in SPEECH:
+            continue
+        if file.stem in CUTTING and folder.name in UNCUT:
+            continue
+        for key, value in REPLACED.get((folder.name, file.name), {}).items():
+            text = replace_value(text, key, value)
         here, there = (
             f.relative_to(ROOT).as_posix() for f in (METHODS, folder)
         )
         texts[folder / "hparams" / file.name] = text.replace(here, there)
     return texts
+
+
+def replace_value(text, key, value):
+    """Return the text of a method file with another value of a key.
+
+    Example
+    -------
+    >>> text = "# A method\\n\\nbase: ast.yaml\\n\\nlr: 1.0e-3  # of Adam\\nat: [ffn]\\n"
+    >>> print(replace_value(replace_value(text, "lr", "0.1"), "frames", "128"))
+    # A method
+    <BLANKLINE>
+    base: ast.yaml
+    <BLANKLINE>
+    lr: 0.1                 # of Adam
+    at: [ffn]
+    frames: 128
+    <BLANKLINE>
+    """
+    line = f"{key}: {value}"
+    found = re.search(rf"(?m)^{key}: [^#\n]*(#.*)?$", text)
+    if found and found[1]:
+        line = f"{line.ljust(COMMENTS)}{found[1]}"
+    if found:
+        return text[: found.start()] + line + text[found.end() :]
+    head, base, values, *rest = text.rstrip("\n").split("\n\n")
+    return "\n\n".join([head, base, f"{values}\n{line}", *rest]) + "\n"
 
 
 def train_script(recipe, script, template):

@@ -41,6 +41,7 @@ from petl_modules.backbones.tiny import (
     write_tiny_wavlm,
     write_tiny_whisper,
 )
+from petl_modules.backbones.tuned import refuse_tuned
 from petl_modules.backbones.w2v_bert import W2vBert
 from petl_modules.backbones.wav2vec2 import Wav2Vec2
 from petl_modules.backbones.whisper import Whisper
@@ -70,6 +71,7 @@ __all__ = [
     "load_pretrained",
     "mask_of_lengths",
     "refuse_to_save",
+    "refuse_tuned",
     "save_encoder",
     "write_tiny",
     "write_tiny_ast",

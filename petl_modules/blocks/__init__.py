@@ -5,18 +5,21 @@ nothing of the encoder around it. ``petl_modules.blocks.block.Block`` is the
 contract; the blocks here are its examples, ``Bottleneck`` the shortest.
 """
 
+from petl_modules.blocks.adapter_bias import AdapterBias
 from petl_modules.blocks.block import Block
 from petl_modules.blocks.bottleneck import Bottleneck, bottleneck_size
 from petl_modules.blocks.conformer import Conformer
 from petl_modules.blocks.context import ForwardContext
 from petl_modules.blocks.convpass import ConvPass
 from petl_modules.blocks.grouped_experts import GroupedExperts
+from petl_modules.blocks.layer_adapter import LayerAdapter
 from petl_modules.blocks.low_rank import LowRank
 from petl_modules.blocks.masked_batch_norm import MaskedBatchNorm
 from petl_modules.blocks.moa import DenseMoA, SoftMoA
 from petl_modules.blocks.narrow_linear import narrow_linear
 
 __all__ = [
+    "AdapterBias",
     "Block",
     "Bottleneck",
     "Conformer",
@@ -24,6 +27,7 @@ __all__ = [
     "DenseMoA",
     "ForwardContext",
     "GroupedExperts",
+    "LayerAdapter",
     "LowRank",
     "MaskedBatchNorm",
     "SoftMoA",

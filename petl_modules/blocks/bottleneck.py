@@ -79,7 +79,7 @@ class Activation(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Bottleneck adapter: ``scale * up_proj(act(down_proj(x)))``.
+    """Bottleneck adapter: ``scale * [norm](up_proj(act(down_proj(x))))``.
 
     Arguments
     ---------
@@ -90,17 +90,24 @@ class Bottleneck(nn.Module):
     reduction : float
         The bottleneck is ``round(min(d_in, d_out) / reduction)`` wide.
     init_std : float or None
-        Standard deviation of the up projection at the start; that of the down
-        projection is 0.02. With 0, the default, the block outputs 0 and
-        training starts from the frozen model. None: the up projection is 0,
-        and the down projection uniform within ``1 / sqrt(d_in)``
-        (https://arxiv.org/abs/2211.02227).
+        Standard deviation of the up projection at the start. With 0, the
+        default, the block outputs 0 and training starts from the frozen
+        model. None: the up projection is 0, and the down projection uniform
+        within ``1 / sqrt(d_in)`` (https://arxiv.org/abs/2211.02227).
     activation : str
         ``gelu`` or ``relu``.
     dropout : float
         Share of the bottleneck's values that training sets to 0.
     scale : float
         Factor of the output.
+    down_std : float
+        Standard deviation of the down projection at the start.
+    output_norm : bool
+        Whether a LayerNorm stands behind the up projection (E-adapter,
+        https://arxiv.org/abs/2212.02780). It multiplies what is small: by up
+        to ``1 / sqrt(eps)``, 316, and the gradients of the projections alike.
+        With both standard deviations 1e-3, the block starts near 0, thanks to
+        ``eps`` alone; with ``init_std`` 0 it starts at 0.
 
     Raises
     ------
@@ -127,19 +134,22 @@ class Bottleneck(nn.Module):
         activation="gelu",
         dropout=0.0,
         scale=1.0,
+        down_std=0.02,
+        output_norm=False,
     ):
         super().__init__()
         d_out = d_in if d_out is None else d_out
         width = bottleneck_size(min(d_in, d_out), reduction)
         self.scale = scale
-        self.groupable = scale == 1
+        self.groupable = scale == 1 and not output_norm
         self.down_proj = nn.Linear(d_in, width)
         self.inner = Activation(activation, dropout)
         self.up_proj = nn.Linear(width, d_out)
+        self.output_norm = nn.LayerNorm(d_out) if output_norm else None
         if init_std is None:
             nn.init.kaiming_uniform_(self.down_proj.weight, a=math.sqrt(5))
         else:
-            nn.init.normal_(self.down_proj.weight, std=0.02)
+            nn.init.normal_(self.down_proj.weight, std=down_std)
         nn.init.zeros_(self.down_proj.bias)
         nn.init.normal_(self.up_proj.weight, std=init_std or 0.0)
         nn.init.zeros_(self.up_proj.bias)
@@ -160,7 +170,11 @@ class Bottleneck(nn.Module):
             ``[batch, time, d_out]``.
         """
         hidden = self.inner(self.down_proj(x), mask)
-        bias = self.up_proj.bias
+        weight, bias = self.up_proj.weight, self.up_proj.bias
+        if self.output_norm is not None:
+            return self.scale * self.output_norm(
+                narrow_linear(hidden, weight, bias)
+            )
         if self.scale != 1:  # in front of the projection, where it is narrow
             hidden, bias = self.scale * hidden, self.scale * bias
-        return narrow_linear(hidden, self.up_proj.weight, bias)
+        return narrow_linear(hidden, weight, bias)

@@ -4,10 +4,12 @@ from petl_modules.data.audio import read_audio, read_clip
 from petl_modules.data.checking import AudioFacts, UsedPart, check_audio
 from petl_modules.data.datasets import (
     ClipDataset,
+    durations_of,
     longest_first,
     make_datasets,
     used_part,
 )
+from petl_modules.data.duration_batches import DurationBatches
 from petl_modules.data.features import FilterBank, SpecAugment, Waveform
 from petl_modules.data.held_out import HeldOutSpeakers
 from petl_modules.data.loading import (
@@ -29,6 +31,7 @@ from petl_modules.data.splits import (
     Sessions,
     draw_few,
 )
+from petl_modules.data.training_hours import SomeHours
 from petl_modules.data.windows import Windows
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "AudioFacts",
     "BoundedBatches",
     "ClipDataset",
+    "DurationBatches",
     "EpochBatches",
     "FilterBank",
     "Folds",
@@ -45,6 +49,7 @@ __all__ = [
     "Mix",
     "PARTS",
     "Sessions",
+    "SomeHours",
     "SpecAugment",
     "StackedFilterBank",
     "UsedPart",
@@ -55,6 +60,7 @@ __all__ = [
     "check_audio",
     "draw_few",
     "draw_mixes",
+    "durations_of",
     "load_drawn",
     "load_features",
     "load_spaced",

@@ -1,6 +1,7 @@
 """From the records of a manifest to the datasets of one fold."""
 
 import json
+import math
 from functools import partial
 
 import numpy as np
@@ -37,6 +38,22 @@ def longest_first(records):
     """
     durations = {clip: record["duration"] for clip, record in records.items()}
     return sorted(durations, key=durations.get, reverse=True)
+
+
+def durations_of(records):
+    """Return the lengths of clips in seconds, in their order.
+
+    Arguments
+    ---------
+    records : dict
+        A ``Record`` by id.
+
+    Returns
+    -------
+    list of float
+        Not a number where it is not known.
+    """
+    return [record.get("duration", math.nan) for record in records.values()]
 
 
 def used_part(records, features, windows=None):
@@ -95,6 +112,8 @@ class ClipDataset(DynamicItemDataset):
 
     Attributes
     ----------
+    durations : list of float
+        Length of each clip in seconds; not a number where it is not known.
     epoch_of : petl_modules.data.EpochBatches or None
         The sampler whose epoch is the item ``epoch``, for pipelines that take
         it. A loader's workers get a copy of it when they start, in each epoch.
@@ -120,6 +139,7 @@ class ClipDataset(DynamicItemDataset):
             self.texts += json.dumps({"id": key, **record}).encode()
             ends.append(len(self.texts))
         self.ends = np.array(ends)
+        self.durations = durations_of(records)
 
     def __getitem__(self, index):
         if isinstance(index, Mix):

@@ -19,8 +19,8 @@ class EpochBatches(torch.utils.data.Sampler):
 
     Arguments
     ---------
-    size : int
-        Number of clips.
+    durations : list of float
+        Length of each clip in seconds. Here their number alone counts.
     batch_size : int
         Clips of one process in a step.
     seed : int
@@ -38,18 +38,18 @@ class EpochBatches(torch.utils.data.Sampler):
 
     Example
     -------
-    >>> batches = EpochBatches(size=5, batch_size=2, seed=10)
+    >>> batches = EpochBatches([1.0] * 5, batch_size=2, seed=10)
     >>> [len(batch) for batch in batches]
     [2, 2, 1]
     """
 
-    def __init__(self, size, batch_size, seed, accumulation=1, mixup=0.0):
+    def __init__(self, durations, batch_size, seed, accumulation=1, mixup=0.0):
         number = isinstance(mixup, (int, float))
         if not (number and 0 <= mixup <= 1):
             raise HparamsError(
                 f"mixup is {mixup}: it is a probability, from 0 to 1"
             )
-        self.size = size
+        self.size = len(durations)
         self.mixup = mixup
         self.seed = seed
         self.accumulation = accumulation

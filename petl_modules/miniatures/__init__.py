@@ -1,1 +1,1 @@
-"""Generated sounds, speech and music in the layouts of the six datasets."""
+"""Generated sounds, speech and music in the layouts of the recipes' datasets."""

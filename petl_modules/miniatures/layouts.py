@@ -6,6 +6,7 @@ generator, and its tables. Sounds are synthesised only when they are written.
 
 from petl_modules.miniatures.environmental_sets import esc50, urbansound8k
 from petl_modules.miniatures.music_sets import gtzan
+from petl_modules.miniatures.sentences import librispeech
 from petl_modules.miniatures.speakers import voxceleb1
 from petl_modules.miniatures.speech_sets import fsc, gsc, iemocap
 
@@ -17,4 +18,5 @@ LAYOUTS = {
     "GTZAN": gtzan,
     "IEMOCAP": iemocap,
     "VoxCeleb1": voxceleb1,
+    "LibriSpeech": librispeech,
 }

@@ -87,7 +87,15 @@ def iemocap(seed):
     return plan
 
 
-def say(phones, voice, rng, seconds=None, melody=None, loudness=(1.0, 1.0)):
+def say(
+    phones,
+    voice,
+    rng,
+    seconds=None,
+    melody=None,
+    loudness=(1.0, 1.0),
+    noise=NOISE,
+):
     """Synthesise the recording of an utterance.
 
     Arguments
@@ -102,6 +110,8 @@ def say(phones, voice, rng, seconds=None, melody=None, loudness=(1.0, 1.0)):
         Length of the recording. Default: a little longer than the speech.
     melody, loudness : sequence of float, optional
         See ``speak``. Default: a melody that falls a little.
+    noise : tuple of float
+        Least and largest signal-to-noise ratio in dB.
 
     Returns
     -------
@@ -119,7 +129,7 @@ def say(phones, voice, rng, seconds=None, melody=None, loudness=(1.0, 1.0)):
     track = np.zeros(studio.samples)
     track[start : start + len(samples)] = samples
     track = studio.room(track, rng.uniform(0.1, 0.5), rng.uniform(0, 0.3))
-    return studio.recorded(track, NOISE)
+    return studio.recorded(track, noise)
 
 
 def act(phones, voice, emotion, rng):

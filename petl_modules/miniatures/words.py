@@ -16,6 +16,24 @@ WORDS = {
     "lights": "layts",
     "music": "myusik",
 }
+# The phones of these words as a lexicon writes them, vowels with their stress
+ARPABET = {
+    "a": "AA1",
+    "e": "EH1",
+    "i": "IY1",
+    "o": "OW1",
+    "u": "UW1",
+    "f": "F",
+    "k": "K",
+    "l": "L",
+    "m": "M",
+    "n": "N",
+    "p": "P",
+    "r": "R",
+    "s": "S",
+    "t": "T",
+    "y": "Y",
+}
 
 # Commands and their intents: action, object, location
 COMMANDS = {

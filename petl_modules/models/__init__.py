@@ -3,9 +3,12 @@
 from petl_modules.models.attentive_pooling import AttentiveStatistics
 from petl_modules.models.freezing import freeze, store_frozen
 from petl_modules.models.heads import LinearHead
+from petl_modules.models.layer_sum import LayerSum
 from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
+from petl_modules.models.parts import PARTS, trained_parts
 from petl_modules.models.pooling import MeanPooling, MeanStdPooling
 from petl_modules.models.probe import Probe
+from petl_modules.models.recurrent_head import RecurrentHead
 from petl_modules.models.scratch_encoder import ScratchEncoder
 from petl_modules.models.trained_weights import (
     load_trained,
@@ -19,10 +22,13 @@ from petl_modules.models.weights_file import WEIGHTS, read_trained
 
 __all__ = [
     "AttentiveStatistics",
+    "LayerSum",
     "LinearHead",
     "MeanPooling",
     "MeanStdPooling",
+    "PARTS",
     "Probe",
+    "RecurrentHead",
     "ScratchEncoder",
     "TunedEncoder",
     "TunedModel",
@@ -33,6 +39,7 @@ __all__ = [
     "read_trained",
     "save_trained",
     "store_frozen",
+    "trained_parts",
     "trained_state",
     "upgrade_recipe",
     "weights_sha256",

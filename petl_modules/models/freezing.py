@@ -63,6 +63,19 @@ def _last_layers(layers, train_backbone):
     return layers[-int(count) :]
 
 
+def train_layer_norms(sites):
+    """Train the norms of every layer.
+
+    Arguments
+    ---------
+    sites : petl_modules.backbones.Sites
+        Those of a frozen encoder.
+    """
+    for layer in sites.layers:
+        for norm in sites.layout.norms:
+            sites.module(f"{layer}.{norm}").requires_grad_()
+
+
 def store_frozen(backbone, dtype):
     """Store the frozen matrices of a backbone in a data type.
 

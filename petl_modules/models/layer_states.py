@@ -1,4 +1,4 @@
-"""Hidden states of all layers, and their weighted sum."""
+"""Hidden states of all layers."""
 
 from petl_modules.utils import HparamsError
 
@@ -83,26 +83,3 @@ def require_common_states(methods, sites):
                 f"give prompt tuning 'layers: all' (it is {method.layers!r}), "
                 "or read the last layer"
             )
-
-
-def weighted_sum(states, weights):
-    """Sum hidden states, weighted by the softmax of the weights.
-
-    Arguments
-    ---------
-    states : list of torch.Tensor
-        One for each weight, all of one shape.
-    weights : torch.Tensor
-        ``[layers + 1]``; all zero: the mean.
-
-    Returns
-    -------
-    torch.Tensor
-
-    Example
-    -------
-    >>> import torch
-    >>> weighted_sum([torch.tensor([1.0]), torch.tensor([3.0])], torch.zeros(2))
-    tensor([2.])
-    """
-    return sum(w * s for w, s in zip(weights.softmax(0), states, strict=True))

@@ -29,7 +29,7 @@ class ScratchEncoder(nn.Module):
     """
 
     methods = ()
-    hidden_states = "last"
+    layer_sum = None
     train_backbone = "all"
     inserted = {"network": "network"}  # what a checkpoint holds
     trained_weights = {}
@@ -38,7 +38,7 @@ class ScratchEncoder(nn.Module):
         super().__init__()
         self._network = describe(network)
         self.network = network()
-        self.d_model = self.network.embedding_size
+        self.d_model = self.d_out = self.network.embedding_size
 
     def forward(self, inputs, lengths=None):
         """Return ``[batch, 1, d_model]``, and no mask."""

@@ -46,8 +46,9 @@ def trained_state(model):
     }
     for name, path in encoder.trained_weights.items():
         state[f"backbone.{name}"] = encoder.get_parameter(path).detach()
-    if encoder.hidden_states == "weighted":
-        state["layer_weights"] = encoder.layer_weights.detach()
+    if encoder.layer_sum is not None:
+        for name, value in encoder.layer_sum.state_dict().items():
+            state[f"layer_{name}"] = value
     return state
 
 

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from petl_modules.models.assembly import insert_methods
-from petl_modules.models.freezing import freeze, store_frozen
+from petl_modules.models.freezing import freeze, store_frozen, train_layer_norms
 from petl_modules.models.layer_states import (
     LayerStates,
     require_common_states,
-    weighted_sum,
 )
+from petl_modules.models.layer_sum import make_layer_sum
 from petl_modules.models.settings import describe
 from petl_modules.models.tokens import (
     count_leading,
@@ -21,7 +21,7 @@ from petl_modules.models.tokens import (
 )
 from petl_modules.utils import HparamsError
 
-HIDDEN_STATES = ("last", "weighted")
+NORMS = (True, False, "layers")
 
 
 class TunedEncoder(nn.Module):
@@ -42,18 +42,18 @@ class TunedEncoder(nn.Module):
         Which tokens leave the encoder: ``all``, ``cls``,
         ``cls+distillation``, ``prompts``, ``speech`` (all but CLS,
         distillation token and prompts) or ``prompts+speech``.
-    hidden_states : str
+    hidden_states : str or callable
         ``last``: the output of the last layer. ``weighted``: a trained sum of
-        the first layer's input and all layers' outputs, weighted by a
-        softmax (https://arxiv.org/abs/2105.01051); it starts as their mean.
+        the first layer's input and all layers' outputs, see ``LayerSum``,
+        which a ``!name:`` entry makes with other layers or with L-adapters.
     train_backbone : str
         Which weights of the backbone are trained: ``none``, ``biases`` (of
         the linear layers and norms in the encoder layers, and of the final
         norm; BitFit, https://arxiv.org/abs/2106.10199), ``all``, or
         ``last_<n>``: those of the last n layers.
-    train_norms : bool
+    train_norms : bool or str
         Whether to train the norms that feed inserted blocks, and the norm
-        outside the layers.
+        outside the layers. ``layers``: those of every layer, none outside.
     recompute : str
         Activation checkpointing: ``none``, ``feed_forward`` or ``layer``, see
         ``petl_modules.models.activation_checkpointing``. The gradients are
@@ -62,6 +62,11 @@ class TunedEncoder(nn.Module):
         ``float32``, or ``bfloat16``: the matrices of the frozen layers are
         stored so, and the backbone computes as under bf16 autocast. What is
         trained, the norms and the output stay in float32.
+
+    Attributes
+    ----------
+    d_model, d_out : int
+        Width of the encoder's layers, and of what ``forward`` returns.
 
     Raises
     ------
@@ -83,11 +88,12 @@ class TunedEncoder(nn.Module):
         backbone_dtype="float32",
     ):
         super().__init__()
-        if hidden_states not in HIDDEN_STATES:
+        if train_norms not in NORMS:
             raise HparamsError(
-                f"hidden_states '{hidden_states}' is none of: "
-                f"{', '.join(HIDDEN_STATES)}"
+                f"train_norms '{train_norms}' is none of: True, False, layers"
             )
+        sites = backbone.sites
+        self.layer_sum = make_layer_sum(hidden_states, sites)
         self.backbone = backbone
         self.methods = list(methods)
         self.tokens = tokens
@@ -95,8 +101,10 @@ class TunedEncoder(nn.Module):
         self.train_backbone = train_backbone
         self.train_norms = train_norms
         self.backbone_dtype = backbone_dtype
-        sites = backbone.sites
-        self.d_model = sites.d_model
+        self.d_model = self.d_out = sites.d_model
+        if self.layer_sum is not None:
+            require_common_states(self.methods, sites)
+            self.d_out = self.layer_sum.d_out
         self.prompts = count_prompts(self.methods)
         leading = count_leading(self.methods, sites.layout)
         replaced = sites.layout.num_prefix_tokens - leading
@@ -106,14 +114,14 @@ class TunedEncoder(nn.Module):
         names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
         # Layers of the backbone that are trained whole
         self.trained_layers = freeze(backbone, train_backbone)
-        if train_norms:
+        if train_norms == "layers":
+            train_layer_norms(sites)
+        elif train_norms:
             sites.module("final_norm").requires_grad_()
         first = sites.module(sites.layers[0])
         self._insert(recompute)
         layers = [sites.module(name) for name in sites.layers]
         self._layers = LayerStates(first, layers)
-        if hidden_states == "weighted":
-            require_common_states(self.methods, sites)
         store_frozen(backbone, backbone_dtype)
         # From a name that holds for every backbone to the path in this module
         self.trained_weights = {
@@ -121,15 +129,13 @@ class TunedEncoder(nn.Module):
             for path, p in self.named_parameters()
             if p.requires_grad and id(p) in names
         }
-        if hidden_states == "weighted":
-            self.layer_weights = nn.Parameter(torch.zeros(1 + len(layers)))
 
     def _insert(self, recompute):
         """Insert the methods' blocks; see ``insert_methods``."""
         blocks = insert_methods(
             self.backbone,
             self.methods,
-            train_norms=self.train_norms,
+            train_norms=self.train_norms and self.train_norms != "layers",
             recompute=recompute,
         )
         paths = {id(module): path for path, module in self.named_modules()}
@@ -162,8 +168,9 @@ class TunedEncoder(nn.Module):
         Returns
         -------
         hidden : torch.Tensor or list of torch.Tensor
-            ``[batch, time, d_model]`` in float32. With ``all_layers`` a list:
-            the input of the first layer, then each layer's output.
+            ``[batch, time, d_out]`` in float32. With ``all_layers`` a list:
+            the input of the first layer, then each layer's output, each
+            ``[batch, time, d_model]``.
         mask : torch.Tensor or None
             True for real tokens, ``[batch, time]``. None: all are real.
         """
@@ -179,16 +186,13 @@ class TunedEncoder(nn.Module):
             with self._precision(inputs.device.type):
                 return self.backbone(inputs, lengths)
 
-        weighted = self.hidden_states == "weighted"
-        record = all_layers or weighted
+        record = all_layers or self.layer_sum is not None
         states = self._layers.record(encode) if record else [encode()]
         states = [state.float()[:, self._part] for state in states]
         mask = None if mask is None else mask[:, self._part]
         if all_layers:
             return states, mask
-        if weighted:
-            return weighted_sum(states, self.layer_weights), mask
-        return states[0], mask
+        return self.layer_sum(states) if record else states[0], mask
 
     def _precision(self, device):
         """Return the context in which the backbone computes."""
@@ -206,7 +210,7 @@ class TunedEncoder(nn.Module):
             "backbone": self.backbone.settings,
             "methods": describe(self.methods),
             "tokens": self.tokens,
-            "hidden_states": self.hidden_states,
+            "hidden_states": describe(self.hidden_states),
             "train_backbone": self.train_backbone,
             "train_norms": self.train_norms,
         }

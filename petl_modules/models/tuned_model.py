@@ -23,7 +23,8 @@ class TunedModel(nn.Module):
     ============== ======================= ===================================
     classification ``MeanPooling``         ``Linear``: logits of a clip
     recognition    none, and               ``Linear``: logits of each frame,
-                   ``tokens: speech``      for a CTC loss with the mask
+                   ``tokens: speech``      for a CTC loss with the mask;
+                                           ``RecurrentHead``
     verification   ``MeanStdPooling``, ... and an ``embedding``; SpeechBrain's
                                            ``Classifier``: cosines of speakers.
                                            ``embed`` gives what trials compare
@@ -37,8 +38,8 @@ class TunedModel(nn.Module):
         Makes the head from the width that it reads, e.g. a ``!name:`` entry
         ``!name:torch.nn.Linear {out_features: 35}``.
     pooling : torch.nn.Module, callable or None
-        See ``MeanPooling``. One with parameters is made from ``d_model``, by a
-        ``!name:`` entry. None: the head reads every token.
+        See ``MeanPooling``. One with parameters is made from the encoder's
+        ``d_out``, by a ``!name:`` entry. None: the head reads every token.
     embedding : callable or None
         Makes, from the width of the pooled vectors, a module with
         ``out_features`` between them and the head. None: the head reads the
@@ -77,9 +78,9 @@ class TunedModel(nn.Module):
         if pooling is None:
             encoder.require_frames()
         elif not isinstance(pooling, nn.Module):
-            pooling = pooling(encoder.d_model)
+            pooling = pooling(encoder.d_out)
         self.pooling = pooling
-        width = encoder.d_model
+        width = encoder.d_out
         width = width if pooling is None else pooling.width(width)
         self.embedding = None
         if embedding is not None:
@@ -107,6 +108,8 @@ class TunedModel(nn.Module):
         if self.pooling is not None:
             return self.head(self.embed(inputs, lengths))
         hidden, mask = self.encoder(inputs, lengths)
+        if getattr(self.head, "takes_mask", False):
+            return self.head(hidden, mask), mask
         return self.head(hidden), mask
 
     def embed(self, inputs, lengths=None):

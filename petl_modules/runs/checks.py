@@ -11,6 +11,7 @@ from petl_modules.utils import HparamsError, problem
 NUMBERS = {
     "number_of_epochs": (1, None),
     "batch_size": (1, None),
+    "batch_seconds": (0, None),
     "test_batch_size": (1, None),
     "grad_accumulation_factor": (1, None),
     "nonfinite_patience": (0, None),
@@ -21,7 +22,7 @@ NUMBERS = {
     "weight_decay": (0, None),
     "seed": (0, 2**32 - 1),
 }
-NO_WHOLE_NUMBERS = ("lr", "weight_decay")
+NO_WHOLE_NUMBERS = ("lr", "weight_decay", "batch_seconds")
 CHOICES = {
     "precision": ("fp32", "bf16", "fp16"),
     "feature_cache_dtype": ("float32", "float16"),
@@ -37,7 +38,7 @@ FLAGS = (
     "allow_partial",
     "pool_once",
     "download",
-    "train_norms",
+    "allow_tuned_encoder",
 )
 MAPPINGS = ("prepare", "train_loader", "test_loader")
 FOLDERS = ("output_folder", "manifest_folder", "feature_cache")
@@ -46,6 +47,8 @@ FORM = {
     "feature_cache?": (str, None),
     "modules": {"model": object},
     "folds?": [object],  # plan_folds names the ones there are
+    "lr_by_part?": {str: float},
+    "train_norms?": (bool, str),
     **{f"{key}?": str for key in TEXTS},
     **{f"{key}?": bool for key in FLAGS},
     **{f"{key}?": {str: object} for key in MAPPINGS},
@@ -130,7 +133,8 @@ def check_values(settings):
         If a value is not possible; names the key and the choices.
     """
     for key, (least, most) in NUMBERS.items():
-        _check_number(key, settings[key], least, most)
+        if key in settings:  # not all recipes have all of them
+            _check_number(key, settings[key], least, most)
     for key, choices in CHOICES.items():
         if key in settings and settings[key] not in choices:
             raise HparamsError(

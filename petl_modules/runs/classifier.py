@@ -3,8 +3,8 @@
 import torch
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.runs.trained_run import TrainedRun
-from petl_modules.utils import AudioError, HparamsError
+from petl_modules.runs.trained_run import CLASSIFICATION, TrainedRun
+from petl_modules.utils import AudioError
 
 logger = get_logger(__name__)
 
@@ -22,17 +22,13 @@ class Classifier:
     FileNotFoundError
         If the folder has no trained model.
     UserError
-        See ``TrainedRun``; or it is a run of speaker verification.
+        See ``TrainedRun``; or it is a run of another task.
     """
 
     def __init__(self, run, device="cpu", backbone=None):
         self.run = TrainedRun(run, device, backbone)
         self.folder, self.labels = self.run.folder, self.run.labels
-        if "scoring" in self.run.settings:
-            raise HparamsError(
-                f"{self.folder} is a run of speaker verification, which knows "
-                "no classes: python -m petl_modules.verify compares two files"
-            )
+        self.run.require_task(CLASSIFICATION)
 
     @torch.inference_mode()
     def __call__(self, path, top=5):

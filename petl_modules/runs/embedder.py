@@ -8,11 +8,16 @@ from speechbrain.utils.logger import get_logger
 
 from petl_modules.data.levels import SILENT
 from petl_modules.runs.fold_files import RESULT, remedy, require_unchanged
-from petl_modules.runs.trained_run import TrainedRun
+from petl_modules.runs.trained_run import (
+    CLASSIFICATION,
+    VERIFICATION,
+    TrainedRun,
+)
 from petl_modules.utils import AudioError, HparamsError, read_json
 from petl_modules.verification import (
     SHORTEST,
     clip_vectors,
+    embed_windows,
     score_trials,
     unit_vectors,
 )
@@ -38,16 +43,12 @@ class Embedder:
     Raises
     ------
     UserError
-        See ``TrainedRun``; or the model has no pooling.
+        See ``TrainedRun``; or it is a run of speech recognition.
     """
 
     def __init__(self, run, device="cpu", backbone=None, shortest=0.0):
         self.run = TrainedRun(run, device, backbone)
-        if self.run.model.pooling is None:
-            raise HparamsError(
-                f"{self.run.folder} is a run on frames: its model has no "
-                "vector for a whole clip"
-            )
+        self.run.require_task(CLASSIFICATION, VERIFICATION)
         self.shortest = shortest
 
     @torch.inference_mode()
@@ -80,7 +81,9 @@ class Embedder:
                 f"{path}: {len(clip.samples) / rate:.2f} s are too short to "
                 f"recognise a speaker: {self.shortest} s at least are needed"
             )
-        embeddings = run.windows.each(run.model.embed, run.features_of(clip))
+        embeddings = embed_windows(
+            run.model, run.windows, run.features, run.features_of(clip)
+        )
         try:
             return unit_vectors([str(path)], embeddings.float().cpu().numpy())
         except ValueError as error:
@@ -127,12 +130,7 @@ class Verifier:
         settings, folder = (
             getattr(self.embedder.run, key) for key in ("settings", "folder")
         )
-        if "scoring" not in settings:
-            raise HparamsError(
-                f"{folder} is no run of speaker verification. For classes: "
-                "python -m petl_modules.predict; for the vectors of clips: "
-                "python -m petl_modules.embed"
-            )
+        self.embedder.run.require_task(VERIFICATION)
         self.scoring = settings["scoring"]
         if threshold is None:
             form = {"fold": {"threshold": float}}

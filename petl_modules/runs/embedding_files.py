@@ -47,10 +47,11 @@ def read_embeddings(*paths):
     Raises
     ------
     DataError
-        A file cannot be read, or is of another model than the first: their
-        embeddings cannot be compared.
+        A file cannot be read, is of another model than the first, whose
+        embeddings cannot be compared with its own, or has an audio file of
+        another one.
     """
-    vectors, models = {}, {}
+    vectors, models, places = {}, {}, {}
     for path in paths:
         try:
             with safe_open(str(path), "np") as file:
@@ -69,5 +70,13 @@ def read_embeddings(*paths):
                 "their directions cannot be compared. Embed all files by one "
                 "run"
             )
+        for name in names:
+            if name in vectors:
+                raise DataError(
+                    f"{places[name]} and {path} both have an embedding of "
+                    f"{name}: leave one out, or embed the file under another "
+                    "name"
+                )
+            places[name] = path
         vectors.update(zip(names, rows))
     return vectors

@@ -10,6 +10,7 @@ from speechbrain import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process, infer_device
 from speechbrain.utils.logger import get_logger
 
+from petl_modules.data import durations_of
 from petl_modules.runs.fold_files import write_fold
 from petl_modules.runs.interfaces import check_objects, rehearse
 from petl_modules.runs.logs import log_to
@@ -69,7 +70,8 @@ class FoldRun:
         require_metric(made["best_metric"], made["metrics"])
         check_objects(made, self.script)
         device = self.run_opts.device or infer_device()
-        rehearse(made, self.script, len(parts.get("train", ())), device)
+        durations = durations_of(parts.get("train", {}))
+        rehearse(made, self.script, durations, device)
         model = made["modules"]["model"]
         if self.run_opts.debug:
             self.frozen = frozen_digests(model)

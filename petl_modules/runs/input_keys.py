@@ -1,8 +1,9 @@
-"""Keys of a recipe file that the backbone's checkpoint decides."""
+"""Keys of a recipe file that others decide: the checkpoint, or the units."""
 
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.backbones import INPUT_KEYS, check_fact, input_facts
+from petl_modules.recognition import main_rate
 from petl_modules.utils import HparamsError
 
 logger = get_logger(__name__)
@@ -71,3 +72,25 @@ def fill_in_input(recipe):
             f"{name} is {used}, as this run says; {facts.source} was trained "
             f"with {value}"
         )
+
+
+def fill_in_metric(recipe):
+    """Fill in the metric that selects an epoch, where its name is null.
+
+    It is the error rate of what is recognised: ``per`` of phones, else
+    ``wer``.
+
+    Arguments
+    ---------
+    recipe : petl_modules.runs.RecipeFile
+        The recipe file; changed in place.
+
+    Raises
+    ------
+    HparamsError
+        There are no such units.
+    """
+    best = recipe.settings["best_metric"]
+    if isinstance(best, dict) and best.get("name", "") is None:
+        name = main_rate(recipe.settings.get("units"))
+        recipe.update({"best_metric": {**best, "name": name}})

@@ -7,6 +7,7 @@ import torch
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.utils.checkpoints import DEFAULT_SAVE_HOOKS, get_default_hook
 
+from petl_modules.training import parameter_groups
 from petl_modules.utils import HparamsError, naming
 
 CALL = "__call__"
@@ -166,7 +167,7 @@ def _check_saved(key, thing):
         )
 
 
-def rehearse(made, script, clips, device):
+def rehearse(made, script, durations, device):
     """Use the recipe file's objects as training does, on next to nothing.
 
     What is wrong with them is known before an epoch is trained. The loss
@@ -178,8 +179,8 @@ def rehearse(made, script, clips, device):
         The objects by key.
     script : str
         The recipe's ``train.py``.
-    clips : int
-        Number of training clips.
+    durations : list of float
+        Length of each training clip in seconds.
     device : str
         The device of the training.
 
@@ -194,7 +195,7 @@ def rehearse(made, script, clips, device):
         if "augment" in called:
             with naming("augment, in the recipe file"):
                 check_object("augment", made["augment"](features), {"shape"})
-        _make("train_batches", made, clips)
+        _make("train_batches", made, durations)
         with naming("test_loader, in the recipe file"):
             make_dataloader([features], **made["test_loader"])
         if "cache" in called and made["feature_cache"]:
@@ -207,6 +208,8 @@ def _rehearse_update(made, scheduled, device):
     weight = torch.nn.Parameter(torch.zeros(1, device=device))
     weight.grad = torch.zeros_like(weight)
     optimizer = _make("opt_class", made, [weight])
+    if rates := made.get("lr_by_part"):
+        parameter_groups(torch.nn.ModuleDict(made["modules"]), rates)
     if scheduled:  # it watches the optimiser's steps
         schedule = _make("lr_schedule", made, optimizer, T_max=1)
         _check_saved("lr_schedule", schedule)

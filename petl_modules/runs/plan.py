@@ -6,7 +6,7 @@ from typing import NamedTuple
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import draw_few
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, listed
 
 logger = get_logger(__name__)
 
@@ -91,7 +91,15 @@ def find_results(folder):
 
 
 def plan_folds(
-    records, split, folds, *, fixed_epochs, few_shot, few_shot_draws, seed
+    records,
+    split,
+    folds,
+    *,
+    fixed_epochs,
+    few_shot,
+    few_shot_draws,
+    seed,
+    longest=None,
 ):
     """Plan the folds of a run.
 
@@ -112,6 +120,8 @@ def plan_folds(
         Number of few-shot draws.
     seed : int
         Seed of the draws.
+    longest : float or None
+        Longer clips, in seconds, are not trained on. None: there is no limit.
 
     Returns
     -------
@@ -140,6 +150,9 @@ def plan_folds(
             if fixed_epochs:
                 train = parts["train"] | ({} if few_shot else parts["valid"])
                 parts = {"train": train, "test": parts["test"]}
+            if longest is not None:
+                train = _without_long(parts["train"], longest)
+                parts = {**parts, "train": train}
             _check_parts(number, parts, records)
             if few_shot:
                 train = draw_few(parts["train"], few_shot, seed, draw, number)
@@ -153,6 +166,17 @@ def plan_folds(
     if few_shot:
         protocol += f"; few-shot: {few_shot} a class, draws: {few_shot_draws}"
     return Plan(planned, len(parts_of), protocol)
+
+
+def _without_long(records, longest):
+    """Return the clips that are no longer than a limit; list the others."""
+    kept = {c: r for c, r in records.items() if r["duration"] <= longest}
+    if left_out := sorted(records.keys() - kept.keys()):
+        logger.warning(
+            f"{len(left_out)} of {len(records)} training clips are longer "
+            f"than {longest} s and are not trained on:\n{listed(left_out)}"
+        )
+    return kept
 
 
 def _check_parts(number, parts, records):

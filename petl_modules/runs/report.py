@@ -29,7 +29,7 @@ def means(folds):
     summary = {}
     for key in folds[0]:
         name = key.removeprefix("test_")
-        if name not in (key, "loss"):
+        if name != key and not name.endswith("loss"):
             values = [fold[key] for fold in folds]
             summary[f"{name}_mean"] = statistics.fmean(values)
             if len(values) > 1:

@@ -22,7 +22,7 @@ from petl_modules.runs.command_line import HELP, compose
 from petl_modules.runs.devices import check_device, check_precision
 from petl_modules.runs.experiment import Experiment
 from petl_modules.runs.failures import failure_text
-from petl_modules.runs.input_keys import fill_in_input
+from petl_modules.runs.input_keys import fill_in_input, fill_in_metric
 from petl_modules.runs.logs import log_to, prepare_terminal, stop_logging
 from petl_modules.runs.watch import start_watch
 from petl_modules.training import prepare_workers
@@ -70,6 +70,7 @@ def open_run(arguments, script):
         sys.exit()
     check_keys(recipe.settings, script)
     prepare_terminal()
+    fill_in_metric(recipe)
     check_values(recipe.settings)
     check_device(run_opts.device)
     check_precision(recipe.settings, run_opts)

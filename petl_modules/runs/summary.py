@@ -56,6 +56,7 @@ def build_summary(settings, results, protocol):
         "dataset": settings["dataset"],
         "protocol": protocol,
         **{key: settings[key] for key in named},
+        "metric": dict(settings["best_metric"]),
         "folds": [result["fold"] for result in results],
         **means(result["fold"] for result in results),
         **{k: v for k, v in results[0].items() if k != "fold"},

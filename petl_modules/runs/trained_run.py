@@ -22,7 +22,7 @@ from petl_modules.runs.plan import find_results
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.runs.yaml_text import read_text
 from petl_modules.training import selection_value
-from petl_modules.utils import damaged
+from petl_modules.utils import HparamsError, damaged
 
 # Of the recipe file of a trained fold
 FORM = {
@@ -30,6 +30,16 @@ FORM = {
     "labels": [str],
     "model": object,
     "encoder": {"backbone": {"source": str}},
+}
+# Tasks by the key that the recipe files of this task alone have
+CLASSIFICATION = "classification"
+VERIFICATION = "speaker verification"
+RECOGNITION = "speech recognition"
+TASKS = {"scoring": VERIFICATION, "units": RECOGNITION}
+COMMANDS = {
+    CLASSIFICATION: "predict",
+    VERIFICATION: "verify",
+    RECOGNITION: "transcribe",
 }
 
 
@@ -110,8 +120,12 @@ class TrainedRun:
     ----------
     folder : pathlib.Path
         The fold's folder.
+    recipe : petl_modules.runs.RecipeFile
+        The fold's recipe file.
     settings : dict
-        The recipe file's values, references resolved, no objects made.
+        Its values, references resolved, no objects made.
+    task : str
+        ``CLASSIFICATION``, ``VERIFICATION`` or ``RECOGNITION``.
     features : callable
         See ``petl_modules.data.load_features``; of a test.
     windows : petl_modules.data.Windows
@@ -141,7 +155,9 @@ class TrainedRun:
             encoder = recipe.tree["encoder"]
             encoder["backbone"]["source"] = str(backbone)
             recipe.update({"encoder": encoder})
-        self.settings = recipe.settings
+        self.recipe, self.settings = recipe, recipe.settings
+        tasks = [TASKS[key] for key in TASKS if key in self.settings]
+        self.task = tasks[0] if tasks else CLASSIFICATION
         features = "features"
         if "test_features" in self.settings:
             features = "test_features"
@@ -167,6 +183,26 @@ class TrainedRun:
         load_trained(self.model, self.folder / WEIGHTS, recorded)
         self.weights_sha256 = weights_sha256(self.model)
         merge_lora(self.model)
+
+    def require_task(self, *tasks):
+        """Refuse a run of another task; the error names that one's command.
+
+        Arguments
+        ---------
+        *tasks : str
+            Possible tasks.
+
+        Raises
+        ------
+        HparamsError
+            If the run's task is none of them.
+        """
+        if self.task not in tasks:
+            raise HparamsError(
+                f"{self.folder} is no run of {' or '.join(tasks)}, but of "
+                f"{self.task}, for which there is python -m "
+                f"petl_modules.{COMMANDS[self.task]}"
+            )
 
     def read(self, path):
         """Read as much of a file as is used.

@@ -19,13 +19,17 @@ from petl_modules.training.model_selection import (
     require_metric,
     selection_value,
 )
+from petl_modules.training.parameter_groups import (
+    learning_rates,
+    parameter_groups,
+)
 from petl_modules.training.reproducible import ReproducibleSteps, seed_step
 from petl_modules.training.sanity_checks import (
     frozen_digests,
     require_gradients,
     require_unchanged,
 )
-from petl_modules.training.schedules import epoch_steps
+from petl_modules.training.schedules import epoch_steps, warm_cosine
 from petl_modules.training.timer import Timer
 
 __all__ = [
@@ -38,7 +42,9 @@ __all__ = [
     "epoch_steps",
     "evaluate_last_and_best",
     "frozen_digests",
+    "learning_rates",
     "make_train_loader",
+    "parameter_groups",
     "pool_once",
     "prepare_workers",
     "require_gradients",
@@ -48,5 +54,6 @@ __all__ = [
     "selection_value",
     "slot_accuracy",
     "unweighted_accuracy",
+    "warm_cosine",
     "write_confusion",
 ]

@@ -37,12 +37,14 @@ def obstacle(model, augment, windows):
         None: the features can be pooled once.
     """
     encoder = model.encoder
-    if encoder.hidden_states != "last":
-        return "hidden_states: weighted trains the sum of the layers"
+    if encoder.layer_sum is not None:
+        return "hidden_states trains the sum of the layers"
     if type(model.pooling) is not MeanPooling:  # another may not be linear
         return f"pool is {type(model.pooling).__name__}, not MeanPooling"
     if model.embedding is not None:
         return "there is an embedding in front of the head"
+    if encoder.train_norms == "layers":
+        return "train_norms trains the norms within the layers"
     if encoder.train_norms and not encoder.backbone.sites.layout.pre_norm:
         return "train_norms trains a norm in front of the layers"
     if windows.moving:

@@ -1,5 +1,6 @@
 """Data loader of the training part, and how workers send their batches."""
 
+import math
 import multiprocessing
 import resource
 from multiprocessing.reduction import ForkingPickler
@@ -23,9 +24,10 @@ def make_train_loader(brain, dataset, train_batches, options):
     brain : speechbrain.Brain
         The Brain; its ``train_sampler`` is set.
     dataset : torch.utils.data.Dataset
-        The training part.
+        The training part. A sampler that needs ``durations`` gets those of a
+        ``ClipDataset``; of others, they are not known.
     train_batches : callable
-        Makes the sampler from the dataset's size.
+        Makes the sampler from the durations.
     options : dict
         Further options of the loader.
 
@@ -40,7 +42,8 @@ def make_train_loader(brain, dataset, train_batches, options):
         mixed that are no waveforms any more, if a loader has no such options,
         or if its workers would not learn the epoch.
     """
-    sampler = train_batches(len(dataset))
+    unknown = [math.nan] * len(dataset)
+    sampler = train_batches(getattr(dataset, "durations", unknown))
     if not sampler.updates:
         raise HparamsError(
             f"grad_accumulation_factor {sampler.accumulation} is larger than "

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from petl_modules.verification.error_rates import error_curve
+from petl_modules.verification.error_rates import error_curve, rates_at
 
 
 def write_error_curve(folder, rows):
@@ -15,7 +15,8 @@ def write_error_curve(folder, rows):
     folder : pathlib.Path
         The run's folder.
     rows : list of dict
-        ``same`` and ``score`` of each test trial.
+        ``same`` and ``score`` of each test trial and, if it is known, the
+        ``threshold`` that decides.
     """
     # Matplotlib logs each font it tries, and the run's log keeps all levels
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
@@ -34,6 +35,13 @@ def write_error_curve(folder, rows):
         left.hist(scores[kind], bins, density=True, alpha=0.6, label=label)
     label = f"equal error rates: {threshold:.3f}"
     left.axvline(threshold, color="black", linestyle=":", label=label)
+    if "threshold" in rows[0]:
+        used = float(rows[0]["threshold"])
+        accepts, rejects = rates_at(used, scores, same)
+        label = f"threshold that decides: {used:.3f}"
+        left.axvline(used, color="C3", linestyle="--", label=label)
+        right.plot([accepts], [rejects], "s", color="C3", label=label)
+        right.legend(fontsize=8)
     left.set(xlabel="score", ylabel="density", title="test scores")
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}
     left.legend(fontsize=8, ncols=3, **place)

@@ -32,7 +32,7 @@ def refuse_lines(file, problems, remedy):
         )
 
 
-def check_trials(file, lines, trials, clips, training_speakers=()):
+def check_trials(file, lines, trials, records, training_speakers=()):
     """Refuse trials that cannot test a model.
 
     Arguments
@@ -43,8 +43,9 @@ def check_trials(file, lines, trials, clips, training_speakers=()):
         The line of each trial.
     trials : tuple
         Ids of the first and of the second clips, and ``Trials.same``.
-    clips : dict
-        Records by id. Labels are compared with ``speaker``, where it is known.
+    records : dict
+        Of the trials' clips, by id. Labels are compared with ``speaker``, and
+        clips that have the same file ``wav`` are one, where these are known.
     training_speakers : iterable of str
         Speakers that the model is trained on.
 
@@ -56,14 +57,19 @@ def check_trials(file, lines, trials, clips, training_speakers=()):
         no target or no non-target trials.
     """
     first, second, same = trials
-    names = [*dict.fromkeys([*first, *second])]
-    number = {clip: place for place, clip in enumerate(names)}
+    names = {}  # by file: another spelling is the same clip
+    for clip in dict.fromkeys([*first, *second]):
+        names.setdefault(records[clip].get("wav", clip), []).append(clip)
+    number = {c: place for place, cs in enumerate(names.values()) for c in cs}
+    names = [clips[0] for clips in names.values()]
     pairs = np.array([[number[c] for c in side] for side in (first, second)])
-    speakers = [clips[clip].get("speaker") for clip in names]
-    found = [
-        (place, f"{first[place]!r} is compared with itself")
-        for place in np.flatnonzero(pairs[0] == pairs[1])
-    ]
+    speakers = [records[clip].get("speaker") for clip in names]
+    found = []
+    for place in np.flatnonzero(pairs[0] == pairs[1]):
+        text = f"{first[place]!r} is compared with itself"
+        if first[place] != second[place]:
+            text += f", as {second[place]!r}"
+        found.append((place, text))
     if same is not None:
         found += _wrong_labels(pairs, same, names, speakers)
         found += _two_labels(pairs, same, lines)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -19,24 +19,27 @@ ELSEWHERE = (
 
 
 def find_trials(folder, name):
-    """Return the path of a list in a data folder or its folder ``meta``.
+    """Return the path of a list in a data folder or its folder ``meta``, if any.
 
     Arguments
     ---------
     folder : str or pathlib.Path
         The data folder.
-    name : str or pathlib.Path
-        The list's name there, or its absolute path.
+    name : str or pathlib.Path or None
+        The list's name there, or its absolute path. None or, from a command
+        line whose default is a name, ``null``: there is no list.
 
     Returns
     -------
-    file : pathlib.Path
+    file : pathlib.Path or None
 
     Raises
     ------
     FileNotFoundError
         There is no such file; names the lists ``*.txt`` that there are.
     """
+    if name in (None, "null"):
+        return None
     places = [Path(folder), Path(folder) / "meta"]
     for place in places:
         if (place / name).is_file():
@@ -50,7 +53,7 @@ def find_trials(folder, name):
 
 
 def read_trials(
-    file, clips, training_speakers=(), unlabelled=False, elsewhere=ELSEWHERE
+    file, record_of, training_speakers=(), unlabelled=False, elsewhere=ELSEWHERE
 ):
     """Read a list of trials, and check that it can test a model.
 
@@ -60,8 +63,9 @@ def read_trials(
     ---------
     file : str or pathlib.Path
         The list. Names of clips may have a suffix that ids lack.
-    clips : dict
-        Records by id: all clips that trials may have.
+    record_of : callable
+        Returns the record of a clip by its id, or None where trials may have
+        no such clip: ``records.get``.
     training_speakers : iterable of str
         Speakers that the model is trained on.
     unlabelled : bool
@@ -88,18 +92,19 @@ def read_trials(
     >>> file = Path(tempfile.mkdtemp()) / "trials.txt"
     >>> _ = file.write_text("1 a/1.wav a/2.wav\\n0 a/1.wav b/1.wav\\n")
     >>> clips = {name: {"speaker": name[0]} for name in ("a/1", "a/2", "b/1")}
-    >>> trials = read_trials(file, clips)
+    >>> trials = read_trials(file, clips.get)
     >>> trials.first, trials.second, trials.same.tolist()
     (['a/1', 'a/1'], ['a/2', 'b/1'], [True, False])
     """
     content = read_bytes(file, "Give a text file with a trial in each line")
     lines, labels, names = _split(content, file, unlabelled)
     found = dict.fromkeys(name for pair in names for name in pair)
-    ids = {name: _clip_of(name, clips) for name in found}
+    ids = {name: _clip_of(name, record_of) for name in found}
     _refuse_unknown(file, lines, names, ids, elsewhere)
     first, second = ([ids[pair[side]] for pair in names] for side in (0, 1))
     same = None if labels is None else np.array(labels) == "1"
-    check_trials(file, lines, (first, second, same), clips, training_speakers)
+    records = {clip: record_of(clip) for clip in [*ids.values()]}
+    check_trials(file, lines, (first, second, same), records, training_speakers)
     return Trials(first, second, same, hashlib.md5(content).hexdigest())
 
 
@@ -133,13 +138,12 @@ def _split(content, file, unlabelled):
     return [line for line, _ in rows], labels, pairs
 
 
-def _clip_of(name, clips):
+def _clip_of(name, record_of):
     """Return the id of a name in a list, or None."""
-    name = name.strip().replace("\\", "/").removeprefix("./")
-    if name in clips:
-        return name
-    stem = os.path.splitext(name)[0]
-    return stem if stem in clips else None
+    # A path has neither ./ nor //
+    name = str(PurePosixPath(name.strip().replace("\\", "/")))
+    spellings = (name, os.path.splitext(name)[0])
+    return next((x for x in spellings if record_of(x) is not None), None)
 
 
 def _refuse_unknown(file, lines, names, ids, elsewhere):

@@ -68,11 +68,34 @@ class Trials:
 
     def few(self):
         """Return the first target and the first non-target trial alone."""
-        chosen = [int(np.argmax(self.same)), int(np.argmin(self.same))]
-        first, second = (
-            [side[i] for i in chosen] for side in (self.first, self.second)
+        return self._take(
+            [int(np.argmax(self.same)), int(np.argmin(self.same))]
         )
-        return Trials(first, second, self.same[chosen], self.md5)
+
+    def among(self, clips):
+        """Return the trials of some clips alone, which both must be of.
+
+        Arguments
+        ---------
+        clips : collection of str
+            Ids.
+
+        Returns
+        -------
+        Trials
+        """
+        pairs = enumerate(zip(self.first, self.second))
+        return self._take(
+            [i for i, (one, other) in pairs if one in clips and other in clips]
+        )
+
+    def _take(self, places):
+        """Return the trials of some places."""
+        first, second = (
+            [side[i] for i in places] for side in (self.first, self.second)
+        )
+        same = None if self.same is None else self.same[places]
+        return Trials(first, second, same, self.md5)
 
     @property
     def name(self):

@@ -30,7 +30,9 @@ from petl_modules.training import (
     ReproducibleSteps,
     epoch_meta,
     evaluate_last_and_best,
+    learning_rates,
     make_train_loader,
+    parameter_groups,
     pool_once,
     require_gradients,
     seed_step,
@@ -67,8 +69,8 @@ class IEMOCAPBrain(ReproducibleSteps, sb.Brain):
 
     def init_optimizers(self):
         """Optimise what is trained, with a schedule that steps per update."""
-        parameters = [p for p in self.modules.parameters() if p.requires_grad]
-        self.optimizer = self.opt_class(parameters)
+        groups = parameter_groups(self.modules, self.hparams.lr_by_part)
+        self.optimizer = self.opt_class(groups)
         self.optimizers_dict = {"opt_class": self.optimizer}
         updates = self.train_sampler.updates * self.hparams.number_of_epochs
         self.schedule = self.hparams.lr_schedule(self.optimizer, T_max=updates)
@@ -103,7 +105,7 @@ class IEMOCAPBrain(ReproducibleSteps, sb.Brain):
             if not self.hparams.fixed_epochs:  # validation follows
                 return
         self.hparams.train_logger.log_stats(
-            {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
+            {"epoch": epoch, **learning_rates(self.optimizer)},
             train_stats=self.train_stats,
             valid_stats=stats,
         )

@@ -30,11 +30,14 @@ from petl_modules.runs import start
 from petl_modules.training import (
     ReproducibleSteps,
     epoch_meta,
+    learning_rates,
     make_train_loader,
+    parameter_groups,
     require_gradients,
     seed_step,
 )
 from petl_modules.verification import (
+    embed_windows,
     evaluate_trials,
     make_trials,
     write_error_curve,
@@ -58,8 +61,12 @@ class VoxCeleb1Brain(ReproducibleSteps, sb.Brain):
         if stage == sb.Stage.TRAIN:
             features = self.hparams.augment(features)
             return self.modules.model(features, lengths)
-        return self.hparams.windows.each(
-            self.hparams.model.embed, features, lengths
+        return embed_windows(
+            self.hparams.model,
+            self.hparams.windows,
+            self.hparams.test_features,
+            features,
+            lengths,
         )
 
     def compute_objectives(self, outputs, batch, stage):
@@ -75,8 +82,8 @@ class VoxCeleb1Brain(ReproducibleSteps, sb.Brain):
 
     def init_optimizers(self):
         """Optimise what is trained, with a schedule that steps per update."""
-        parameters = [p for p in self.modules.parameters() if p.requires_grad]
-        self.optimizer = self.opt_class(parameters)
+        groups = parameter_groups(self.modules, self.hparams.lr_by_part)
+        self.optimizer = self.opt_class(groups)
         self.optimizers_dict = {"opt_class": self.optimizer}
         updates = self.train_sampler.updates * self.hparams.number_of_epochs
         self.schedule = self.hparams.lr_schedule(self.optimizer, T_max=updates)
@@ -112,7 +119,7 @@ class VoxCeleb1Brain(ReproducibleSteps, sb.Brain):
             self.test_stats = stats
             return
         self.hparams.train_logger.log_stats(
-            {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
+            {"epoch": epoch, **learning_rates(self.optimizer)},
             train_stats=self.train_stats,
             valid_stats=stats,
         )

@@ -118,17 +118,16 @@ def prepare_voxceleb1(
     trained = tuple(sorted(s for s in speakers if speakers[s] == "train"))
     if protocol == "identification":
         records, trained = identified(records, folder), LABELS
-    elif trials is not None:
-        file = find_trials(folder, trials)
-        listing = read_trials(file, records, trained)
+    elif file := find_trials(folder, trials):
+        listing = read_trials(file, records.get, trained)
         name = listing.name or f"no known list, MD5 {listing.md5}"
         show(f"{len(listing)} trials in {file} ({name})")
     parts = [*speakers.values()]
-    found = {
-        "clips": count(records, "split"),
-        "speakers": {part: parts.count(part) for part in SPEAKERS},
-    }
+    found = {part: parts.count(part) for part in SPEAKERS}
     wanted = {"clips": CLIPS[protocol], "speakers": SPEAKERS}
+    if protocol == "identification":  # all speakers are in all parts
+        found, wanted["speakers"] = len(parts), len(LABELS)
+    found = {"clips": count(records, "split"), "speakers": found}
     check_counts("VoxCeleb1", found, wanted, allow_partial)
     options = allow_partial, skip_bad_audio
     manifest = finish("VoxCeleb1", folder, manifest_folder, records, *options)

@@ -102,8 +102,8 @@ def prepare_speaker(
             "no recordings are given: trials may compare clips of one, which "
             "is easier than to compare two"
         )
-    if trials is not None:
-        speakers = _split(records, find_trials(folder, trials))
+    if file := find_trials(folder, trials):
+        speakers = _split(records, file)
     # There are no counts to compare with
     options = {"allow_partial": True, "skip_bad_audio": skip_bad_audio}
     manifest = finish("speakers", folder, manifest_folder, records, **options)
@@ -112,7 +112,7 @@ def prepare_speaker(
 
 def _split(records, file):
     """Give the records their split, and return the speakers to train on."""
-    trials = read_trials(file, records)
+    trials = read_trials(file, records.get)
     clips = {*trials.first, *trials.second}
     tested = {records[clip]["speaker"] for clip in clips}
     for record in records.values():

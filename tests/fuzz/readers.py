@@ -204,7 +204,7 @@ def _run_readers(folder):
         "lists": Reader([table.encode()], listed, share=40),
         "trials": Reader(
             [b"1 a/1.wav a/2.wav\n0 a/1.wav b/1.wav\n" * 5],
-            written(trials, lambda: read_trials(trials, speakers)),
+            written(trials, lambda: read_trials(trials, speakers.get)),
             share=40,
         ),
     }

@@ -367,6 +367,37 @@ def test_all_bad_files_of_a_list_are_named(run, clips, tmp_path):
     assert "text.wav" in str(end.value) and "silent.wav" in str(end.value)
 
 
+def test_trials_without_bad_files_are_scored(run, clips, tmp_path, capsys):
+    """What has been embedded is not lost; the command fails."""
+    names = ["one.wav", "two.wav", "other.wav"]
+    for name, clip in zip(names, clips):
+        shutil.copy(clip, tmp_path / name)
+    (tmp_path / "text.wav").write_text("no audio")
+    file, output = tmp_path / "list", tmp_path / "scores.csv"
+    file.write_text(
+        "1 one.wav two.wav\n0 text.wav one.wav\n0 one.wav other.wav\n"
+    )
+    command = [str(run[0]), "--trials", str(file), "--output", str(output)]
+    with pytest.raises(SystemExit) as end:
+        verify.main(command)
+    assert end.value.code == 1
+    verifier = Verifier(run[0])
+    expected = [verifier(clips[0], clip)[0] for clip in clips[1:]]
+    rows = read_csv(output)
+    assert [row["second"] for row in rows] == names[1:]
+    scores = [float(row["score"]) for row in rows]
+    assert scores == pytest.approx(expected, abs=1e-9)
+    out, err = capsys.readouterr()
+    assert "2 trials, " in out and "equal error rate" in out
+    assert "1 of 3 trials are not scored: 1 of 4 files cannot be used" in err
+    assert str(tmp_path / "text.wav") in err
+    # Trials of one label alone are left
+    file.write_text("1 one.wav two.wav\n0 text.wav one.wav\n")
+    with pytest.raises(SystemExit):
+        verify.main(command[:-2])
+    assert "no error rates" in capsys.readouterr().out
+
+
 def test_sounds_without_a_voice_are_named(run, clips, tmp_path):
     folder, _ = run
     soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
@@ -395,6 +426,8 @@ def test_embeddings_are_written_once_and_of_one_model(
     assert np.allclose([*found.values()], expected, atol=1e-6)
     with pytest.raises(SystemExit, match="nothing is written over it"):
         embed.main([str(folder), *embed_clips])
+    with pytest.raises(DataError, match=f"{output} and .*copy.* both have"):
+        read_embeddings(output, shutil.copy(output, tmp_path / "copy"))
     train.main(words(tmp_path / "out", seed=11, number_of_epochs=1))
     other = tmp_path / "two.safetensors"
     with pytest.raises(SystemExit):

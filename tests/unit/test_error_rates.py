@@ -6,12 +6,14 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from petl_modules.utils import DataError
 from petl_modules.verification import (
     angular_margin_loss,
     error_curve,
     rates_at,
+    write_error_curve,
 )
 
 NORMAL = NormalDist()
@@ -158,3 +160,21 @@ def test_margin_of_zero_is_cross_entropy_of_scaled_cosines():
         cosines.unsqueeze(1), targets, margin=0.0, reduction="none"
     )
     torch.testing.assert_close(losses, expected)
+
+
+def test_figure_shows_the_threshold_that_decides(tmp_path):
+    rows = [
+        {"same": same, "score": score, "threshold": 0.0}
+        for same, score in [(1, 0.9), (1, -0.2), (0, 0.1), (0, -0.8)]
+    ]
+    saved = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda *a, **options: saved.append(a))
+        write_error_curve(tmp_path, rows)
+        [(figure, file)] = saved
+        left, right = figure.axes
+    assert file == tmp_path / "trials.png"
+    lines = {line.get_label(): line for line in left.lines}
+    assert lines["threshold that decides: 0.000"].get_xdata()[0] == 0.0
+    point = right.lines[-1]  # one of two of each kind is on the wrong side
+    assert (point.get_xdata(), point.get_ydata()) == ([0.5], [0.5])

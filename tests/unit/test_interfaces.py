@@ -31,7 +31,7 @@ def right(tiny_ast, tmp_path_factory):
 
 def check(made):
     check_objects(made, SCRIPT)
-    rehearse(made, SCRIPT, 8, "cpu")
+    rehearse(made, SCRIPT, [1.0] * 8, "cpu")
 
 
 def test_what_train_py_uses():

@@ -30,14 +30,16 @@ LABELS = ["low", "high", "noise"]
 
 
 def mixes(size=2_000, epoch=1, mixup=0.5, **rank):
-    sampler = EpochBatches(size, 8, seed=10, mixup=mixup)
+    sampler = EpochBatches([1.0] * size, 8, seed=10, mixup=mixup)
     sampler.set_epoch(epoch)
     vars(sampler).update(rank)
     return [mix for batch in sampler for mix in batch]
 
 
 def test_the_order_is_that_without_mixing():
-    plain = [i for batch in EpochBatches(2_000, 8, seed=10) for i in batch]
+    plain = [
+        i for batch in EpochBatches([1.0] * 2_000, 8, seed=10) for i in batch
+    ]
     assert [mix.first for mix in mixes()] == plain
 
 
@@ -140,4 +142,4 @@ def test_a_cache_is_refused_before_it_is_filled():
 @pytest.mark.parametrize("mixup", [-0.1, 1.5, "often"])
 def test_no_probability(mixup):
     with pytest.raises(HparamsError, match=f"mixup is {mixup}"):
-        EpochBatches(4, 2, seed=10, mixup=mixup)
+        EpochBatches([1.0] * 4, 2, seed=10, mixup=mixup)

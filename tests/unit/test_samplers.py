@@ -13,7 +13,7 @@ def dealt(size, batch_size, processes, epoch=1, **changes):
     """The batches of each process."""
     samplers = []
     for rank in range(processes):
-        sampler = EpochBatches(size, batch_size, seed=10, **changes)
+        sampler = EpochBatches([1.0] * size, batch_size, seed=10, **changes)
         sampler.rank, sampler.processes = rank, processes
         sampler.together = batch_size * processes
         sampler.set_epoch(epoch)
@@ -39,7 +39,7 @@ def test_every_clip_counts_once(size, batch_size, processes):
 def test_weights_make_the_mean_over_the_step(size, batch_size, processes):
     samplers, batches = dealt(size, batch_size, processes)
     losses = [0.5 * i * i for i in range(size)]
-    alone = EpochBatches(size, batch_size * processes, seed=10)
+    alone = EpochBatches([1.0] * size, batch_size * processes, seed=10)
     for step, together in enumerate(alone, 1):
         shares = []
         for sampler, own in zip(samplers, batches):
@@ -52,9 +52,9 @@ def test_weights_make_the_mean_over_the_step(size, batch_size, processes):
 
 @pytest.mark.parametrize("size", [16, 14, 13])
 def test_accumulated_steps_are_one_large_one(size):
-    small = EpochBatches(size, 4, seed=10, accumulation=2)
+    small = EpochBatches([1.0] * size, 4, seed=10, accumulation=2)
     losses = [0.5 * i * i for i in range(size)]
-    large = EpochBatches(size, 8, seed=10)
+    large = EpochBatches([1.0] * size, 8, seed=10)
     parts = list(small)
     for update, together in enumerate(large):
         gathered = sum(
@@ -85,7 +85,7 @@ def test_seeds_differ_in_every_number():
 
 @pytest.mark.parametrize(("accumulation", "updates"), [(1, 4), (3, 1), (5, 0)])
 def test_updates_of_an_epoch(accumulation, updates):
-    sampler = EpochBatches(13, 4, seed=10, accumulation=accumulation)
+    sampler = EpochBatches([1.0] * 13, 4, seed=10, accumulation=accumulation)
     assert sampler.updates == updates
 
 

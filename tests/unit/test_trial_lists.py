@@ -40,7 +40,7 @@ def write(tmp_path):
 
 def refused(file, clips=CLIPS, **options):
     with pytest.raises(DataError) as error:
-        read_trials(file, clips, **options)
+        read_trials(file, clips.get, **options)
     return str(error.value)
 
 
@@ -67,11 +67,13 @@ SPELLINGS = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_spellings_of_a_list(spelling, write):
-    assert rows_of(read_trials(write(SPELLINGS[spelling]), CLIPS)) == EXPECTED
+    assert (
+        rows_of(read_trials(write(SPELLINGS[spelling]), CLIPS.get)) == EXPECTED
+    )
 
 
 def test_md5_is_that_of_the_file(write):
-    trials = read_trials(write(GOOD), CLIPS)
+    trials = read_trials(write(GOOD), CLIPS.get)
     assert trials.md5 == hashlib.md5(GOOD.encode()).hexdigest()
     assert trials.name is None and len(trials) == 2
 
@@ -92,18 +94,18 @@ def test_dots_and_blanks_in_names(write):
         "Z é/1": {"speaker": "z"},
     }
     file = write("1\ta.b/c.d\ta.b/e f.wav\n0\ta.b/c.d.wav\tZ é/1.wav\n")
-    trials = read_trials(file, clips)
+    trials = read_trials(file, clips.get)
     assert trials.second == ["a.b/e f", "Z é/1"]
     write_trials(file, trials)
-    assert rows_of(read_trials(file, clips)) == rows_of(trials)
+    assert rows_of(read_trials(file, clips.get)) == rows_of(trials)
 
 
 def test_list_without_labels_where_it_is_asked_for(write):
     file = write("id1/one/00001 id1/two/00001.wav\n")
-    trials = read_trials(file, CLIPS, unlabelled=True)
+    trials = read_trials(file, CLIPS.get, unlabelled=True)
     assert trials.same is None and trials.second == ["id1/two/00001"]
     assert "trials.txt:1: 2 fields, not 3" in refused(file)
-    labelled = read_trials(write(GOOD), CLIPS, unlabelled=True)
+    labelled = read_trials(write(GOOD), CLIPS.get, unlabelled=True)
     assert labelled.same.tolist() == [True, False]
     write_trials(file, trials)
     assert file.read_text() == "id1/one/00001 id1/two/00001\n"
@@ -117,6 +119,7 @@ def test_lists_are_found_at_the_root_and_in_meta(tmp_path):
         file = tmp_path / place / name
         assert find_trials(tmp_path, name) == file
         assert find_trials("nowhere", file) == file
+    assert find_trials(tmp_path, None) is find_trials(tmp_path, "null") is None
     with pytest.raises(FileNotFoundError) as error:
         find_trials(tmp_path, "hard.txt")
     assert f"no list hard.txt in {tmp_path} or {tmp_path}/meta; " in (
@@ -147,6 +150,10 @@ BAD = {
         "1 vox2/a/1.wav vox2/b/1.wav\n0 vox2/a/1.wav vox2/c/1.wav\n",
         "3 of 3 names, such as 'vox2/a/1.wav', are no clips of the data: it "
         "seems to be a list for another corpus. Give the list of these data",
+    ),
+    "itself, spelt otherwise": (
+        GOOD + "1 id1/one/00001 ./id1//one/./00001.wav",
+        ":3: 'id1/one/00001' is compared with itself",
     ),
     "itself": (
         GOOD + "1 id1/one/00001 id1/one/00001.wav",
@@ -192,10 +199,16 @@ def test_pair_with_both_labels(swapped, write):
     assert "Problems in the list of trials (1)" in message
 
 
+def test_a_file_under_two_names_is_compared_with_itself(write):
+    clips = {"a.wav": {"wav": "/a.wav"}, "b/../a.wav": {"wav": "/a.wav"}}
+    message = refused(write("a.wav b/../a.wav\n"), clips, unlabelled=True)
+    assert ":1: 'a.wav' is compared with itself, as 'b/../a.wav'" in message
+
+
 def test_pair_that_is_repeated_is_kept(write):
     """The published list has 337 pairs in both orders."""
     text = GOOD + "1 id1/two/00001 id1/one/00001\n" + GOOD
-    assert len(read_trials(write(text), CLIPS)) == 5
+    assert len(read_trials(write(text), CLIPS.get)) == 5
 
 
 def test_training_speakers_are_refused(write):
@@ -205,7 +218,7 @@ def test_training_speakers_are_refused(write):
         "4 of 5 trials are of 2 speakers that the model is trained" in message
     )
     assert "such as id2" in message and "lists E and H" in message
-    assert len(read_trials(write(text), CLIPS, {"id9"})) == 5
+    assert len(read_trials(write(text), CLIPS.get, {"id9"})) == 5
 
 
 def naive(rows):
@@ -235,7 +248,7 @@ def test_reader_names_the_lines_of_a_naive_one(seed, write):
     file = write("".join(f"{' '.join(row)}\n" for row in rows))
     expected = naive(rows)
     if not expected:
-        assert rows_of(read_trials(file, CLIPS)) == [
+        assert rows_of(read_trials(file, CLIPS.get)) == [
             (label == "1", one, other) for label, one, other in rows
         ]
         return
@@ -334,5 +347,5 @@ def test_draws_that_are_not_possible(records, expected):
 def test_drawn_trials_are_read_as_they_are_written(tmp_path):
     trials = draw_trials(MANY, 1)
     write_trials(tmp_path / "list.txt", trials)
-    read = read_trials(tmp_path / "list.txt", MANY)
+    read = read_trials(tmp_path / "list.txt", MANY.get)
     assert rows_of(read) == rows_of(trials) and read.md5 == trials.md5

@@ -122,9 +122,9 @@ def test_weighted_sum_starts_as_the_mean_and_is_trained(kind):
     hidden, _ = made(kind.inputs())
     torch.testing.assert_close(hidden, torch.stack(states).mean(0))
     hidden.square().sum().backward()
-    assert made.layer_weights.grad.abs().min() > 0
+    assert made.layer_sum.weights.grad.abs().min() > 0
     with torch.no_grad():
-        made.layer_weights[1] = 50.0  # all of the sum
+        made.layer_sum.weights[1] = 50.0  # all of the sum
     torch.testing.assert_close(made(kind.inputs())[0], states[1])
 
 
@@ -135,7 +135,7 @@ def test_weights_of_the_layers_are_saved_and_counted(kind, tmp_path):
     layers = model.encoder.backbone.sites.n_layers
     assert trained_state(model)["layer_weights"].shape == (1 + layers,)
     assert model.count_parameters()["petl_parameters"] == 1 + layers
-    nn.init.normal_(model.encoder.layer_weights)
+    nn.init.normal_(model.encoder.layer_sum.weights)
     save_trained(model, tmp_path / "model")
     other = classifier(
         kind.backbone(), LABELS, hidden_states="weighted", train_norms=False

@@ -85,10 +85,10 @@ def test_manifest_gives_parts_and_trials(vox, data):
     parts = HeldOutSpeakers(2, 1)(manifest)[0][1]
     trained = {record["speaker"] for record in parts["train"].values()}
     file = find_trials(data, "veri_test2.txt")
-    trials = read_trials(file, parts["test"], trained)
+    trials = read_trials(file, parts["test"].get, trained)
     assert len(trials) == 18 and trials.same.sum() == 9
     with pytest.raises(DataError, match="seems to be a list for another"):
-        read_trials(file, parts["train"])
+        read_trials(file, parts["train"].get)
 
 
 def joined(data):
@@ -261,8 +261,9 @@ def test_sound_of_two_speakers(vox, data, caplog):
 # Identification
 
 
-def test_identification(vox, data):
+def test_identification(vox, data, capsys):
     manifest, speakers = prepare(vox, data, protocol="identification")
+    assert "; 9 speakers\n" in capsys.readouterr().out
     assert speakers == vox.LABELS
     assert manifest[CLIP]["label"] == manifest[CLIP]["speaker"] == "id10001"
     counts = Counter(r["split"] for r in manifest.values())

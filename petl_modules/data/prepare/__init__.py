@@ -21,6 +21,12 @@ from petl_modules.data.prepare.groups import (
     warn_of_unknown_groups,
     warn_of_unused_columns,
 )
+from petl_modules.data.prepare.lexicons import (
+    arpabet,
+    find_lexicons,
+    pronounce,
+    read_lexicon,
+)
 from petl_modules.data.prepare.list_rows import decode_list
 from petl_modules.data.prepare.manifest import (
     Record,
@@ -30,27 +36,41 @@ from petl_modules.data.prepare.manifest import (
     write_manifest,
 )
 from petl_modules.data.prepare.names import is_system_file, refuse_look_alikes
+from petl_modules.data.prepare.transcripts import (
+    clean,
+    refuse_short,
+    repeated_texts,
+    text_problems,
+)
 
 __all__ = [
     "Record",
     "absolute",
+    "arpabet",
     "check_counts",
     "check_duplicates",
+    "clean",
     "count",
     "decode_list",
     "download",
+    "find_lexicons",
     "finish",
     "is_sound",
     "is_system_file",
     "make_folds",
     "manifest_path",
     "path_problem",
+    "pronounce",
+    "read_lexicon",
     "read_list",
     "read_manifest",
     "read_skipped",
     "read_table",
     "refuse",
     "refuse_look_alikes",
+    "refuse_short",
+    "repeated_texts",
+    "text_problems",
     "unpack",
     "walk",
     "warn_of_leaks",

@@ -14,8 +14,8 @@ def make_folds(records, n_folds):
     """Assign the clips of every class to folds, in place.
 
     Clips of one ``speaker``, of one ``group`` or with the same sound (see
-    ``sound_of``) get the same fold. Every class is spread as evenly as that allows.
-    The draw depends on the ids alone.
+    ``sound_of``) get the same fold. Every class is spread as evenly as that
+    allows; clips without one are a class. The draw depends on the ids alone.
 
     Arguments
     ---------
@@ -52,12 +52,17 @@ def make_folds(records, n_folds):
         return of_each, in_all[fold], fold
 
     for group in groups:
-        labels = Counter(records[clip]["label"] for clip in group)
+        labels = Counter(_label(records[clip]) for clip in group)
         fold = min(range(1, n_folds + 1), key=crowd)
         in_all[fold] += len(group)
         for clip in group:
             records[clip]["fold"] = fold
-            in_class[fold, records[clip]["label"]] += 1
+            in_class[fold, _label(records[clip])] += 1
+
+
+def _label(record):
+    """Return a clip's class; of a task without classes, all have one."""
+    return record.get("label", "all")
 
 
 def _groups(records):
@@ -81,9 +86,9 @@ def _groups(records):
 
     def order(group):
         """The largest first; then class by class, so that folds are even."""
-        names = sorted(group, key=lambda clip: (records[clip]["label"], clip))
+        names = sorted(group, key=lambda clip: (_label(records[clip]), clip))
         chance = hashlib.sha256(names[0].encode()).digest()
-        return -len(group), records[names[0]]["label"], chance
+        return -len(group), _label(records[names[0]]), chance
 
     return sorted(members.values(), key=order)
 
@@ -93,7 +98,7 @@ def _check_sizes(records, groups, n_folds):
     found = Counter(
         label
         for group in groups
-        for label in {records[clip]["label"] for clip in group}
+        for label in {_label(records[clip]) for clip in group}
     )
     few = {label: n for label, n in sorted(found.items()) if n < n_folds}
     if not few:

@@ -1,0 +1,69 @@
+"""A smaller training part: some speakers of it."""
+
+import hashlib
+
+
+class SomeHours:
+    """A split of which only so many hours are trained on.
+
+    Speakers are taken whole, in an order that the seed draws, until there are
+    so many hours. A smaller draw is part of a larger one.
+
+    Arguments
+    ---------
+    split : callable
+        Returns the parts of each fold, and the protocol.
+    hours : float or None
+        Hours to train on. None: all.
+    seed : int
+        Seed of the draw.
+
+    Example
+    -------
+    >>> from petl_modules.data import Lists
+    >>> records = {
+    ...     f"{name}{i}": {"speaker": name, "duration": 900.0, "split": "train"}
+    ...     for name in "abc"
+    ...     for i in (1, 2)
+    ... }
+    >>> folds, protocol = SomeHours(Lists(), hours=1, seed=10)(records)
+    >>> [*folds[1]["train"]]
+    ['a1', 'a2', 'b1', 'b2']
+    >>> protocol
+    'one split: train, validation, test; 1.0 h of 2 speakers are trained on'
+    """
+
+    def __init__(self, split, hours, seed):
+        self.split = split
+        self.hours = hours
+        self.seed = seed
+
+    def __call__(self, records):
+        """Return the parts by fold, and the protocol."""
+        folds, protocol = self.split(records)
+        if self.hours is None:
+            return folds, protocol
+        for parts in folds.values():
+            parts["train"], told = self._drawn(parts["train"])
+        return folds, f"{protocol}; {told}"
+
+    def _drawn(self, records):
+        """Return some of the records, and what they are."""
+        speakers = {}
+        for clip, record in records.items():
+            speakers.setdefault(record["speaker"], []).append(clip)
+
+        def chance(speaker):
+            text = f"{self.seed}/{speaker}"
+            return hashlib.sha256(text.encode()).digest()
+
+        drawn, hours, count = set(), 0.0, 0
+        for speaker in sorted(speakers, key=chance):
+            if hours >= self.hours:
+                break
+            clips = speakers[speaker]
+            drawn.update(clips)
+            hours += sum(records[clip]["duration"] for clip in clips) / 3600
+            count += 1
+        told = f"{hours:.1f} h of {count} speakers are trained on"
+        return {c: r for c, r in records.items() if c in drawn}, told
