@@ -10,10 +10,12 @@ from torch import nn
 
 from petl_modules.backbones import W2vBert, Wav2Vec2, Whisper
 from petl_modules.blocks import (
+    AdapterBias,
     Bottleneck,
     Conformer,
     ConvPass,
     DenseMoA,
+    LayerAdapter,
     SoftMoA,
 )
 from petl_modules.methods import (
@@ -23,7 +25,7 @@ from petl_modules.methods import (
     PromptTuning,
     merge_lora,
 )
-from petl_modules.models import load_trained, save_trained
+from petl_modules.models import LayerSum, load_trained, save_trained
 from tests.encoders import ENCODERS
 from tests.models import classifier
 
@@ -92,11 +94,37 @@ METHODS = {
     "full_finetuning": {"train_backbone": "all"},
     "last layer": {"train_backbone": "last_1"},
     "weighted": {"hidden_states": "weighted"},
+    "adapter_bias": {
+        "methods": [Insert(at=["ffn"], block=AdapterBias)],
+        "train_norms": "layers",
+    },
+    "el_adapters": {
+        "methods": [
+            Insert(
+                at=["ffn"],
+                block=partial(
+                    Bottleneck,
+                    reduction=3,
+                    init_std=1e-3,
+                    down_std=1e-3,
+                    output_norm=True,
+                ),
+                placement="sequential",
+                layers="all_but_last",
+            )
+        ],
+        "train_norms": "layers",
+        "hidden_states": partial(
+            LayerSum,
+            first_input=False,
+            block=partial(LayerAdapter, out_features=24),
+        ),
+    },
     "everything": EVERYTHING,
 }
 NOT_THE_IDENTITY = {
     *("before", "prefix", "prompt_shallow", "prompt_deep"),
-    *("prompt_late", "weighted", "everything"),
+    *("prompt_late", "weighted", "el_adapters", "everything"),
 }
 LABELS = list("abcd")
 EVERY = 6  # the sample of the table's cells
@@ -152,7 +180,8 @@ def test_cell(name, method, tiny_encoders):
     inputs, lengths = encoder.batch()
     model = build(encoder, METHODS[method]).eval()
     plain = build(encoder, {}).eval()
-    plain.head = model.head
+    if method != "el_adapters":  # its head is narrower
+        plain.head = model.head
     with torch.no_grad():
         same = torch.equal(model(inputs, lengths), plain(inputs, lengths))
     assert same == (method not in NOT_THE_IDENTITY)
@@ -166,6 +195,38 @@ def test_cell(name, method, tiny_encoders):
         torch.testing.assert_close(padded, alone, rtol=1e-4, atol=1e-4)
         if method != "linear":
             assert not torch.allclose(padded, plain(inputs, lengths)[:1])
+
+
+def test_the_other_sites_of_w2v_bert(tiny_encoders):
+    """Its convolutions, and its first feed-forwards."""
+    encoder = tiny_encoders["w2v-bert"]
+    inputs, lengths = encoder.batch()
+    methods = [
+        Insert(at=["conv", "ffn_first"], block=BLOCK, placement="sequential"),
+        LoRA(at=["ffn_first_in", "ffn_first_out"], rank=2),
+        Insert(at=["conv"], block=BLOCK, layers="last_1"),
+    ]
+    model = build(encoder, {"methods": methods}).eval()
+    plain = build(encoder, {}).eval()
+    plain.head = model.head
+    with torch.no_grad():
+        assert torch.equal(model(inputs, lengths), plain(inputs, lengths))
+    assert all(train_steps(model, inputs, lengths).values())
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.eval()(inputs, lengths)[:1],
+            model(*encoder.alone()),
+            rtol=1e-4,
+            atol=1e-4,
+        )
+
+
+@pytest.mark.parametrize("site", ["conv", "ffn_first"])
+@pytest.mark.parametrize("name", ["wavlm", "whisper"])
+def test_sites_of_another_encoder_are_refused(name, site, tiny_encoders):
+    insert = Insert(at=[site], block=BLOCK)
+    with pytest.raises(ValueError, match=f"no site '{site}' in {name}; sites"):
+        build(tiny_encoders[name], {"methods": [insert]})
 
 
 # Options, each with nearly all methods at once
