@@ -4,7 +4,8 @@
     python benchmarks/demo.py --methods linear,lora --datasets GSC --seeds 10
 
 Each row is a run of a recipe: a method on a miniature with a seed; those of
-speaker verification (VoxCeleb1) have a table of their own. Runs are spread over
+speaker verification (VoxCeleb1) and of recognition (LibriSpeech) have tables of
+their own. Runs are spread over
 processes of one thread each. Started again, the benchmark keeps finished runs; a
 folder holds the runs of one commit.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import common  # isort: skip, first: it prepares the path
 import speakers
+import speech
 from tqdm import tqdm
 
 from petl_modules.miniatures.corpus import write_miniature
@@ -30,6 +32,7 @@ from petl_modules.miniatures.trials import (
     METHODS,
     MINIATURES,
     SPEAKER_METHODS,
+    SPEECH_METHODS,
     command,
 )
 from petl_modules.runs.plots import draw_tradeoff
@@ -37,7 +40,7 @@ from petl_modules.utils import versions, write_csv, write_text
 
 CHOICES = {
     "datasets": [*ALL],
-    "methods": [*dict.fromkeys([*METHODS, *SPEAKER_METHODS])],
+    "methods": [*dict.fromkeys([*METHODS, *SPEAKER_METHODS, *SPEECH_METHODS])],
 }
 UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
 
@@ -233,13 +236,17 @@ def main(words):
         )
         common.write_section(target.with_suffix(".md"), text)
         draw_tradeoff(target.with_suffix(".png"), panels(rows), "accuracy")
-    methods = [name for name in chosen.methods if name in SPEAKER_METHODS]
-    if speakers.DATASET in chosen.datasets and methods:
-        todo = speakers.trials(methods, chosen.seeds)
-        work = partial(speakers.run, folder, finished=finished)
+    for task in (speakers, speech):
+        known = ALL[task.DATASET].methods
+        methods = [name for name in chosen.methods if name in known]
+        if task.DATASET not in chosen.datasets or not methods:
+            continue
+        todo = task.trials(methods, chosen.seeds)
+        work = partial(task.run, folder, finished=finished)
         rows = rows_of(todo, work, chosen.processes)
-        write_csv(target.with_name(f"{target.stem}_speakers.csv"), rows)
-        text = f"{speakers.report(rows, seeds)}\n\n{made}\n"
+        name = f"{target.stem}_{task.__name__}.csv"
+        write_csv(target.with_name(name), rows)
+        text = f"{task.report(rows, seeds)}\n\n{made}\n"
         common.write_section(target.with_suffix(".md"), text)
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import soundfile
 from torchaudio.datasets import gtzan
 
+from petl_modules.miniatures.corpus import write_miniature
+
 PITCHES = (300.0, 800.0, 2000.0)  # Hz, one a class
 
 
@@ -361,6 +363,28 @@ def write_my_speakers(folder):
             file.parent.mkdir(parents=True, exist_ok=True)
             rng = np.random.default_rng((place, take))
             soundfile.write(file, tone(rng, 250 * 1.3**place, 1.0), 16000)
+    return folder
+
+
+def write_librispeech(folder):
+    """Write the miniature of LibriSpeech with 36 sentences in four parts."""
+    return write_miniature("LibriSpeech", folder, sentences=2)
+
+
+MY_TEXTS = ("low high", "high low high", "l\xf3w", "high")
+
+
+def write_my_speech(folder):
+    """Write 20 recordings of tones, and a text that names them beside each."""
+    folder, hertz = Path(folder), {"low": 300, "high": 1200, "l\xf3w": 150}
+    for place in range(20):
+        rng = np.random.default_rng(place)
+        text = MY_TEXTS[place % len(MY_TEXTS)]
+        parts = [tone(rng, hertz[word], 0.4) for word in text.split()]
+        file = folder / f"day{place % 3}" / f"{place}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(file, np.concatenate(parts), 16000)
+        file.with_suffix(".txt").write_text(f"{text}\n", encoding="utf-8")
     return folder
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ROOT / "templates" / "audio_classification"
 SPEAKERS = ROOT / "templates" / "speaker_verification"
+RECOGNITION = ROOT / "templates" / "speech_recognition"
 # By template, what stands in its train.py: name and folder of the data, prepare
 # script and function, and Brain
 WORDS = {
@@ -28,6 +29,11 @@ WORDS = {
         "my_speakers",
         ("speaker_prepare", "prepare_speaker", "SpeakerBrain"),
     ),
+    RECOGNITION: (
+        "your own recordings",
+        "my_speech",
+        ("speech_prepare", "prepare_speech", "RecognitionBrain"),
+    ),
 }
 # By recipe: the dataset's name and the usual name of its folder
 DATASETS = {
@@ -36,13 +42,21 @@ DATASETS = {
     "GSC": ("Speech Commands", "speech_commands_v0.02"),
     "GTZAN": ("GTZAN", "GTZAN"),
     "IEMOCAP": ("IEMOCAP", "IEMOCAP_full_release"),
+    "LibriSpeech": ("LibriSpeech", "LibriSpeech"),
     "UrbanSound8k": ("UrbanSound8K", "UrbanSound8K"),
     "VoxCeleb1": ("VoxCeleb1", "voxceleb1"),
 }
 # By recipe: its scripts, each with its template
 SCRIPTS = dict.fromkeys(DATASETS, {"train.py": METHODS}) | {
-    "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS}
+    "VoxCeleb1": {"train.py": SPEAKERS, "identify.py": METHODS},
+    "LibriSpeech": {"train.py": RECOGNITION},
 }
+# What recognises each frame: the base of its files reads waveforms, and files
+# with one of these keys, of a pooled clip or of mixed ones, do not fit it
+FRAMES = ("LibriSpeech", "speech_recognition")
+OF_CLIPS = ("pooling", "pool", "head", "embedding", "mixup")
+
+
 SPEC_AUGMENT = """\
 !new:petl_modules.data.SpecAugment
     freq: {freq}
@@ -61,9 +75,6 @@ SPEECH = (
     *("audio_classification", "speaker_verification"),
     *("LibriSpeech", "speech_recognition"),
 )
-# Bases that cut clips to 'seconds', and folders whose clips are never cut
-CUTTING = ("w2v_bert", "whisper")
-UNCUT = ("LibriSpeech", "speech_recognition")
 # By folder, the published learning rates of the head, the L-adapters, and the
 # E-adapters and norms on the nearest task (the template's: spoken commands)
 EL_RATES = {
@@ -78,7 +89,7 @@ EXAMPLES = {
     "train.py": "hparams/soft_moa.yaml",
     "identify.py": "hparams/identification_ast.yaml",
 }
-ENCODER_FEATURES = """\
+TEST_FEATURES = """\
 !new:petl_modules.data.{}
     seconds: !ref <test_seconds>
     mel_bins: !ref <mel_bins>
@@ -132,21 +143,28 @@ REPLACED = {
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
     **{
-        (recipe, "w2v_bert.yaml"): {
-            "test_features": ENCODER_FEATURES.format("StackedFilterBank")
-        }
-        for recipe in ("VoxCeleb1", "speaker_verification")
-    },
-    **{
-        (recipe, "whisper.yaml"): {  # windows of one length, as on AST
-            "test_windows": "5",
-            "test_seconds": "!ref <seconds>",
-            "test_features": ENCODER_FEATURES.format("WhisperLogMel"),
-        }
-        for recipe in ("VoxCeleb1", "speaker_verification")
-    },
-    **{
         (recipe, "ipet_wav2vec2.yaml"): {"reduction": "6", **IPET_HEAD}
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "w2v_bert.yaml"): {
+            "    seconds": "null",
+            "    tokens": "speech",
+        }
+        for recipe in ("LibriSpeech", "speech_recognition")
+    },
+    **{
+        (recipe, "w2v_bert.yaml"): {
+            "test_features": TEST_FEATURES.format("StackedFilterBank")
+        }
+        for recipe in ("VoxCeleb1", "speaker_verification")
+    },
+    **{
+        (recipe, "whisper.yaml"): {
+            "test_windows": "5         # evenly spaced; their mean is the clip",
+            "test_seconds": "!ref <seconds>",
+            "test_features": TEST_FEATURES.format("WhisperLogMel"),
+        }
         for recipe in ("VoxCeleb1", "speaker_verification")
     },
     **{
@@ -181,13 +199,13 @@ def methods(folder):
     texts = {}
     for file in sorted(METHODS.glob("hparams/*.yaml")):
         text = file.read_text(encoding="utf-8")
-        base = text.partition("\nbase: ")[2].partition("\n")[0]
+        if folder.name in FRAMES:
+            text = of_frames(file.stem, text)
+        base = base_of(text)
         below = folder / "hparams" / base
         if not base or not (below.is_file() or below in texts):
             continue  # a base itself, or for another backbone
         if file.stem in SPEECH_METHODS and folder.name not in SPEECH:
-            continue
-        if file.stem in CUTTING and folder.name in UNCUT:
             continue
         for key, value in REPLACED.get((folder.name, file.name), {}).items():
             text = replace_value(text, key, value)
@@ -196,6 +214,25 @@ def methods(folder):
         )
         texts[folder / "hparams" / file.name] = text.replace(here, there)
     return texts
+
+
+def base_of(text):
+    """Return the base that a recipe file names, or an empty text."""
+    return text.partition("\nbase: ")[2].partition("\n")[0]
+
+
+def of_frames(stem, text):
+    """Return a method file for a task of frames; without a base if it has none.
+
+    A method with a file of its own for wav2vec 2.0 has that alone. Whisper was
+    trained on transcripts, and takes 30 s of a clip at most.
+    """
+    of_clip = any(f"\n{key}: " in text for key in OF_CLIPS)
+    of_clip = of_clip or stem == "whisper"
+    if of_clip or (METHODS / "hparams" / f"{stem}_wav2vec2.yaml").exists():
+        return ""
+    text = text.replace("the head and the final norm are", "the head is")
+    return text.replace("\nbase: ast.yaml\n", "\nbase: wav2vec2.yaml\n")
 
 
 def replace_value(text, key, value):
@@ -255,7 +292,10 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(arguments).check
     different = 0
-    for texts in (*map(copies, DATASETS), methods(SPEAKERS)):
+    for texts in (
+        *map(copies, DATASETS),
+        *map(methods, (SPEAKERS, RECOGNITION)),
+    ):
         for file, text in texts.items():
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 different += 1

@@ -10,9 +10,10 @@ from torch import nn
 class AdapterBias(nn.Module):
     """``vector * alpha(x)``, with one number ``alpha(x)`` for each token.
 
-    ``alpha`` is linear and starts at 0, the vector at 1, so that the block
-    outputs 0 at first. (In the first step, only ``alpha`` has a gradient that
-    is not 0; from the second on, the vector has one as well.)
+    The vector starts at 0, so that the block outputs 0; ``alpha``, a linear
+    layer, starts as PyTorch draws it. Not the other way round: a vector of
+    equal values is what a LayerNorm behind the block takes away, and with it
+    the gradient of ``alpha``.
 
     Arguments
     ---------
@@ -32,10 +33,9 @@ class AdapterBias(nn.Module):
 
     def __init__(self, d_in, d_out=None):
         super().__init__()
-        self.vector = nn.Parameter(torch.ones(d_in if d_out is None else d_out))
+        d_out = d_in if d_out is None else d_out
+        self.vector = nn.Parameter(torch.zeros(d_out))
         self.alpha = nn.Linear(d_in, 1)
-        nn.init.zeros_(self.alpha.weight)
-        nn.init.zeros_(self.alpha.bias)
 
     def forward(self, x, mask=None):
         """Return the branch, ``[..., d_out]``; ``mask`` changes nothing."""

@@ -112,7 +112,8 @@ class Bottleneck(nn.Module):
     Raises
     ------
     ValueError
-        See ``bottleneck_size`` and ``Activation``.
+        See ``bottleneck_size`` and ``Activation``; if ``down_std`` is not
+        above 0: an up projection of 0 would then never change.
 
     Example
     -------
@@ -138,6 +139,8 @@ class Bottleneck(nn.Module):
         output_norm=False,
     ):
         super().__init__()
+        if not down_std > 0:
+            raise ValueError(f"down_std is {down_std}: it must be above 0")
         d_out = d_in if d_out is None else d_out
         width = bottleneck_size(min(d_in, d_out), reduction)
         self.scale = scale

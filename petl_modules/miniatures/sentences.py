@@ -20,7 +20,7 @@ PARTS = {
     "train-clean-100": (103, 8, 1, NOISE),
     "dev-clean": (1272, 4, 4, NOISE),
     "test-clean": (2300, 8, 5, NOISE),
-    "test-other": (3528, 8, 5, (-5, 5)),
+    "test-other": (3528, 8, 5, (0, 10)),
 }
 CHAPTERS = 2  # of each speaker
 WORDS_OF = (2, 4)  # words of a sentence, least and most

@@ -49,6 +49,18 @@ SPEAKER_METHODS = {
         "subsets": 4,
     },
 }
+# Of recognition: whole sentences, in batches of a number of seconds
+SPEECH_COMMON = {
+    "allow_partial": True,
+    "batch_seconds": 16,
+    "number_of_epochs": 18,
+    "num_workers": 0,
+}
+SPEECH_METHODS = {
+    "linear": {"lr": 0.01},
+    "lora": {"lr": 0.02},
+    "bottleneck": {"lr": 0.005, "reduction": 4},
+}
 SCRATCH = ("ecapa", "ecapa_partition")  # methods without a backbone
 OWN_FILE = ("conformer", "ipet")  # methods with another file for wav2vec 2.0
 
@@ -61,8 +73,9 @@ class Miniature:
     ---------
     folder : str
         The dataset's usual name on the disk.
-    seconds : float
-        Length of a clip that is used.
+    seconds : float or None
+        Length of a clip that is used. None: whole clips, which wav2vec 2.0
+        alone takes.
     options : dict
         Further keys.
     speech : bool
@@ -71,6 +84,8 @@ class Miniature:
         Whether features of a clip can be kept on the disk.
     methods : dict
         Further keys by method, the stem of a YAML file.
+    common : dict
+        Keys of all methods.
     """
 
     folder: str
@@ -79,6 +94,7 @@ class Miniature:
     speech: bool = True
     cached: bool = True
     methods: dict = field(default_factory=lambda: METHODS)
+    common: dict = field(default_factory=lambda: COMMON)
 
 
 MINIATURES = {
@@ -108,7 +124,17 @@ VERIFICATION = {
         methods=SPEAKER_METHODS,
     )
 }
-ALL = {**MINIATURES, **VERIFICATION}
+RECOGNITION = {
+    "LibriSpeech": Miniature(
+        "LibriSpeech",
+        None,
+        {},
+        cached=False,
+        methods=SPEECH_METHODS,
+        common=SPEECH_COMMON,
+    )
+}
+ALL = {**MINIATURES, **VERIFICATION, **RECOGNITION}
 
 
 def trial(dataset, method, backbone="ast", **changes):
@@ -121,7 +147,8 @@ def trial(dataset, method, backbone="ast", **changes):
     method : str
         A key of the miniature's ``methods``.
     backbone : str
-        A key of ``BACKBONES``. A model without one leaves it out.
+        A key of ``BACKBONES``. A model without one leaves it out, and
+        recognition has wav2vec 2.0 alone.
     **changes : object
         Further keys of the YAML file, with their values.
 
@@ -131,15 +158,18 @@ def trial(dataset, method, backbone="ast", **changes):
         For ``subprocess.run``.
     """
     miniature = ALL[dataset]
+    whole = miniature.seconds is None
     options = {
-        "backbone": BACKBONES[backbone],
-        **COMMON,
+        "backbone": BACKBONES["wav2vec2" if whole else backbone],
+        **miniature.common,
         **miniature.options,
         **miniature.methods[method],
     }
     if method in SCRATCH:
         del options["backbone"]
         options["seconds"] = miniature.seconds
+    elif whole:
+        pass  # its files have wav2vec 2.0 as their base
     elif backbone == "ast":
         options["frames"] = round(100 * miniature.seconds)
     else:

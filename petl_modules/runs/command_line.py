@@ -28,7 +28,6 @@ REFUSED = {
     "data_parallel_backend": "torchrun starts a process for each GPU",
 }
 
-PATHS = ("backbone", "data_folder")
 
 HELP = f"""{USAGE}
 
@@ -117,7 +116,7 @@ def override(recipe, options, name):
 
 def _refuse_unused(path, base, recipe, options):
     """Refuse a base and a backbone that would change nothing."""
-    if base is not None and {*PATHS} <= read_mapping(path).keys():
+    if base is not None and "data_folder" in read_mapping(path):
         raise HparamsError(
             f"{path.name} is complete, so --base {base} would change nothing: "
             "leave it out, or name a method's file such as hparams/lora.yaml"
@@ -168,15 +167,15 @@ def compose(arguments, folder):
         if not isinstance(base, str):
             raise HparamsError(f"--base takes a file name, not {base}")
     recipe = RecipeFile.read(path, base, places)
-    for key in PATHS:
-        if key not in recipe.tree:
-            raise HparamsError(
-                f"{path} has no key '{key}': does it lack its base, such as "
-                "'base: ast.yaml'?"
-            )
+    if "data_folder" not in recipe.tree:
+        raise HparamsError(
+            f"{path} has no key 'data_folder': does it lack its base, such as "
+            "'base: ast.yaml'?"
+        )
+    if "backbone" not in recipe.tree:  # a model is trained from scratch
+        recipe.update({"backbone": None})
     _refuse_unused(path, base, recipe, options)
     runs = override(recipe, options, path.name)
-    # Without a backbone, a model is trained from scratch
     form = {"backbone": (str, None), "data_folder": str}
     recipe.require(form, path.name)
     if "method" not in options:

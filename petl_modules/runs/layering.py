@@ -120,12 +120,29 @@ def _layer(path, base, folders, above):
     _drop_unused(merged, [key for key in added if key not in tree])
     text = dump_yaml(merged) if unknown else ""
     for key in unknown:
+        if key == "methods" and not _is_used(key, text):
+            _refuse_methods(path, below)
         if not _is_used(key, text):
             raise HparamsError(
                 f"{path}: the key '{key}' is neither in {below.name} nor used "
                 f"by a !ref{nearest(key, known)}"
             )
     return merged, [key for key in (*added, *unknown) if key in merged]
+
+
+def _refuse_methods(path, base):
+    """Raise the error of a method's file over a model without methods."""
+    trees = {file: read_mapping(file) for file in base.parent.glob("*.yaml")}
+    bases = sorted(
+        file.name
+        for file, tree in trees.items()
+        if "methods" in tree and "base" not in tree
+    )
+    raise HparamsError(
+        f"{path.name} adds methods to a pretrained encoder, and {base.name} "
+        f"has none: it trains a model from scratch. Start {base.name} without "
+        f"a method's file, or take a base with an encoder: {', '.join(bases)}"
+    )
 
 
 def _drop_unused(tree, keys):

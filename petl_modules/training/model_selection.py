@@ -1,7 +1,11 @@
 """Model selection: the epoch with the best validation score, and its test."""
 
+from speechbrain.utils.logger import get_logger
+
 from petl_modules.models import weights_sha256
 from petl_modules.utils import CheckpointError, HparamsError
+
+logger = get_logger(__name__)
 
 
 def selection_value(best_metric, stats):
@@ -137,6 +141,7 @@ def evaluate_last_and_best(brain, test_set):
             test_stats=brain.test_stats,
         )
         tests.append(brain.test_stats)
+    _warn_if_nothing_is_learnt(brain.first_loss, last.meta["train_loss"])
     known = {**best.meta, **{f"test_{k}": v for k, v in tests[-1].items()}}
     name = brain.hparams.best_metric["name"]
     selection_value(brain.hparams.best_metric, tests[0])  # is it there?
@@ -154,3 +159,16 @@ def evaluate_last_and_best(brain, test_set):
         ),
         "seconds": last.meta["seconds"],
     }
+
+
+def _warn_if_nothing_is_learnt(first, last):
+    """Tell that the last epoch's training loss is not below the first step's.
+
+    ``first`` is None where a checkpoint does not know it.
+    """
+    if first is not None and last >= first:
+        logger.warning(
+            f"the training loss of the last epoch, {last:.4g}, is not below "
+            f"that of the first step, {first:.4g}: training has diverged, or "
+            "was too short to learn. Try a smaller lr, or more epochs"
+        )

@@ -59,6 +59,7 @@ class ReproducibleSteps:
     skipped_updates = 0  # of this epoch: nonfinite_patience that is used up
     skipping = False  # whether the current update is among them
     loss_tried = False  # whether a loss has been computed
+    first_loss = None  # of the first step of all, what training has to lower
 
     @property
     def steps_between_reads(self):
@@ -131,6 +132,8 @@ class ReproducibleSteps:
         values = torch.stack([loss for _, _, loss in steps]).tolist()
         for (step, clips, _), value in zip(steps, values):
             if math.isfinite(value):
+                if self.first_loss is None and self.train_sampler.epoch == 1:
+                    self.first_loss = value
                 count = max(1, step - self.skipped_updates)
                 self.avg_train_loss += (value - self.avg_train_loss) / count
                 continue
@@ -212,10 +215,14 @@ class ReproducibleSteps:
 
     @mark_as_saver
     def _save(self, path):
-        """Save what SpeechBrain's Brain does, and the patience used up."""
+        """Save what SpeechBrain's Brain does, and what is kept here."""
         super()._save(path)
+        kept = {
+            "skipped_updates": self.skipped_updates,
+            "first_loss": self.first_loss,
+        }
         with open(path, "a", encoding="utf-8") as file:
-            file.write(f"skipped_updates: {self.skipped_updates}\n")
+            yaml.safe_dump(kept, file)
 
     @mark_as_loader
     def _recover(self, path, end_of_epoch):
@@ -224,6 +231,7 @@ class ReproducibleSteps:
         with open(path, encoding="utf-8") as file:
             saved = yaml.safe_load(file)
         self.skipped_updates = saved.get("skipped_updates", 0)
+        self.first_loss = saved.get("first_loss")
 
     def _save_intra_epoch_ckpt(self):
         """Save within an epoch, with epoch and step (see ``progress``)."""

@@ -82,16 +82,19 @@ def _compose(recipe, method, base):
     own_backbone = (
         merged.tree["backbone"] == RecipeFile.read(file).tree["backbone"]
     )
+    backbone = merged.tree["backbone"] or "none, trained from scratch"
+    if merged.tree["backbone"] is None:  # SpeechBrain's check: each key is used
+        del merged.tree["backbone"]
     script_name, prepare_name = (Path(row[key]).name for key in PATHS[:2])
     header = header.replace("/train.py ", f"/{script_name} ", 1)
     texts = {
-        f"hparams/{file.name}": recipe_yaml(merged.tree, header),
+        f"hparams/{file.name}": recipe_yaml(merged.tree, header, backbone),
         script_name: _adapt_script(script, method),
         prepare_name: prepare,
         "README.md": adapt_readme(
             readme,
             method=method,
-            backbone=merged.tree["backbone"],
+            backbone=backbone,
             scripts=(script_name, prepare_name),
             with_numbers=own_backbone,
         ),

@@ -9,7 +9,7 @@ import ruamel.yaml
 from petl_modules.runs.yaml_text import dump_yaml
 
 
-def recipe_yaml(tree, header):
+def recipe_yaml(tree, header, backbone):
     """Return a merged recipe file as text, below a header.
 
     Arguments
@@ -18,6 +18,8 @@ def recipe_yaml(tree, header):
         The merged recipe file; its keys are put in order.
     header : str
         A text that begins with the header's comment lines.
+    backbone : str
+        The backbone in words, for the header.
 
     Returns
     -------
@@ -25,7 +27,7 @@ def recipe_yaml(tree, header):
     """
     lines = [*takewhile(lambda x: x.startswith("#"), header.splitlines())]
     lines[-1:-1] = [
-        f"# Data: {tree['dataset']}. Backbone: {tree['backbone']}",
+        f"# Data: {tree['dataset']}. Backbone: {backbone}",
         "# Any key can be changed on the command line: --seed 11 --lr 1e-4",
     ]
     _put_in_order(tree)

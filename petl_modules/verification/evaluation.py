@@ -30,8 +30,7 @@ def make_trial_loader(
     data_folder, features, windows
         See ``petl_modules.data.make_datasets``.
     batches : callable
-        Makes the sampler from the clips' lengths in seconds, the longest
-        first.
+        Makes the sampler from the clips' ``used_seconds``, the longest first.
     options : dict
         Further options of the loader.
 
@@ -42,8 +41,38 @@ def make_trial_loader(
     dataset = make_datasets(
         {"test": records}, data_folder, features, windows=windows
     )["test"]
-    lengths = [records[clip]["duration"] for clip in dataset.data_ids]
+    durations = (records[clip]["duration"] for clip in dataset.data_ids)
+    lengths = [used_seconds(x, features, windows) for x in durations]
     return make_dataloader(dataset, batch_sampler=batches(lengths), **options)
+
+
+def used_seconds(duration, features, windows):
+    """Return how many seconds of a clip are embedded, all windows together.
+
+    Arguments
+    ---------
+    duration : float
+        The clip's, in seconds.
+    features, windows
+        See ``petl_modules.data.make_datasets``.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> from petl_modules.data import Waveform, Windows
+    >>> used_seconds(60.0, Waveform(4.0), Windows("random", 5))
+    20.0
+    """
+    longest = getattr(features, "longest", None)
+    if longest is None:
+        return duration
+    window = longest / features.sample_rate
+    if windows.moving:  # shorter clips are repeated
+        return window * windows.test
+    return min(duration, window)
 
 
 def evaluate_trials(brain, parts, trials):

@@ -7,7 +7,6 @@ Authors
 import os
 import posixpath
 import re
-from pathlib import Path
 
 from petl_modules.data.prepare import (
     absolute,
@@ -240,6 +239,7 @@ def parse_clips(content, table, folder):
 
     Example
     -------
+    >>> from pathlib import Path
     >>> content = b"path,text,speaker\\na/1.wav,good  morning,eve"
     >>> parse_clips(content, "my.csv", Path("my_speech"))[0]
     {'a/1': {'wav': 'a/1.wav', 'text': 'good morning', 'speaker': 'eve'}}

@@ -23,12 +23,15 @@ if __name__ == "__main__":
     end_if_interrupted()
 require_libraries("torch", "torchaudio")  # petl_modules first, then torch
 
+from petl_modules.backbones import refuse_tuned
 from petl_modules.recognition import evaluate_sets, make_utterances
 from petl_modules.runs import start
 from petl_modules.training import (
     ReproducibleSteps,
     epoch_meta,
+    learning_rates,
     make_train_loader,
+    parameter_groups,
     require_gradients,
     seed_step,
 )
@@ -67,8 +70,8 @@ class RecognitionBrain(ReproducibleSteps, sb.Brain):
 
     def init_optimizers(self):
         """Optimise what is trained, with a schedule that steps per update."""
-        parameters = [p for p in self.modules.parameters() if p.requires_grad]
-        self.optimizer = self.opt_class(parameters)
+        groups = parameter_groups(self.modules, self.hparams.lr_by_part)
+        self.optimizer = self.opt_class(groups)
         self.optimizers_dict = {"opt_class": self.optimizer}
         updates = self.train_sampler.updates * self.hparams.number_of_epochs
         self.schedule = self.hparams.lr_schedule(self.optimizer, T_max=updates)
@@ -103,7 +106,7 @@ class RecognitionBrain(ReproducibleSteps, sb.Brain):
             if not self.hparams.fixed_epochs:  # validation follows
                 return
         self.hparams.train_logger.log_stats(
-            {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
+            {"epoch": epoch, **learning_rates(self.optimizer)},
             train_stats=self.train_stats,
             valid_stats=stats,
         )
@@ -150,6 +153,8 @@ def main(arguments):
     """Run all folds that are not finished, then sum up."""
     with start(arguments, __file__) as experiment:
         recipe = experiment.recipe
+        if not recipe["allow_tuned_encoder"]:
+            refuse_tuned(recipe["backbone"])
         plan, labels = experiment.prepare(
             prepare_speech, recipe["prepare"], recipe["plan"]
         )

@@ -54,6 +54,8 @@ def places(corpus, tmp_path_factory):
         "IEMOCAP_full_release": corpora.write_iemocap,
         "my_sounds": corpora.write_my_sounds,
         "my_speakers": corpora.write_my_speakers,
+        "my_speech": corpora.write_my_speech,
+        "LibriSpeech": corpora.write_librispeech,
         "voxceleb1": corpora.write_voxceleb1,
     }
     for name, write in writers.items():

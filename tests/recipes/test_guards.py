@@ -82,6 +82,14 @@ def test_steps_can_be_left_out(esc50, words, corpus, poisoned, tmp_path, capfd):
     assert folds_of(tmp_path)[0]["train_loss"] > 0
 
 
+@pytest.mark.parametrize(("lr", "told"), [(3.0, True), (1e-3, False)])
+def test_a_run_that_learns_nothing_is_told(lr, told, esc50, words, tmp_path):
+    line = words("linear", output_folder=tmp_path, lr=lr, number_of_epochs=2)
+    esc50.main(line)
+    log = (tmp_path / "fold1" / "log.txt").read_text()
+    assert ("is not below that of the first step" in log) == told
+
+
 # Audio that cannot be read
 
 

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -144,6 +145,23 @@ def test_other_methods_end_the_same(file, train, tmp_path):
     expected = train(tmp_path / "peace", file)
     assert train(tmp_path / "killed", file, die_after=5) is None
     assert train(tmp_path / "killed", file) == expected
+
+
+def test_learning_rates_by_part_end_the_same(train, tmp_path):
+    changes = {
+        "lr_by_part": "{head: 0.01, adapters: 1e-3}",
+        "hidden_states": "weighted",
+    }
+    expected = train(tmp_path / "peace", "bottleneck", **changes)
+    file = tmp_path / "killed"
+    assert train(file, "bottleneck", die_after=5, **changes) is None
+    assert train(file, "bottleneck", **changes) == expected
+    log = (file / "fold1" / "train_log.txt").read_text()
+    assert re.search(
+        r"epoch: 1, lr_head: 5.00e-03, lr_layers: 2.50e-03, "
+        r"lr_adapters: 5.00e-04, lr_norms: 2.50e-03 - ",
+        log,
+    )
 
 
 def test_mixup_ends_the_same(train, tmp_path):

@@ -47,6 +47,7 @@ CASES = [
     ("GTZAN", "lora", None),
     ("VoxCeleb1", "lora", "wav2vec2.yaml"),
     ("VoxCeleb1", "ipet", None),
+    ("VoxCeleb1", "ecapa_partition", None),
     ("VoxCeleb1", "lora", "identification_ast.yaml"),
 ]
 every_case = pytest.mark.parametrize(
@@ -234,6 +235,13 @@ def test_readme_shows_the_method_alone(case, written):
     readme = (folder / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)\.yaml`", readme, re.M)
     assert set(rows) == {case[1]}
+    # A paragraph may name other files beside the method's: ecapa*.yaml
+    patterns = re.findall(r"[\w*]+\.yaml", readme)
+    names = {name for name in patterns if "*" not in name}
+    assert names == {f"{case[1]}.yaml"}
+    there = {file.name for file in folder.glob("*.py")}
+    assert {*re.findall(r"\w+\.py\b", readme)} <= there
+    assert "identify.py" in there or "Identification" not in readme
     assert "arxiv.org/abs/2402.00828" in readme
 
 

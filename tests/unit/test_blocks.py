@@ -9,10 +9,12 @@ from torch import nn
 from torch.func import functional_call
 
 from petl_modules.blocks import (
+    AdapterBias,
     Bottleneck,
     Conformer,
     ConvPass,
     DenseMoA,
+    LayerAdapter,
     SoftMoA,
     bottleneck_size,
 )
@@ -25,6 +27,8 @@ EXPERTS = {
 }
 BLOCKS = {
     **EXPERTS,
+    "adapter-bias": AdapterBias,
+    "bottleneck-norm": partial(Bottleneck, reduction=4, output_norm=True),
     "conformer-even": partial(Conformer, reduction=4, kernel_size=8),
     "conformer-norm": partial(Conformer, reduction=4, input_norm=True),
     **{
@@ -260,6 +264,42 @@ def test_another_forward_is_not_computed_all_at_once():
     torch.testing.assert_close(block(x), expected)
 
 
+def test_adapter_bias_equals_its_formula():
+    block = randomise(AdapterBias(3 * D, D))
+    x = torch.randn(2, 9, 3 * D)
+    expected = torch.empty(2, 9, D)
+    for clip, frame in [(c, t) for c in range(2) for t in range(9)]:
+        number = block.alpha.weight[0] @ x[clip, frame] + block.alpha.bias
+        expected[clip, frame] = number * block.vector
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_e_adapter_equals_its_formula(scale):
+    block = Bottleneck(D, reduction=4, output_norm=True, scale=scale)
+    x, norm = torch.randn(2, 9, D), randomise(block).output_norm
+    h = F.gelu(x @ block.down_proj.weight.T + block.down_proj.bias)
+    h = h @ block.up_proj.weight.T + block.up_proj.bias
+    h = F.layer_norm(h, (D,), norm.weight, norm.bias)
+    torch.testing.assert_close(block(x), scale * h)
+
+
+def test_e_adapter_starts_near_0_and_not_at_it():
+    torch.manual_seed(0)
+    small = {"init_std": 1e-3, "down_std": 1e-3, "output_norm": True}
+    out = Bottleneck(768, reduction=3, **small)(torch.randn(4, 50, 768))
+    assert out.std().item() == pytest.approx(0.07, rel=0.1)
+
+
+def test_experts_with_a_norm_are_not_computed_all_at_once():
+    """The norm stands behind each expert, not behind their sum."""
+    expert = partial(Bottleneck, reduction=4, output_norm=True)
+    block = randomise(DenseMoA(D, expert=expert, experts=3))
+    x = torch.randn(2, 9, D)
+    expected = naive_dense(block, None, x)
+    torch.testing.assert_close(block(x), expected)
+
+
 def test_conformer_equals_its_formula():
     torch.manual_seed(0)
     block = Conformer(D, reduction=4, kernel_size=8, input_norm=True)
@@ -303,6 +343,10 @@ def test_counts_follow_the_formulas():
     assert count(Conformer(d, reduction=64, kernel_size=k)) == conformer
     normed = Conformer(d, reduction=64, kernel_size=k, input_norm=True)
     assert count(normed) == conformer + 2 * d
+    normed = Bottleneck(d, reduction=3, output_norm=True)
+    assert count(normed) == 2 * d * 256 + 256 + d + 2 * d == 395_776
+    assert count(AdapterBias(d)) == 2 * d + 1
+    assert count(LayerAdapter(d)) == d * 512 + 512 + 2 * 512 == 394_752
     expert = partial(Bottleneck, reduction=64)
     dense = DenseMoA(d, expert=expert, experts=n)
     assert count(dense) == n * bottleneck + d * n + n
@@ -317,6 +361,7 @@ def test_counts_follow_the_formulas():
     ("make", "words"),
     [
         (lambda: Bottleneck(64, reduction=65), "reduction 65"),
+        (lambda: Bottleneck(64, reduction=4, down_std=0), "down_std is 0"),
         (lambda: bottleneck_size(64, 0), "reduction 0"),
         (lambda: Conformer(64, kernel_size=0, reduction=8), "kernel_size 0"),
         (lambda: DenseMoA(64, expert=Bottleneck, experts=0), "experts is 0"),

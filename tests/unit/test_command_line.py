@@ -204,7 +204,7 @@ def test_wrong_run_option_is_named(recipe, words, capsys):
         (["shart.yaml"], ["'shart.yaml'"]),
         (["hparams"], ["hparams is a folder, not a recipe file"]),
         (["hparams/invalid.yaml"], ["invalid.yaml", "valid YAML"]),
-        (["hparams/lone.yaml"], ["lone.yaml", "backbone", "base"]),
+        (["hparams/lone.yaml"], ["lone.yaml", "data_folder", "base"]),
         (["hparams/typo.yaml"], ["typo.yaml", "'sead'", "'seed'"]),
     ],
 )
@@ -431,6 +431,10 @@ def test_bases_of_another_script_are_told_apart():
         (["ast.yaml", "--base", "wav2vec2.yaml"], "ast.yaml is complete, so"),
         (["ecapa.yaml", "--base", "wav2vec2.yaml"], "would change nothing"),
         (["ecapa.yaml", "--backbone", "a/b"], "leave --backbone out"),
+        (
+            ["lora.yaml", "--base", "ecapa.yaml"],
+            "Start ecapa.yaml without .* with an encoder: ast.yaml, ident",
+        ),
         (["ecapa_partition.yaml", "--backbone", "a/b"], "from scratch"),
     ],
 )

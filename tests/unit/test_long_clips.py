@@ -1,12 +1,14 @@
 """Embeddings of clips that are too long for one piece."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from petl_modules.data import LogMel, Waveform, Windows
-from petl_modules.verification import WHOLE, embed_windows
+from petl_modules.data import BoundedBatches, LogMel, Waveform, Windows
+from petl_modules.verification import WHOLE, embed_windows, make_trial_loader
+from petl_modules.verification.evaluation import used_seconds
 
 RATE = 100  # Hz, to have small clips
 FEATURES = Waveform(None, normalize=False, sample_rate=RATE)
@@ -70,6 +72,30 @@ def test_other_clips_are_embedded_in_one_piece(seconds, clips):
     clip = clips[0][None, : seconds * RATE]
     found = embed_windows(MODEL, WHOLE_CLIPS, FEATURES, clip)
     assert torch.equal(found[:, 0], embed(clip))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "windows", "used"),
+    [
+        (None, Windows("random", "whole"), 60.0),
+        (4.0, Windows("random", 5), 20.0),
+        (100.0, Windows("random", 1), 100.0),  # repeated
+        (100.0, Windows("first", 1), 60.0),
+        (4.0, Windows("first", 1), 4.0),
+    ],
+)
+def test_batches_count_what_is_embedded(seconds, windows, used):
+    assert used_seconds(60.0, Waveform(seconds), windows) == used
+    records = {c: {"wav": c, "duration": 60.0} for c in "abcd"}
+    loader = make_trial_loader(
+        records,
+        "",
+        Waveform(seconds),
+        windows,
+        partial(BoundedBatches, seconds=2 * used, batch_size=9),
+        {},
+    )
+    assert [*loader.batch_sampler] == [[0, 1], [2, 3]]
 
 
 def test_frames_are_counted_as_the_features_make_them():

@@ -250,6 +250,21 @@ def test_a_resumed_epoch_has_the_patience_that_was_left(tmp_path):
         fit()
 
 
+def test_the_first_loss_is_that_of_the_first_step_of_all(tmp_path):
+    steps = Steps()
+    steps.add(1, ["a"], 3)
+    assert steps.first_loss is None  # epoch 2 of a run that does not know it
+    steps.train_sampler.epoch = 1
+    for step, loss in ((1, 2), (2, 1), (3, 5)):
+        steps.add(step, ["a"], loss)
+    assert steps.first_loss == 2.0
+    brain = toy_brain(tmp_path, first_loss=2.0, avg_train_loss=0.0)
+    brain._save(tmp_path / "kept")
+    brain.first_loss = None
+    brain._recover(tmp_path / "kept", end_of_epoch=True)
+    assert brain.first_loss == 2.0
+
+
 def test_mean_loss_of_an_evaluation_stays_on_the_device():
     steps, mean = Steps(modules=torch.nn.Linear(1, 1).eval()), 0.0
     for steps.step, loss in enumerate((1.0, 2.0, 6.0), 1):
