@@ -25,7 +25,7 @@ from petl_modules.methods import (
     PromptTuning,
     merge_lora,
 )
-from petl_modules.models import LayerSum, load_trained, save_trained
+from petl_modules.models import LayerSum, Probe, load_trained, save_trained
 from tests.encoders import ENCODERS
 from tests.models import classifier
 
@@ -333,6 +333,22 @@ def test_states_of_all_layers_are_those_of_hugging_face(name, tiny_encoders):
         theirs = encoder.stock_states(inputs)
     torch.testing.assert_close(states[:-1], theirs[:-1], rtol=1e-4, atol=1e-5)
     assert len(states) == len(theirs)
+
+
+@pytest.mark.parametrize("name", ["wavlm-large", "w2v-bert", "whisper"])
+def test_a_linear_probe_on_pooled_features_is_the_same(name, tiny_encoders):
+    """With a trained norm, also where it ends the last layer."""
+    encoder = tiny_encoders[name]
+    settings = {"train_norms": True, "recompute": "layer"}
+    model = build(encoder, settings).eval()
+    norm = model.encoder.backbone.sites.final_norm
+    assert norm.weight.requires_grad
+    nn.init.normal_(norm.weight)
+    inputs = encoder.batch()
+    with torch.no_grad():
+        probe = Probe(model)
+        found = probe(probe.pool(*inputs))
+        torch.testing.assert_close(found, model(*inputs), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["wavlm", "w2v-bert", "whisper"])
