@@ -334,7 +334,7 @@ REFUSED = {
     "MP3, then one without Xing": (MP3 + without_xing(MP3), "more follow"),
     "MP3, ends behind the word Xing": (
         MP3[: MP3.index(b"Xing") + 4],
-        "truncated|no audio|cannot",
+        "damaged",
     ),
     "Ogg, a page missing": (
         OGG[: OGG.rindex(b"OggS")]
