@@ -70,11 +70,13 @@ def tiny_encoders(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_of(tiny_ast, tiny_wav2vec2, tiny_encoders):
     """Gives the folder of a small encoder for a recipe file, by its stem."""
+    from tools.copy_methods import SPEECH_METHODS
 
     def folder(stem):
         if stem in ("w2v_bert", "whisper"):
             return tiny_encoders[stem.replace("_", "-")].folder
-        return tiny_wav2vec2["group"] if "wav2vec2" in stem else tiny_ast
+        speech = "wav2vec2" in stem or stem in SPEECH_METHODS
+        return tiny_wav2vec2["group"] if speech else tiny_ast
 
     return folder
 

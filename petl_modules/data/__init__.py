@@ -4,12 +4,14 @@ from petl_modules.data.audio import read_audio, read_clip
 from petl_modules.data.checking import AudioFacts, UsedPart, check_audio
 from petl_modules.data.datasets import (
     ClipDataset,
-    durations_of,
     longest_first,
     make_datasets,
     used_part,
 )
-from petl_modules.data.duration_batches import DurationBatches
+from petl_modules.data.duration_batches import (
+    DurationBatches,
+    durations_of,
+)
 from petl_modules.data.features import FilterBank, SpecAugment, Waveform
 from petl_modules.data.held_out import HeldOutSpeakers
 from petl_modules.data.loading import (

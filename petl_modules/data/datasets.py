@@ -1,12 +1,12 @@
 """From the records of a manifest to the datasets of one fold."""
 
 import json
-import math
 from functools import partial
 
 import numpy as np
 from speechbrain.dataio.dataset import DynamicItemDataset
 
+from petl_modules.data.duration_batches import durations_of
 from petl_modules.data.loading import (
     load_drawn,
     load_features,
@@ -38,22 +38,6 @@ def longest_first(records):
     """
     durations = {clip: record["duration"] for clip, record in records.items()}
     return sorted(durations, key=durations.get, reverse=True)
-
-
-def durations_of(records):
-    """Return the lengths of clips in seconds, in their order.
-
-    Arguments
-    ---------
-    records : dict
-        A ``Record`` by id.
-
-    Returns
-    -------
-    list of float
-        Not a number where it is not known.
-    """
-    return [record.get("duration", math.nan) for record in records.values()]
 
 
 def used_part(records, features, windows=None):

@@ -10,6 +10,22 @@ from petl_modules.utils import HparamsError, counted_seed, n_processes
 WIDEST = 1.2  # the longest clip of a group over its shortest
 
 
+def durations_of(records):
+    """Return the lengths of clips in seconds, in their order.
+
+    Arguments
+    ---------
+    records : dict
+        A ``Record`` by id.
+
+    Returns
+    -------
+    list of float
+        Not a number where it is not known.
+    """
+    return [record.get("duration", math.nan) for record in records.values()]
+
+
 class DurationBatches(torch.utils.data.Sampler):
     """Shuffle clips into batches of similar, bounded length.
 

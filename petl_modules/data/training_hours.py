@@ -30,7 +30,7 @@ class SomeHours:
     >>> [*folds[1]["train"]]
     ['a1', 'a2', 'b1', 'b2']
     >>> protocol
-    'one split: train, validation, test; 1.0 h of 2 speakers are trained on'
+    'one split (1.0 h of 2 speakers to train on): train, validation, test'
     """
 
     def __init__(self, split, hours, seed):
@@ -45,7 +45,7 @@ class SomeHours:
             return folds, protocol
         for parts in folds.values():
             parts["train"], told = self._drawn(parts["train"])
-        return folds, f"{protocol}; {told}"
+        return folds, protocol.replace(":", f" ({told}):", 1)
 
     def _drawn(self, records):
         """Return some of the records, and what they are."""
@@ -65,5 +65,5 @@ class SomeHours:
             drawn.update(clips)
             hours += sum(records[clip]["duration"] for clip in clips) / 3600
             count += 1
-        told = f"{hours:.1f} h of {count} speakers are trained on"
+        told = f"{hours:.1f} h of {count} speakers to train on"
         return {c: r for c, r in records.items() if c in drawn}, told

@@ -10,6 +10,7 @@ from petl_modules.recognition.pieces import SPACE
 from petl_modules.utils import HparamsError
 
 KINDS = ("greedy", "beam")
+NEEDED = ("kenlm", "pygtrie")  # of a language model
 
 
 class GreedyDecoder:
@@ -187,11 +188,12 @@ def frame_counts(logits, mask):
 
 def _require_model(lm):
     """Refuse a language model that cannot be read here."""
-    if importlib.util.find_spec("kenlm") is None:
+    absent = [name for name in NEEDED if not importlib.util.find_spec(name)]
+    if absent:
         raise HparamsError(
-            f"lm is '{lm}', and language models need the package kenlm, which "
-            "is built from source: pip install 'petl_modules[lm]', with a C++ "
-            "compiler and CMake"
+            f"lm is '{lm}', and language models need what is not installed: "
+            f"{', '.join(absent)}. From the checkout: python -m pip install "
+            "'.[lm]', which builds kenlm with a C++ compiler and CMake"
         )
     if not Path(lm).is_file():
         raise HparamsError(f"lm is '{lm}', and there is no such file")

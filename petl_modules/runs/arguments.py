@@ -10,6 +10,8 @@ USAGE = (
     "[--any_key value ...] [SpeechBrain's run options]"
 )
 
+OF_TWO_TYPES = ("train_norms",)  # True, False, or a text
+
 
 def split_arguments(arguments):
     """Split a command line at its options.
@@ -84,6 +86,8 @@ def read_value(key, given, default):
         text = f"[{', '.join(text.replace(',', ' ').split())}]"
     # A text is not parsed, but for a tag or numbers such as layers [0, 5]
     numbers = re.fullmatch(r"\[\s*\d+(\s*,\s*\d+)*\s*\]", text)
+    if key in OF_TWO_TYPES:
+        return parse_yaml(text, f"the value of --{key}")
     if isinstance(default, str) and not text.startswith("!") and not numbers:
         if len(given) > 1:
             raise HparamsError(

@@ -158,6 +158,13 @@ def check_values(settings):
                 f"{key} is '{settings[key]}': it takes an object, as "
                 f"'{key}: !new:...' or '!name:...' in the recipe's ast.yaml"
             )
+    _check_folders(settings)
+    _check_optimisation(settings)
+    _check_cache(settings)
+
+
+def _check_folders(settings):
+    """Refuse folders that a run cannot write to, or must not."""
     folder, data = settings["output_folder"], settings["data_folder"]
     if not folder or Path(folder).resolve() == Path(str(data)).resolve():
         raise HparamsError(
@@ -166,6 +173,10 @@ def check_values(settings):
         )
     for key in FOLDERS:
         _check_folder(key, settings.get(key))
+
+
+def _check_optimisation(settings):
+    """Refuse values that train nothing, or contradict each other."""
     if not settings["lr"]:
         raise HparamsError("lr is 0: nothing would be trained")
     _check_kind("max_grad_norm", settings["max_grad_norm"])
@@ -181,6 +192,10 @@ def check_values(settings):
             "precision fp16 and backbone_dtype bfloat16 do not go together: "
             "take precision bf16 or fp32"
         )
+
+
+def _check_cache(settings):
+    """Refuse what does not go with a feature cache, or needs one."""
     if settings.get("feature_cache_dtype") == "float16" and (
         not settings["feature_cache"]
     ):

@@ -96,14 +96,24 @@ class Transcriber:
 
     def _stride(self):
         """Return how many samples are between two frames."""
-        counts = [self._frames(torch.zeros(n * self.rate)) for n in (1, 11)]
-        return 10 * self.rate // (counts[1] - counts[0])
+        longest = getattr(self.run.features, "longest", None) or 11 * self.rate
+        added = min(10, longest // self.rate - 1) * self.rate  # whole seconds
+        short = self.rate // 2
+        frames = self._frames(short + added) - self._frames(short)
+        if not frames > 0 or added % frames:
+            raise HparamsError(
+                f"{self.run.folder}: its encoder makes {frames} frames of "
+                f"{added / self.rate:.0f} s, so windows of a long sound would "
+                "not meet at a frame"
+            )
+        return added // frames
 
-    def _frames(self, samples):
-        """Return the number of frames of a sound."""
-        features = self.run.features(samples).unsqueeze(0).to(self.run.device)
-        mask = self.run.model.encoder.backbone.mask(features, torch.ones(1))
-        return int(mask.sum())
+    def _frames(self, count):
+        """Return the number of frames of so many samples."""
+        features = self.run.features(torch.zeros(count)).unsqueeze(0)
+        features = features.to(self.run.device)
+        backbone = self.run.model.encoder.backbone
+        return int(backbone.mask(features, features.new_ones(1)).sum())
 
     def __call__(self, sound):
         """Return what is said in a sound.

@@ -116,7 +116,8 @@ def prepare_speech(
         records, places = parse_clips(content, table, folder)
     spoken = {c: r for c, r in records.items() if "speaker" in r}
     refuse_look_alikes(spoken, "speaker")
-    show(f"{len(records)} clips of {len(count(spoken, 'speaker'))} speakers")
+    known = f" of {len(count(spoken, 'speaker'))} speakers" if spoken else ""
+    show(f"{len(records)} clips{known}")
     if units == "phones":
         words = read_lexicon(find_lexicons(lexicon, folder))
         labels = [BLANK, *pronounce(records, places, words)]

@@ -6,6 +6,7 @@ import pytest
 
 from petl_modules.data import DurationBatches
 from petl_modules.models import RecurrentHead, TunedModel
+from petl_modules.recognition import BeamDecoder, GreedyDecoder
 from petl_modules.runs import compose, fill_in_input
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import read_csv
@@ -35,10 +36,11 @@ def merged(file):
 @pytest.mark.parametrize(
     "file", LOADED, ids=[f"{x.parts[-3]}-{x.stem}" for x in LOADED]
 )
-def test_file_loads(file, tiny_wav2vec2, tmp_path, monkeypatch):
+def test_file_loads(file, tiny_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = merged(file)
-    recipe.update({"backbone": tiny_wav2vec2["group"]})
+    stem = file.stem if file.stem == "w2v_bert" else "wav2vec2"
+    recipe.update({"backbone": tiny_of(stem)})
     fill_in_input(recipe)
     model = recipe.make_all(labels=LABELS)["modules"]["model"]
     assert isinstance(model, TunedModel) and model.pooling is None
@@ -89,7 +91,7 @@ def test_methods_are_those_that_recognise_frames():
     every = {f.stem for f in copy_methods.METHODS.glob("hparams/*.yaml")}
     assert every - files == {
         *("ast", "conformer", "ipet", "ipet_adapter", "ipet_prompt"),
-        "ipet_wav2vec2",
+        *("ipet_wav2vec2", "whisper"),
     }
     assert files - every == {"superb_head"}
 
@@ -104,6 +106,15 @@ def test_protocol(recipe):
     made = merged(file).make(["train_batches", "features"])
     assert made["train_batches"].func is DurationBatches
     assert made["features"].longest is None
+
+
+@pytest.mark.parametrize("kind", [GreedyDecoder, BeamDecoder])
+def test_decoder_is_a_word_of_the_command_line(kind):
+    name = kind.__name__.removesuffix("Decoder").lower()
+    file = LIBRISPEECH / "hparams" / "lora.yaml"
+    recipe, _ = compose([str(file), f"--decoder={name}"], LIBRISPEECH)
+    recipe.update({"labels": LABELS})
+    assert isinstance(recipe.make(["decode"])["decode"], kind)
 
 
 def test_head_of_superb_has_its_size():

@@ -14,6 +14,7 @@ from petl_modules.backbones import AST, write_tiny_ast
 from petl_modules.data import check_audio
 from petl_modules.data.cache.shards import Rows, ShardWriter
 from petl_modules.data.prepare import (
+    read_lexicon,
     read_manifest,
     read_table,
     unpack,
@@ -110,7 +111,7 @@ def _recipe_readers(folder):
 
 def _run_readers(folder):
     """Return the readers of JSON, CSV and YAML files of a run."""
-    trials = folder / "trials.txt"
+    trials, lexicon = folder / "trials.txt", folder / "lexicon.txt"
     speakers = {f"{s}/{i}": {"speaker": s} for s in "ab" for i in range(3)}
     manifest, run, fold = folder / "m.json", folder / "run", folder / "fold1"
     records = {
@@ -205,6 +206,11 @@ def _run_readers(folder):
         "trials": Reader(
             [b"1 a/1.wav a/2.wav\n0 a/1.wav b/1.wav\n" * 5],
             written(trials, lambda: read_trials(trials, speakers.get)),
+            share=40,
+        ),
+        "lexicon": Reader(
+            [b"NO\tN OW1\nON  AA1 N\n\nON AO1 N\n" * 3],
+            written(lexicon, lambda: read_lexicon([lexicon])),
             share=40,
         ),
     }

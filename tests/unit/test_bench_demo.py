@@ -24,7 +24,7 @@ def bench():
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     yield module
-    for name in ("common", "speakers"):
+    for name in ("common", "speakers", "speech"):
         sys.modules.pop(name, None)
 
 
@@ -36,6 +36,11 @@ def fake_run(words, **_):
     if "VoxCeleb1" in str(folder):
         rate = 0.25 if "lora" in words[2] else 0.4
         found["folds"] = [{"seconds": 1.26, "test_eer": rate, "valid_eer": 0.1}]
+    if "LibriSpeech" in words[1]:
+        name = "per" if "phones" in words else "wer"
+        fold = {"seconds": 1.26, f"test_{name}": 0.5, f"valid_{name}": 0.4}
+        fold |= {f"test_other_{name}": 0.75}
+        found |= {"folds": [fold], "metric": {"name": name, "mode": "min"}}
     (folder / "summary.json").write_text(json.dumps(found))
     return SimpleNamespace(returncode=0, stdout="", stderr="")
 
@@ -104,6 +109,39 @@ def test_speakers_have_a_table_of_their_own(bench, tmp_path, monkeypatch):
     assert "deviation over seeds 1, 2. A seed draws" in text
     assert "| tiny-ast | lora | 12 | 25.0 ± 0.0 | 10.0 ± 0.0 |" in text
     assert "| tiny-ast | untrained | 0 | 40.0 ± 0.0 |" in text
+
+
+def test_recognition_has_a_table_of_its_own(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "write_miniature", lambda *_: None)
+    monkeypatch.setattr(bench, "commit", lambda: "0123abc")
+    monkeypatch.setattr(subprocess, "run", fake_run)
+    words = ["--datasets", "LibriSpeech", "--methods", "linear,bottleneck"]
+    words += ["--seeds", "1,2", "--folder", str(tmp_path / "runs")]
+    bench.main([*words, "--csv", str(tmp_path / "demo.csv")])
+    assert not (tmp_path / "demo.csv").exists()
+    rows = read_csv(tmp_path / "demo_speech.csv")
+    assert [(r["method"], r["units"]) for r in rows] == 2 * [
+        ("linear", "characters"),
+        ("bottleneck", "characters"),
+        ("bottleneck", "phones"),
+    ]
+    assert rows[2] == {
+        "dataset": "LibriSpeech",
+        "backbone": "wav2vec2",
+        "method": "bottleneck",
+        "units": "phones",
+        "seed": "1",
+        "wer": "",
+        "cer": "",
+        "per": "0.5",
+        "other": "0.75",
+        "valid": "0.4",
+        "trainable_parameters": "12",
+        "seconds": "1.3",
+    }
+    text = (tmp_path / "demo.md").read_text("utf-8")
+    line = "| bottleneck | phones | 12 | - | - | 50.0 ± 0.0 | 75.0 ± 0.0 |"
+    assert line in text and "deviation over seeds 1, 2. Error rates" in text
 
 
 def test_benchmark_keeps_what_is_finished(bench, tmp_path, monkeypatch):

@@ -25,6 +25,8 @@ lr: 1.0e-3
 download: False
 folds: [1, 2]
 protocol: official
+train_norms: False
+lr_by_part: {}
 experiment: !ref results/<seed>
 doubled: !ref <lr> * 2
 backbone: some/name
@@ -78,6 +80,9 @@ def options(recipe, *words):
         (["--download", "True"], "download", True),
         (["--download", "true"], "download", True),
         (["--download=False"], "download", False),
+        (["--train_norms", "True"], "train_norms", True),
+        (["--train_norms", "layers"], "train_norms", "layers"),
+        (["--lr_by_part", "{head: 1e-3}"], "lr_by_part", {"head": 1e-3}),
         (["--folds", "[1,3]"], "folds", [1, 3]),
         (["--folds", "[1,", "3]"], "folds", [1, 3]),
         (["--folds=[1, 3]"], "folds", [1, 3]),
@@ -472,6 +477,10 @@ def test_tag_where_none_belongs_is_named(words):
         ("max_grad_norm", "x", "max_grad_norm is 'x': give a number"),
         ("fixed_epochs", "no", "fixed_epochs: expected True or False"),
         ("folds", 3, "folds: expected a list, found 3"),
+        ("lr_by_part", 0.1, "lr_by_part: expected keys and values, found 0.1"),
+        ("lr_by_part", {"head": "x"}, "lr_by_part.head: expected a number"),
+        ("lr_by_part", {"head": math.nan}, "lr_by_part.head: expected a numb"),
+        ("train_norms", 3, "train_norms: expected True or False or a text"),
         ("prepare", 5, "prepare: expected keys and values, found 5"),
         ("opt_class", "Adam", "opt_class is 'Adam': it takes an object"),
         ("num_workers", 10**6, "num_workers is 1000000: at most 1000"),

@@ -14,6 +14,7 @@ from petl_modules.recognition import (
     Units,
     make_decoder,
 )
+from petl_modules.recognition.decoders import NEEDED
 from petl_modules.utils import HparamsError
 
 BLANK = "<blank>"
@@ -130,7 +131,7 @@ def test_wrong_decoders_are_refused():
         make_decoder("beam", units, beam_width=3)
 
 
-HAS_KENLM = importlib.util.find_spec("kenlm") is not None
+HAS_KENLM = all(map(importlib.util.find_spec, NEEDED))
 ARPA = """\\data\\
 ngram 1=5
 
@@ -145,13 +146,15 @@ ngram 1=5
 """
 
 
-@pytest.mark.skipif(HAS_KENLM, reason="kenlm is installed")
+@pytest.mark.skipif(HAS_KENLM, reason="kenlm and pygtrie are installed")
 def test_without_kenlm_a_language_model_is_refused(tmp_path):
-    with pytest.raises(HparamsError, match=r"pip install 'petl_modules\[lm\]'"):
+    with pytest.raises(HparamsError, match=r"pip install '.\[lm\]'"):
         make_decoder("beam", SETS["characters"], lm=tmp_path / "words.arpa")
 
 
-@pytest.mark.skipif(not HAS_KENLM, reason="kenlm, built from source, is absent")
+@pytest.mark.skipif(
+    not HAS_KENLM, reason="the extra lm (kenlm, pygtrie) is not installed"
+)
 def test_a_language_model_decides_between_words(tmp_path):
     units, file = SETS["characters"], tmp_path / "words.arpa"
     with pytest.raises(HparamsError, match="no such file"):

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from petl_modules.miniatures.trials import METHODS, MINIATURES, SPEAKER_METHODS
+from petl_modules.miniatures.trials import (
+    METHODS,
+    MINIATURES,
+    SPEAKER_METHODS,
+    SPEECH_METHODS,
+)
 from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,3 +100,16 @@ def test_training_lowers_the_error_rates_of_the_frozen_encoders():
     assert rates["wav2vec2", "lora"] < rates["wav2vec2", "untrained"] - 0.04
     for method in ("ecapa", "ecapa_partition"):
         assert rates["scratch", method] < rates["scratch", "untrained"] - 0.2
+
+
+def test_methods_recognise_more_than_the_linear_probe():
+    """On test-clean; noise is harder for all of them."""
+    rows = read_csv(ROOT / "results" / "demo_speech.csv")
+    assert {row["method"] for row in rows} == {*SPEECH_METHODS}
+    wer = {r["method"]: float(r["wer"]) for r in rows if r["wer"]}
+    assert wer["bottleneck"] < wer["lora"] < wer["linear"] < 1
+    (phones,) = (row for row in rows if row["units"] == "phones")
+    assert float(phones["per"]) < 0.5 and phones["wer"] == ""
+    for row in rows:
+        main = float(row["wer"] or row["per"])
+        assert main < float(row["other"])

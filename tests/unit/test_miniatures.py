@@ -12,20 +12,22 @@ import numpy as np
 import pytest
 import soundfile
 
-from petl_modules.data.prepare import read_manifest
+from petl_modules.data.prepare import arpabet, read_manifest
 from petl_modules.miniatures import __main__ as command_line
 from petl_modules.miniatures import corpus, music_sets, speech_sets
 from petl_modules.miniatures.corpus import draw, write_miniature
 from petl_modules.miniatures.layouts import LAYOUTS
+from petl_modules.miniatures.speech import VOWELS
 from petl_modules.miniatures.trials import (
     BACKBONES,
     METHODS,
     MINIATURES,
     SCRATCH,
     SPEAKER_METHODS,
+    SPEECH_METHODS,
     command,
 )
-from petl_modules.miniatures.words import WORDS
+from petl_modules.miniatures.words import ARPABET, WORDS
 from petl_modules.runs import compose
 from petl_modules.verification import read_trials
 
@@ -35,12 +37,18 @@ SIZES = {
     "ESC50": {"takes": 1},
     "GTZAN": {"seconds": 2.0},
     "VoxCeleb1": {"takes": 1},
+    "LibriSpeech": {"sentences": 4},
 }
 TAKES = {
     "GSC": speech_sets.TAKES,
     "FSC": speech_sets.TAKES,
     "GTZAN": music_sets.TAKES,
 }
+
+
+def sounds(folder):
+    """The audio files of a miniature."""
+    return sorted([*folder.rglob("*.wav"), *folder.rglob("*.flac")])
 
 
 def digest(samples):
@@ -106,13 +114,14 @@ PINNED = {
     "GTZAN": ["44136fa355b3678a", "cf3adba1d9f0781d", "43e13a5dbfac8c5c"],
     "IEMOCAP": ["faecd1f489e28750", "f3aaf4d6d0c13f0c", "3916f3871b686dfc"],
     "VoxCeleb1": ["cfd78827cb9e8d21", "d51877fc3b868156", "0344a6c989566d17"],
+    "LibriSpeech": ["da7c160e6198edfd", "5ed2411483e29fba", "39edcd0434e3d408"],
 }
 
 
 def test_version_goes_with_the_pins():
     """Sounds that are pinned anew need another number."""
     pins = hashlib.sha256(json.dumps(PINNED).encode()).hexdigest()[:16]
-    assert (corpus.VERSION, pins) == (2, "4082d26f37b00cba")
+    assert (corpus.VERSION, pins) == (2, "1a5aa7e41b5d62cd")
 
 
 def test_tables_are_pinned(name):
@@ -145,7 +154,7 @@ def test_another_seed_gives_other_sounds(name):
 def test_audio_is_valid(name, written):
     folder = written(name)
     rates = set()
-    for path in sorted(folder.rglob("*.wav")):
+    for path in sounds(folder):
         info = soundfile.info(path)
         rates.add(info.samplerate)
         assert (info.channels, info.subtype) == (1, "PCM_16")
@@ -159,7 +168,7 @@ def test_audio_is_valid(name, written):
 
 
 def test_recipe_reads_every_clip(name, prepared, written):
-    assert len(prepared(name)) == len([*written(name).rglob("*.wav")])
+    assert len(prepared(name)) == len(sounds(written(name)))
 
 
 def test_classes_are_balanced(labelled, prepared):
@@ -217,6 +226,30 @@ def test_speakers_are_identified_in_other_videos(written, tmp_path):
         parts[record["split"]].add(record["recording"])
     assert not parts["train"] & (parts["valid"] | parts.get("test", set()))
     assert len({record["label"] for record in records}) == 24
+
+
+def test_sentences_are_texts_and_phones(written, tmp_path):
+    """At least 320 to train on; no speaker is in two parts."""
+    plan = LAYOUTS["LibriSpeech"](seed=0)
+    trained = [path for path in plan.sounds if path.startswith("train-clean")]
+    assert len(trained) == 320 and len({p.split("/")[1] for p in trained}) == 8
+    folder = written("LibriSpeech")
+    records = prepare("LibriSpeech", folder, tmp_path, units="phones")
+    parts = defaultdict(set)
+    for record in records.values():
+        parts[record["speaker"]].add(record["part"])
+        assert 2 <= len(record["text"].split()) <= 4
+        assert {*record["text"].split()} <= {word.upper() for word in WORDS}
+    assert {len(found) for found in parts.values()} == {1} and len(parts) == 28
+
+
+def test_lexicon_says_what_is_spoken():
+    """The phones of the synthesiser, each with a name of its own."""
+    assert len({*ARPABET.values()}) == len(ARPABET)
+    assert {*ARPABET} == {*"".join(WORDS.values())}
+    assert {*ARPABET.values()} <= {*arpabet()}
+    vowels = {p for p, name in ARPABET.items() if name[-1] == "1"}
+    assert vowels == {*VOWELS} & {*ARPABET}
 
 
 def test_words_are_others_backwards():
@@ -365,6 +398,26 @@ def test_every_trial_of_speakers_is_a_command(method, backbone, tmp_path):
     scratch = method in SCRATCH
     assert (str(BACKBONES[backbone]) in recipe.text) != scratch
     assert "--seconds" in words or (backbone == "ast" and not scratch)
+
+
+@pytest.mark.parametrize("method", SPEECH_METHODS)
+def test_every_trial_of_recognition_is_a_command(method, tmp_path):
+    words = command("LibriSpeech", method, tmp_path, tmp_path / "out")
+    recipe, _ = compose(words[2:], RECIPES / "LibriSpeech")
+    assert str(BACKBONES["wav2vec2"]) in recipe.text
+    assert not {"--base", "--seconds", "--frames", "--batch_size"} & {*words}
+
+
+def test_readme_has_the_printed_command_of_recognition(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(LAYOUTS, "LibriSpeech", lambda seed: corpus_of_one(0))
+    monkeypatch.chdir(tmp_path)
+    command_line.main(["LibriSpeech", "data/LibriSpeech"])
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    there = [word.removeprefix(f"{RECIPES.parent}/") for word in words[1:]]
+    readme = (RECIPES.parent / "README.md").read_text(encoding="utf-8")
+    assert shlex.join(["python", *there]) in readme.splitlines()
 
 
 def test_speakers_have_a_printed_command(tmp_path, capsys, monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 
 from petl_modules.runs.plots import draw_tradeoff
 from petl_modules.runs.report import means, table
+from petl_modules.runs.summary import build_summary
 from petl_modules.training.confusion import draw_confusion
 
 FOLD = {
@@ -34,6 +35,16 @@ def test_one_fold_has_no_deviation():
     assert means([FOLD]) == {"accuracy_mean": 0.5}
     both = means([FOLD, {**FOLD, "fold": 2, "test_accuracy": 1.0}])
     assert both == {"accuracy_mean": 0.75, "accuracy_std": 0.25}
+
+
+def test_summary_says_which_metric_selects():
+    settings = {**RUN, "best_metric": {"name": "wer", "mode": "min"}}
+    fold = {"fold": 1, "test_wer": 0.5, "test_other_wer": 1.5}
+    fold |= {"test_loss": 2.0, "test_other_loss": 3.0}
+    summary = build_summary(settings, [{"fold": fold}], "one split")
+    assert summary["metric"] == {"name": "wer", "mode": "min"}
+    means = {key: v for key, v in summary.items() if key.endswith("_mean")}
+    assert means == {"wer_mean": 0.5, "other_wer_mean": 1.5}
 
 
 def test_table_tells_the_clips_that_are_left_out():

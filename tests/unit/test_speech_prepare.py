@@ -65,7 +65,9 @@ def test_manifest_of_a_folder(script, data, capsys):
         "text": "word a",
     }
     assert labels == ["<blank>", " ", *"abcdefghijklorw"]
-    assert "15 characters" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        "12 clips\n16 characters: ' abcdefghijklorw'\n"
+    )
 
 
 def test_alphabets_are_composed(script, data):

@@ -4,7 +4,14 @@ import random
 
 import pytest
 
-from petl_modules.data import AsListed, Folds, Lists, Sessions, draw_few
+from petl_modules.data import (
+    AsListed,
+    Folds,
+    Lists,
+    Sessions,
+    SomeHours,
+    draw_few,
+)
 from petl_modules.runs import plan_folds
 from petl_modules.utils import HparamsError
 
@@ -246,6 +253,51 @@ def test_few_shot_with_fixed_epochs_leaves_the_validation_part_out():
     (fold,) = made.folds
     assert values(fold.parts["train"], "split") == {"train"}
     assert "validation part not used" in made.protocol
+
+
+SPOKEN = {
+    f"{part}{speaker}-{i}": {
+        "split": part,
+        "speaker": f"{part}{speaker}",
+        "duration": 360.0 * (1 + i),
+    }
+    for part in ("train", "valid", "test")
+    for speaker in range(5)
+    for i in range(2)
+}
+
+
+@pytest.mark.parametrize(
+    "hours, speakers", [(0.1, 1), (0.3, 1), (0.4, 2), (9, 5)]
+)
+def test_some_hours_are_of_whole_speakers(hours, speakers):
+    """Each has 0.3 hours; a smaller draw is part of a larger one."""
+    draws = []
+    for limit in (hours, 9):
+        made = make_plan(SPOKEN, SomeHours(Lists(), limit, seed=3))
+        (fold,) = made.folds
+        draws.append(fold.parts["train"])
+        assert len(fold.parts["valid"]) == len(fold.parts["test"]) == 10
+    assert len(values(draws[0], "speaker")) == speakers
+    assert len(draws[0]) == 2 * speakers and {*draws[0]} <= {*draws[1]}
+    others = make_plan(SPOKEN, SomeHours(Lists(), hours, seed=4)).folds
+    drawn = values(others[0].parts["train"], "speaker")
+    assert len(drawn) == speakers
+
+
+def test_all_hours_are_the_split():
+    made = make_plan(SPOKEN, SomeHours(Lists(), None, seed=3))
+    assert made == make_plan(SPOKEN, Lists())
+
+
+@pytest.mark.parametrize("fixed_epochs", [False, True])
+def test_long_clips_are_listed_and_not_trained_on(fixed_epochs, caplog):
+    changes = {"longest": 400.0, "fixed_epochs": fixed_epochs}
+    (fold,) = make_plan(SPOKEN, Lists(), **changes).folds
+    assert values(fold.parts["train"], "duration") == {360.0}
+    assert values(fold.parts["test"], "duration") == {360.0, 720.0}
+    assert "train4-1" in caplog.text and "train4-0" not in caplog.text
+    assert ("valid4-1" in caplog.text) == fixed_epochs
 
 
 def test_folds_are_drawn_apart():

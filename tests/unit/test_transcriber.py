@@ -11,7 +11,14 @@ import soundfile
 import torch
 
 from petl_modules import embed, predict, transcribe
-from petl_modules.backbones import refuse_tuned
+from petl_modules.backbones import (
+    W2vBert,
+    Whisper,
+    refuse_tuned,
+    write_tiny_w2v_bert,
+    write_tiny_whisper,
+)
+from petl_modules.data import StackedFilterBank, WhisperLogMel
 from petl_modules.models import WEIGHTS, save_trained
 from petl_modules.recognition import GreedyDecoder, Units, characters_of
 from petl_modules.runs import RecipeFile
@@ -210,6 +217,39 @@ def test_windows_of_a_real_encoder_have_its_frames(run, transcriber, sound):
     short = Transcriber(run, window=3.0, overlap=1.0)
     one, several = (t._logits(long) for t in (transcriber, short))
     assert one.shape == several.shape
+
+
+def encoders(kind, folder):
+    """An encoder with its features."""
+    if kind == "w2v-bert":
+        write_tiny_w2v_bert(folder)
+        return W2vBert(folder), StackedFilterBank(None)
+    write_tiny_whisper(folder)
+    return Whisper(folder, seconds=4.0), WhisperLogMel(4.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "frames"), [("w2v-bert", 499), ("whisper", 501)]
+)
+def test_windows_of_other_encoders(kind, frames, tmp_path):
+    backbone, features = encoders(kind, tmp_path / kind)
+
+    def model(inputs):
+        return backbone(inputs), backbone.mask(inputs)
+
+    model.encoder = SimpleNamespace(backbone=backbone)
+    listener = Transcriber.__new__(Transcriber)
+    listener.run = SimpleNamespace(
+        features=features, model=model, device="cpu", folder="run"
+    )
+    listener.rate = RATE
+    listener.stride = listener._stride()
+    assert listener.stride == 320
+    listener.window, listener.overlap = 4 * RATE, RATE // 25 * 10
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        found = listener._logits(torch.randn(10 * RATE))
+    assert found.shape[1] == frames  # of 10 s, as of the whole
 
 
 # The command

@@ -5,7 +5,6 @@ from petl_modules.data.prepare.checks import (
     absolute,
     check_counts,
     count,
-    finish,
     warn_of_leaks,
 )
 from petl_modules.data.prepare.csv_lists import (
@@ -16,6 +15,7 @@ from petl_modules.data.prepare.csv_lists import (
 )
 from petl_modules.data.prepare.download import download, unpack
 from petl_modules.data.prepare.duplicates import check_duplicates
+from petl_modules.data.prepare.finishing import finish
 from petl_modules.data.prepare.folders import is_sound, walk
 from petl_modules.data.prepare.groups import (
     warn_of_unknown_groups,

@@ -50,8 +50,8 @@ def check_duplicates(records, published=False):
         logger.warning(f"{text}\nThey are used as published.")
     if leaks := _differing(groups, _part):
         logger.warning(
-            f"{len(leaks)} sounds are in several parts, so test accuracies "
-            f"come out too high:\n{listed(leaks, limit=5)}"
+            f"{len(leaks)} sounds are in several parts, so test results "
+            f"come out too good:\n{listed(leaks, limit=5)}"
         )
 
 
