@@ -8,8 +8,6 @@ from test_encoder_config import LAYER_NORMS, WAVES, others
 from transformers import (
     Data2VecAudioConfig,
     Data2VecAudioModel,
-    UniSpeechSatConfig,
-    UniSpeechSatModel,
     Wav2Vec2BertConfig,
     Wav2Vec2BertModel,
     WavLMConfig,
@@ -28,11 +26,6 @@ from tests.models import classifier
 KINDS = {
     "wavlm": (
         (WavLMModel, WavLMConfig(**WAVES, **LAYER_NORMS)),
-        Wav2Vec2,
-        (2, 1600),
-    ),
-    "unispeech-sat": (
-        (UniSpeechSatModel, UniSpeechSatConfig(**WAVES)),
         Wav2Vec2,
         (2, 1600),
     ),
