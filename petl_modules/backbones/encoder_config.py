@@ -1,44 +1,17 @@
 """An encoder's ``config.json``: its bounds, and what of it changes outputs."""
 
 import json
-import math
 
 import torch
 from transformers import AutoConfig, AutoModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from petl_modules.backbones.attention import attention_of
+from petl_modules.backbones.config_bounds import require_possible
 from petl_modules.backbones.hub import CONFIG
 from petl_modules.utils import HparamsError, brief
 
-MOST_LAYERS = 1000
 MOST_BYTES = 10_000_000  # of config.json
-# Keys of the encoder with numbers above 0; a list has one for each layer
-SIZES = (
-    "conv_dim",
-    "conv_kernel",
-    "conv_stride",
-    "frequency_stride",
-    "hidden_size",
-    "intermediate_size",
-    "layer_norm_eps",
-    "max_length",
-    "num_attention_heads",
-    "num_conv_pos_embedding_groups",
-    "num_conv_pos_embeddings",
-    "num_hidden_layers",
-    "num_mel_bins",
-    "patch_size",
-    "time_stride",
-)
-PROBABILITIES = (
-    "activation_dropout",
-    "attention_dropout",
-    "attention_probs_dropout_prob",
-    "feat_proj_dropout",
-    "hidden_dropout",
-    "hidden_dropout_prob",
-)
 # Of the output's form: what the encoders here count on
 FORM = {
     "output_attentions": False,
@@ -145,7 +118,7 @@ def read_config(checkpoint, **changes):
     file = checkpoint.folder / CONFIG
     content = read_object(file)
     for key, value in content.items():
-        _require_possible(file, key, value)
+        require_possible(file, key, value, content.get("model_type"))
     try:
         config = AutoConfig.from_pretrained(
             checkpoint.folder, trust_remote_code=False
@@ -223,32 +196,6 @@ def forward_settings(config):
         for key, value in json.loads(config.to_json_string(False)).items()
         if not key.startswith(NO_EFFECT)
     }
-
-
-def _require_possible(file, key, value):
-    """Refuse a value of a key of the encoder that no encoder can have."""
-    parts = value if isinstance(value, list) else [value]
-    layers = len(parts)
-    if key == "num_hidden_layers" and isinstance(value, int):
-        layers = value
-    if key in SIZES and layers not in range(1, MOST_LAYERS + 1):
-        raise HparamsError(
-            f"{file}: {key} is {layers} layers long, and an encoder here has "
-            f"1 to {MOST_LAYERS}. Copy or download it again"
-        )
-    for number in parts:
-        if not isinstance(number, (int, float)):
-            continue  # the library checks the types
-        if key in SIZES and not 0 < number < math.inf:
-            wanted = "a number above 0"
-        elif key in PROBABILITIES and not 0 <= number <= 1:
-            wanted = "a number from 0 to 1"
-        else:
-            continue
-        raise HparamsError(
-            f"{file}: {key} is {value}: it must be {wanted}. Copy or "
-            "download it again"
-        )
 
 
 def _impossible(file, error):
