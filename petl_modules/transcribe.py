@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import sys
 
 from petl_modules.libraries import end_if_interrupted, require_libraries
@@ -15,7 +14,14 @@ require_libraries("torch", "torchaudio")
 
 from petl_modules.runs.logs import log_to, stop_logging
 from petl_modules.runs.transcriber import Transcriber
-from petl_modules.utils import AudioError, UserError, fail, printable, show
+from petl_modules.utils import (
+    AudioError,
+    UserError,
+    fail,
+    printable,
+    show,
+    show_json,
+)
 
 __all__ = ["Transcriber", "main"]
 
@@ -66,7 +72,7 @@ def transcribe(chosen):
                     dict(zip(keys, (word, round(start, 3), round(end, 3))))
                     for word, start, end in words
                 ]
-            show(json.dumps(content))
+            show_json(content)
             continue
         show(f"{printable(path)}\t{printable(text)}")
         if chosen.timestamps:

@@ -6,7 +6,8 @@ are for trials and tests.
 
 import argparse
 
-from petl_modules.backbones.tiny import NORMED, NORMS, SMALL, write_tiny
+from petl_modules.backbones.layouts import OF_TWO_NORMS
+from petl_modules.backbones.tiny import NORMS, SMALL, write_tiny
 from petl_modules.utils import fail
 
 
@@ -20,7 +21,7 @@ def main(arguments=None):
         )
         tiny.add_argument("folder", metavar="DIR", help="a new folder")
         tiny.add_argument("--seed", type=int, default=0)
-        if kind in NORMED:
+        if kind in OF_TWO_NORMS:
             tiny.add_argument("--norm", choices=NORMS, default=NORMS[0])
     chosen = vars(parser.parse_args(arguments))
     kind = chosen.pop("kind").removeprefix("tiny-")

@@ -184,13 +184,14 @@ WHISPER = Layout(
     pre_norm=True,
 )
 
-# Encoders of waveforms: the same modules under the same names
-WAVEFORM_KINDS = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
+# Encoders of waveforms: the same modules under the same names; those in front
+# also exist with the norms in front of the sublayers
+OF_TWO_NORMS = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
+WAVEFORM_KINDS = (*OF_TWO_NORMS, "data2vec-audio")
 LAYOUTS = {
     "audio-spectrogram-transformer": AST,
     **dict.fromkeys(WAVEFORM_KINDS, WAV2VEC2),
-    **{f"{kind} (pre-norm)": WAV2VEC2_PRE_NORM for kind in WAVEFORM_KINDS},
-    "data2vec-audio": WAV2VEC2,
+    **{f"{kind} (pre-norm)": WAV2VEC2_PRE_NORM for kind in OF_TWO_NORMS},
     "wav2vec2-bert": W2V_BERT,
     "whisper": WHISPER,
 }

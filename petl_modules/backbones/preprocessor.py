@@ -10,6 +10,7 @@ from typing import NamedTuple
 from petl_modules.backbones.checkpoint import find_checkpoint
 from petl_modules.backbones.encoder_config import read_object
 from petl_modules.backbones.hub import CONFIG, PREPROCESSORS
+from petl_modules.backbones.layouts import WAVEFORM_KINDS
 from petl_modules.utils import DownloadError, HparamsError
 
 # From our name to the file's
@@ -21,7 +22,6 @@ INPUT_KEYS = {
     "do_normalize": "do_normalize",
 }
 WAVEFORMS = {"sample_rate": 16_000, "do_normalize": True}
-WAVEFORM_EXTRACTOR = "Wav2Vec2FeatureExtractor"
 # By kind of encoder: its extractor, and the published values, which hold where
 # a checkpoint says nothing else
 PUBLISHED = {
@@ -29,13 +29,7 @@ PUBLISHED = {
         "ASTFeatureExtractor",
         {"mean": -4.2677393, "std": 4.5689974, "mel_bins": 128, **WAVEFORMS},
     ),
-    **{
-        kind: (WAVEFORM_EXTRACTOR, WAVEFORMS)
-        for kind in (
-            *("wav2vec2", "hubert", "wavlm"),
-            *("unispeech", "unispeech-sat", "data2vec-audio"),
-        )
-    },
+    **dict.fromkeys(WAVEFORM_KINDS, ("Wav2Vec2FeatureExtractor", WAVEFORMS)),
     "wav2vec2-bert": (
         "SeamlessM4TFeatureExtractor",
         {"mel_bins": 80, **WAVEFORMS},

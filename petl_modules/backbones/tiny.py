@@ -30,6 +30,7 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from petl_modules.backbones.layouts import OF_TWO_NORMS
 from petl_modules.utils import build_folder, is_taken
 
 NORMS = ("group", "layer")
@@ -88,7 +89,6 @@ SMALL = {
         },
     ),
 }
-NORMED = ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm")
 EXTRACTORS = {
     ASTConfig: ASTFeatureExtractor,
     Wav2Vec2BertConfig: SeamlessM4TFeatureExtractor,
@@ -171,7 +171,7 @@ def write_tiny(kind, folder, seed=0, norm="group"):
         sublayers; other kinds have no choice either.
     """
     model_class, config_class, sizes = SMALL[kind]
-    if kind in NORMED:
+    if kind in OF_TWO_NORMS:
         before = norm == "layer"
         sizes = {
             **sizes,

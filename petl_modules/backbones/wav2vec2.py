@@ -13,6 +13,7 @@ from petl_modules.backbones.conv_positions import (
     without_weight_norm,
 )
 from petl_modules.backbones.encoder_config import forward_settings
+from petl_modules.backbones.layouts import WAVEFORM_KINDS
 from petl_modules.backbones.masks import in_samples, mask_of_lengths
 from petl_modules.backbones.pretrained import (
     fingerprint,
@@ -23,11 +24,6 @@ from petl_modules.backbones.sites import Sites
 from petl_modules.backbones.wavlm import call_projections
 from petl_modules.blocks import ForwardContext
 from petl_modules.utils import HparamsError
-
-KINDS = (
-    *("wav2vec2", "hubert", "wavlm"),
-    *("unispeech", "unispeech-sat", "data2vec-audio"),
-)
 
 
 class Wav2Vec2(nn.Module):
@@ -68,7 +64,7 @@ class Wav2Vec2(nn.Module):
     def __init__(self, source):
         super().__init__()
         self.model = load_pretrained(
-            KINDS,
+            WAVEFORM_KINDS,
             source,
             layerdrop=0.0,
             apply_spec_augment=False,

@@ -84,10 +84,10 @@ def read_value(key, given, default):
     text = " ".join(given)
     if isinstance(default, list) and not text.startswith("["):
         text = f"[{', '.join(text.replace(',', ' ').split())}]"
-    # A text is not parsed, but for a tag or numbers such as layers [0, 5]
-    numbers = re.fullmatch(r"\[\s*\d+(\s*,\s*\d+)*\s*\]", text)
     if key in OF_TWO_TYPES:
         return parse_yaml(text, f"the value of --{key}")
+    # A text is not parsed, but for a tag or numbers such as layers [0, 5]
+    numbers = re.fullmatch(r"\[\s*\d+(\s*,\s*\d+)*\s*\]", text)
     if isinstance(default, str) and not text.startswith("!") and not numbers:
         if len(given) > 1:
             raise HparamsError(

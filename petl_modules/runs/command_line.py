@@ -28,7 +28,6 @@ REFUSED = {
     "data_parallel_backend": "torchrun starts a process for each GPU",
 }
 
-
 HELP = f"""{USAGE}
 
 HPARAMS.yaml     a file of hparams/; looked up here, then in the recipe's folder

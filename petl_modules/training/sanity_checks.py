@@ -4,7 +4,7 @@ import hashlib
 
 import torch
 
-from petl_modules.models import trained_state
+from petl_modules.models import TunedEncoder, trained_state
 
 
 def require_gradients(module, optimizer):
@@ -43,8 +43,9 @@ def require_gradients(module, optimizer):
 def _places(module):
     """Return which block a parameter belongs to, by its ``id``."""
     places = {}
-    for encoder in module.modules():
-        for name, path in getattr(encoder, "inserted", {}).items():
+    encoders = (m for m in module.modules() if isinstance(m, TunedEncoder))
+    for encoder in encoders:
+        for name, path in encoder.inserted.items():
             index, _, site = name.partition(".")
             method = type(encoder.methods[int(index)]).__name__
             place = f" ({method} at {site} of a {encoder.backbone.sites.kind})"

@@ -39,7 +39,7 @@ from petl_modules.utils.reading import (
     read_json,
 )
 from petl_modules.utils.seal import SEAL, find_damage, seal, sha256
-from petl_modules.utils.terminal import fail, printable, show
+from petl_modules.utils.terminal import fail, printable, show, show_json
 from petl_modules.utils.versions import versions
 
 __all__ = [
@@ -77,6 +77,7 @@ __all__ = [
     "seal",
     "sha256",
     "show",
+    "show_json",
     "versions",
     "write_bytes",
     "write_csv",

@@ -1,5 +1,6 @@
 """Text on the terminal: names come from others and may hold anything."""
 
+import json
 import re
 import sys
 
@@ -73,8 +74,42 @@ def show(text, stream=None):
     if not if_main_process():
         return
     stream = sys.stdout if stream is None else stream
-    encoding = getattr(stream, "encoding", None) or "utf-8"
+    encoding = _encoding(stream)
     text = printable(text, keep="\n\t")
     text = text.encode(encoding, "backslashreplace").decode(encoding)
     tqdm.write(text, file=stream)
     stream.flush()  # a pipe would keep the lines back
+
+
+def show_json(content, stream=None):
+    """Print an object as a line of JSON, any alphabet as itself.
+
+    What the terminal cannot show is escaped as JSON does.
+
+    Arguments
+    ---------
+    content : object
+        Plain data.
+    stream : file or None
+        See ``show``.
+
+    Example
+    -------
+    >>> show_json({"text": "caf\xe9\x7f"})
+    {"text": "caf\xe9\\u007f"}
+    """
+    encoding = _encoding(sys.stdout if stream is None else stream)
+
+    def escaped(character):
+        known = character.encode(encoding, "ignore")
+        if known and not ACTIVE.match(character):
+            return character
+        return json.dumps(character)[1:-1]
+
+    text = json.dumps(content, ensure_ascii=False)
+    show("".join(map(escaped, text)), stream)
+
+
+def _encoding(stream):
+    """Return the encoding of a stream."""
+    return getattr(stream, "encoding", None) or "utf-8"

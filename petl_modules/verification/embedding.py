@@ -5,9 +5,8 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 
-WHOLE = (
-    160  # seconds that a model takes in one piece, as attention is quadratic
-)
+# Seconds that a model takes in one piece, as attention is quadratic
+WHOLE = 160
 
 
 def embed_windows(model, windows, made_by, features, lengths=None):

@@ -24,8 +24,8 @@ def make_trials(parts, hparams, few=False):
         have different speakers.
     hparams : dict
         ``trials``: the list of the test part in ``data_folder``, or none,
-        which draws them (see ``find_trials``); ``seed``; and ``fold_folder``, where the lists are
-        written as ``<part>_trials.txt``.
+        which draws them (see ``find_trials``); ``seed``; and ``fold_folder``,
+        where the lists are written as ``<part>_trials.txt``.
     few : bool
         One trial of each kind, for a debug run.
 

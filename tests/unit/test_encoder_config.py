@@ -19,7 +19,7 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from petl_modules.backbones import AST, Wav2Vec2
+from petl_modules.backbones import AST, Wav2Vec2, Whisper, write_tiny_whisper
 from petl_modules.backbones.tiny import write_random
 from petl_modules.models import load_trained, save_trained
 from petl_modules.utils import HparamsError, UserError
@@ -145,6 +145,24 @@ def test_impossible_epsilon_is_refused(value, encoder, tmp_path):
     copy = changed(encoder, tmp_path, layer_norm_eps=value)
     words = f"{copy}/config.json: layer_norm_eps is .* above 0"
     assert re.search(words, outcome(encoder, copy))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("encoder_layers", 2**31, "2147483648 layers long"),
+        ("encoder_ffn_dim", 0, "0: it must be a number above 0"),
+        ("dropout", 2.5, "2.5: it must be a number from 0 to 1"),
+    ],
+)
+def test_impossible_numbers_of_whisper_are_refused(key, value, words, tmp_path):
+    folder = tmp_path / "tiny"
+    write_tiny_whisper(folder)
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, key: value}))
+    with pytest.raises(HparamsError, match=re.escape(f"{key} is {words}")):
+        Whisper(str(folder))
 
 
 @pytest.mark.parametrize(

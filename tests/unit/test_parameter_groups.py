@@ -16,7 +16,11 @@ from petl_modules.models import (
     TunedModel,
     trained_parts,
 )
-from petl_modules.training import learning_rates, parameter_groups
+from petl_modules.training import (
+    learning_rates,
+    parameter_groups,
+    require_gradients,
+)
 from petl_modules.utils import HparamsError
 
 # By part, what the names of its parameters in a TunedModel look like
@@ -154,3 +158,13 @@ def test_a_network_without_a_checkpoint_is_the_backbone():
     parts = trained_parts(model)
     found = {k: len(v) for k, v in parts.items() if v}
     assert found == {"head": 2, "backbone": 2}
+
+
+def test_a_dead_weight_of_a_network_without_a_checkpoint_is_named():
+    head = partial(nn.Linear, out_features=2)
+    model = TunedModel(ScratchEncoder(Network), head, MeanPooling())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    require_gradients(model, optimizer)
+    model.head(torch.ones(1, 4)).sum().backward()
+    with pytest.raises(RuntimeError, match="network.linear.weight"):
+        optimizer.step()

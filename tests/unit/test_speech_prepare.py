@@ -227,3 +227,16 @@ def test_listed_clip_that_is_not_there(script, data):
     table = write_table(data, ROWS + "monday/2.wav,c\nmonday/99.wav,two\n")
     message = refused(script, data, AudioError, table=table, n_folds=3)
     assert "monday/99.wav: No such" in message
+
+
+def test_characters_that_no_piece_has_are_named(script, data):
+    table = write_table(
+        data,
+        "path,text,split\nfriday/0.wav,ab,train\n"
+        "friday/1.wav,ba,valid\nmonday/1.wav,za,test\n",
+    )
+    message = refused(
+        script, data, table=table, units="sentencepiece", pieces=3
+    )
+    assert f"{table}:4: 'za' has what is none of the" in message
+    assert "units of the training texts: 'z'" in message

@@ -1,6 +1,7 @@
 """What is shown on the terminal, and what goes to the log file alone."""
 
 import io
+import json
 import logging
 import sys
 import unicodedata
@@ -12,7 +13,14 @@ from hypothesis import strategies as st
 from petl_modules import predict
 from petl_modules.runs import plain_errors
 from petl_modules.runs.logs import log_to
-from petl_modules.utils import AudioError, DataError, printable, show, terminal
+from petl_modules.utils import (
+    AudioError,
+    DataError,
+    printable,
+    show,
+    show_json,
+    terminal,
+)
 
 NASTY = "\x1b]0;pwned\x07\x1b[2J\r\n\u202e\u2028\udce9"
 ESCAPED = r"\x1b]0;pwned\x07\x1b[2J\r\n\u202e\u2028\udce9"
@@ -40,6 +48,22 @@ def test_terminal_of_few_characters(monkeypatch):
     show("caf\u00e9 \u96e8")
     stream.flush()
     assert stream.buffer.getvalue() == b"caf\\xe9 \\u96e8\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_json_is_read_back_from_any_terminal(encoding):
+    content = {"text": "caf\u00e9 \u96e8 \U0001f600" + NASTY + "\x7f\x85"}
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    show_json(content, stream)
+    line = stream.buffer.getvalue().decode(encoding)
+    assert line.count("\n") == 1 and line.endswith("\n")
+    assert printable(line, keep="\n") == line
+    assert json.loads(line) == content
+
+
+def test_json_has_any_alphabet_as_it_is(capsys):
+    show_json({"text": "\u0434\u0430 \u96e8"})
+    assert capsys.readouterr().out == '{"text": "\u0434\u0430 \u96e8"}\n'
 
 
 def test_other_processes_show_nothing(monkeypatch, capsys):

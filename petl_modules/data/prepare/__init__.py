@@ -39,7 +39,6 @@ from petl_modules.data.prepare.names import is_system_file, refuse_look_alikes
 from petl_modules.data.prepare.transcripts import (
     clean,
     refuse_short,
-    repeated_texts,
     text_problems,
 )
 
@@ -69,7 +68,6 @@ __all__ = [
     "refuse",
     "refuse_look_alikes",
     "refuse_short",
-    "repeated_texts",
     "text_problems",
     "unpack",
     "walk",

@@ -5,10 +5,9 @@ places, ``{id: (file, line)}``, so that each problem is named where it stands.
 """
 
 import unicodedata
-from collections import Counter
 
 from petl_modules.data.prepare.csv_lists import refuse
-from petl_modules.utils import listed
+from petl_modules.utils import DataError
 
 # Of encoders that make a frame of 25 ms every 20 ms
 WINDOW, HOP = 0.025, 0.02
@@ -56,7 +55,7 @@ def text_problems(clip, text, alphabet=None):
 
 
 def refuse_short(records, places, units):
-    """Refuse clips that have fewer frames than their units need.
+    """Refuse clips whose units are not known, or need more frames.
 
     CTC needs a frame for each unit, and a blank between two equal ones.
 
@@ -76,7 +75,11 @@ def refuse_short(records, places, units):
     """
     problems = []
     for clip, record in records.items():
-        found = units.encode(record[units.key])
+        try:
+            found = units.encode(record[units.key])
+        except DataError as error:
+            problems.append((*places[clip], str(error)))
+            continue
         needed = len(found) + sum(a == b for a, b in zip(found, found[1:]))
         frames = _frames(record["duration"])
         if needed > frames:
@@ -92,29 +95,3 @@ def refuse_short(records, places, units):
 def _frames(duration):
     """Return the number of frames, of at least one window."""
     return 1 + max(0, int((duration - WINDOW) / HOP + 1e-6))
-
-
-def repeated_texts(records):
-    """Return a warning if texts of the test are trained on, or None.
-
-    Arguments
-    ---------
-    records : dict
-        Records by id, with ``text`` and ``split``.
-
-    Returns
-    -------
-    str or None
-    """
-    trained = {r["text"] for r in records.values() if r["split"] == "train"}
-    tested = Counter(
-        r["text"] for r in records.values() if r["split"] == "test"
-    )
-    same = sorted(trained & tested.keys())
-    if not same:
-        return None
-    count = sum(tested[text] for text in same)
-    return (
-        f"{count} of {tested.total()} test clips have a text that is trained "
-        f"on, so error rates come out too low:\n{listed(same, limit=5)}"
-    )
