@@ -1,5 +1,6 @@
 """Stock sdpa attention, extended for prompts and prefixes."""
 
+import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -56,15 +57,13 @@ def petl_sdpa(
             )
     if position_bias is not None:
         added = key.shape[2] - position_bias.shape[3]
-        position_bias = F.pad(position_bias, (added, 0))
+        bias = F.pad(position_bias, (added, 0))
+        if attention_mask is not None:
+            lowest = torch.finfo(bias.dtype).min
+            bias = torch.where(attention_mask, bias, lowest)
+        attention_mask = bias.contiguous()  # as kernels for GPUs want it
     return sdpa_attention_forward(
-        module,
-        query,
-        key,
-        value,
-        attention_mask,
-        position_bias=position_bias,
-        **kwargs,
+        module, query, key, value, attention_mask, **kwargs
     )
 
 

@@ -1,4 +1,4 @@
-"""An encoder's ``config.json``: read it, and tell what of it changes outputs."""
+"""An encoder's ``config.json``: its bounds, and what of it changes outputs."""
 
 import json
 
@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from petl_modules.backbones.attention import attention_of
-from petl_modules.backbones.config_values import require_possible
+from petl_modules.backbones.config_bounds import require_possible
 from petl_modules.backbones.hub import CONFIG
 from petl_modules.utils import HparamsError, brief
 
@@ -20,9 +20,8 @@ FORM = {
 }
 # Keys that change no output of an encoder. These begin like one of them: names
 # and versions, token ids, heads of other tasks, the quantizer of pretraining,
-# random initialisation, a decoder behind the encoder, masks of SpecAugment,
-# which is off, and the sizes of an adapter that is left out. (Dropout does
-# change the training of whole layers.)
+# random initialisation, a decoder behind the encoder, masks of SpecAugment, which is off, and the sizes of an
+# adapter that is left out. (Dropout does change the training of whole layers.)
 NO_EFFECT = (
     "_",
     "adapter_kernel_size",
@@ -119,7 +118,7 @@ def read_config(checkpoint, **changes):
     file = checkpoint.folder / CONFIG
     content = read_object(file)
     for key, value in content.items():
-        require_possible(file, key, value)
+        require_possible(file, key, value, content.get("model_type"))
     try:
         config = AutoConfig.from_pretrained(
             checkpoint.folder, trust_remote_code=False

@@ -67,6 +67,8 @@ class Sites:
         # Names of the layers
         self.layers = [f"layers.{index}" for index in range(self.n_layers)]
         self._paths = self._named_paths()
+        # It stays in place, whatever is wrapped around the last layer
+        self.final_norm = self.module("final_norm")
 
     def select(self, at, layers="all"):
         """Return the sites of these names in these layers.

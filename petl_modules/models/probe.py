@@ -33,7 +33,7 @@ class Probe(nn.Module):
 
     def __init__(self, model):
         super().__init__()
-        norm = model.encoder.backbone.sites.module("final_norm")
+        norm = model.encoder.backbone.sites.final_norm
         self.norm = norm if model.encoder.train_norms else None
         self.head = model.head
         self._model = [model]  # frozen, and none of this module's parts

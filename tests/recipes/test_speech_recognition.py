@@ -273,11 +273,11 @@ def test_training_leaves_the_blank_plateau(train, words, tmp_path):
     """A short training on 96 sentences, tested on other speakers."""
     data = write_miniature("LibriSpeech", tmp_path / "data", sentences=12)
     changes = {"units": "phones", "reduction": 4, "lr": 0.01}
-    changes |= {"batch_seconds": 16, "number_of_epochs": 15}
+    changes |= {"batch_seconds": 16, "number_of_epochs": 8}
     out = tmp_path / "out"
     train.main(words(out, data_folder=data, manifest_folder=out, **changes))
     (fold,) = summary_of(out)["folds"]
-    assert fold["train_loss"] < 1.2  # on the plateau about 3
+    assert fold["train_loss"] < 1.6  # on the plateau about 3
     assert fold["test_per"] < 0.6
 
 
@@ -303,7 +303,7 @@ def test_own_recordings(script, words, places, tuned, tmp_path, capsys):
 def test_two_processes_give_the_rates_of_one(words, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     launch += ["--nproc_per_node=2", ROOT / "recipes/LibriSpeech/train.py"]
-    launch += words(tmp_path, distributed_backend="gloo", batch_seconds=4)
+    launch += words(tmp_path, distributed_backend="gloo", number_of_epochs=1)
     ended = subprocess.run(launch, capture_output=True, text=True, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr[-3000:]
     (fold,) = summary_of(tmp_path)["folds"]

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petl_modules.data import AsListed
-from petl_modules.data.prepare import checks as preparation
+from petl_modules.data.prepare import finishing as preparation
 from petl_modules.data.prepare import make_folds
 from petl_modules.runs import plan_folds
 from petl_modules.utils import AudioError, DataError

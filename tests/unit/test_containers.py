@@ -332,6 +332,10 @@ REFUSED = {
         for count in (-29, -10, -1, 1, 10)
     },
     "MP3, then one without Xing": (MP3 + without_xing(MP3), "more follow"),
+    "MP3, ends behind the word Xing": (
+        MP3[: MP3.index(b"Xing") + 4],
+        "damaged",
+    ),
     "Ogg, a page missing": (
         OGG[: OGG.rindex(b"OggS")]
         + patched(OGG[OGG.rindex(b"OggS") :], 18, b"\7"),

@@ -25,7 +25,7 @@ from petl_modules.methods import (
     PromptTuning,
     merge_lora,
 )
-from petl_modules.models import LayerSum, load_trained, save_trained
+from petl_modules.models import LayerSum, Probe, load_trained, save_trained
 from tests.encoders import ENCODERS
 from tests.models import classifier
 
@@ -213,6 +213,38 @@ def test_cell(name, method, tiny_encoders):
             assert not torch.allclose(padded, plain(inputs, lengths)[:1])
 
 
+def test_the_other_sites_of_w2v_bert(tiny_encoders):
+    """Its convolutions, and its first feed-forwards."""
+    encoder = tiny_encoders["w2v-bert"]
+    inputs, lengths = encoder.batch()
+    methods = [
+        Insert(at=["conv", "ffn_first"], block=BLOCK, placement="sequential"),
+        LoRA(at=["ffn_first_in", "ffn_first_out"], rank=2),
+        Insert(at=["conv"], block=BLOCK, layers="last_1"),
+    ]
+    model = build(encoder, {"methods": methods}).eval()
+    plain = build(encoder, {}).eval()
+    plain.head = model.head
+    with torch.no_grad():
+        assert torch.equal(model(inputs, lengths), plain(inputs, lengths))
+    assert all(train_steps(model, inputs, lengths).values())
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.eval()(inputs, lengths)[:1],
+            model(*encoder.alone()),
+            rtol=1e-4,
+            atol=1e-4,
+        )
+
+
+@pytest.mark.parametrize("site", ["conv", "ffn_first"])
+@pytest.mark.parametrize("name", ["wavlm", "whisper"])
+def test_sites_of_another_encoder_are_refused(name, site, tiny_encoders):
+    insert = Insert(at=[site], block=BLOCK)
+    with pytest.raises(ValueError, match=f"no site '{site}' in {name}; sites"):
+        build(tiny_encoders[name], {"methods": [insert]})
+
+
 # Options, each with nearly all methods at once
 
 
@@ -317,6 +349,22 @@ def test_states_of_all_layers_are_those_of_hugging_face(name, tiny_encoders):
         theirs = encoder.stock_states(inputs)
     torch.testing.assert_close(states[:-1], theirs[:-1], rtol=1e-4, atol=1e-5)
     assert len(states) == len(theirs)
+
+
+@pytest.mark.parametrize("name", ["wavlm-large", "w2v-bert", "whisper"])
+def test_a_linear_probe_on_pooled_features_is_the_same(name, tiny_encoders):
+    """With a trained norm, also where it ends the last layer."""
+    encoder = tiny_encoders[name]
+    settings = {"train_norms": True, "recompute": "layer"}
+    model = build(encoder, settings).eval()
+    norm = model.encoder.backbone.sites.final_norm
+    assert norm.weight.requires_grad
+    nn.init.normal_(norm.weight)
+    inputs = encoder.batch()
+    with torch.no_grad():
+        probe = Probe(model)
+        found = probe(probe.pool(*inputs))
+        torch.testing.assert_close(found, model(*inputs), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["wavlm", "w2v-bert", "whisper"])

@@ -182,6 +182,7 @@ def _frame(stream, place):
     frame = _frame_of(content[1], content[2])
     if frame is None:
         return None
+    content = content.ljust(64, b"\0")  # of a file that ends within the frame
     place = 4 + _side(content)
     if content[36:40] == b"VBRI":  # libsndfile does not know it
         number = int.from_bytes(content[50:54], "big")

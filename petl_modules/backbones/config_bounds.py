@@ -1,15 +1,12 @@
-"""Which numbers an encoder's ``config.json`` may have."""
+"""Bounds of the numbers in an encoder's ``config.json``."""
 
 import math
 
 from petl_modules.utils import HparamsError
 
 MOST_LAYERS = 1000
-# Keys with the number of layers
-LAYERS = ("encoder_layers", "num_hidden_layers")
 # Keys of the encoder with numbers above 0; a list has one for each layer
 SIZES = (
-    *LAYERS,
     "conv_depthwise_kernel_size",
     "conv_dim",
     "conv_kernel",
@@ -18,20 +15,27 @@ SIZES = (
     "d_model",
     "encoder_attention_heads",
     "encoder_ffn_dim",
+    "encoder_layers",
     "feature_projection_input_dim",
     "frequency_stride",
     "hidden_size",
     "intermediate_size",
     "layer_norm_eps",
+    "max_bucket_distance",
     "max_length",
     "max_source_positions",
     "num_attention_heads",
+    "num_buckets",
     "num_conv_pos_embedding_groups",
     "num_conv_pos_embeddings",
+    "num_hidden_layers",
     "num_mel_bins",
     "patch_size",
     "time_stride",
 )
+# Those that count layers, and by kind of encoder
+COUNTS = ("num_hidden_layers", "encoder_layers")
+COUNTS_OF = {"data2vec-audio": (*COUNTS, "num_conv_pos_embeddings")}
 PROBABILITIES = (
     "activation_dropout",
     "attention_dropout",
@@ -44,7 +48,7 @@ PROBABILITIES = (
 )
 
 
-def require_possible(file, key, value):
+def require_possible(file, key, value, kind):
     """Refuse a value of a key of the encoder that no encoder can have.
 
     Arguments
@@ -52,18 +56,20 @@ def require_possible(file, key, value):
     file : pathlib.Path
         The ``config.json``, for the message.
     key : str
-        A key of it.
+        One of its keys.
     value : object
-        Its value.
+        The value.
+    kind : object
+        The encoder's ``model_type``.
 
     Raises
     ------
     HparamsError
-        Names file, key, value and what it must be.
+        If it is impossible.
     """
     parts = value if isinstance(value, list) else [value]
     layers = len(parts)
-    if key in LAYERS and isinstance(value, int):
+    if key in COUNTS_OF.get(str(kind), COUNTS) and isinstance(value, int):
         layers = value
     if key in SIZES and layers not in range(1, MOST_LAYERS + 1):
         raise HparamsError(
