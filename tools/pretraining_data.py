@@ -7,11 +7,9 @@ a random melody. None of them is a word of the miniatures.
 
 import numpy as np
 
+from petl_modules.miniatures.phones import CONSONANTS, PHONES, VOWELS
 from petl_modules.miniatures.speech import (
-    CONSONANTS,
-    PHONES,
     RATE,
-    VOWELS,
     draw_voice,
     speak,
 )

@@ -1,14 +1,15 @@
 """Formant synthesis of speech: phones, voices and the melody of a sentence.
 
 A source (pulses of the glottis, noise) passes a filter whose resonances, the
-formants, move from phone to phone
-(G. Fant, Acoustic Theory of Speech Production, 1960; vowels after G. Peterson
-and H. Barney, 1952).
+formants, move from phone to phone (G. Fant, Acoustic Theory of Speech
+Production, 1960).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from petl_modules.miniatures.phones import PHONES
 
 RATE = 16000
 HOP = 80  # samples: the filter changes every 5 ms
@@ -16,60 +17,6 @@ WINDOW = 320
 SIZE = 512
 BANDWIDTHS = np.array([70.0, 100.0, 160.0, 220.0, 280.0])
 UPPER = [3500.0, 4500.0]  # fourth and fifth formant, the same in every phone
-
-# A part of a phone: seconds, level of voice and of noise, three formants (Hz),
-# centre of the noise (Hz) and its width (octaves)
-NONE = (500, 1500, 2500)
-PHONES = {
-    "a": [(0.14, 1.0, 0, (750, 1150, 2500), 2000, 1)],
-    "e": [(0.13, 1.0, 0, (530, 1840, 2480), 2000, 1)],
-    "i": [(0.13, 0.9, 0, (280, 2250, 3000), 2000, 1)],
-    "o": [(0.14, 1.0, 0, (500, 850, 2450), 2000, 1)],
-    "u": [(0.13, 0.9, 0, (310, 900, 2250), 2000, 1)],
-    "@": [(0.10, 0.9, 0, (520, 1450, 2450), 2000, 1)],
-    "m": [(0.10, 0.4, 0, (250, 1050, 2100), 2000, 1)],
-    "n": [(0.10, 0.4, 0, (250, 1650, 2550), 2000, 1)],
-    "l": [(0.09, 0.5, 0, (350, 1100, 2750), 2000, 1)],
-    "r": [(0.09, 0.5, 0, (320, 1150, 1600), 2000, 1)],
-    "w": [(0.08, 0.5, 0, (300, 620, 2200), 2000, 1)],
-    "y": [(0.08, 0.5, 0, (270, 2150, 3000), 2000, 1)],
-    "s": [(0.12, 0, 0.6, NONE, 6000, 0.4)],
-    "S": [(0.12, 0, 0.6, NONE, 2900, 0.5)],
-    "f": [(0.11, 0, 0.2, NONE, 4500, 1.5)],
-    "h": [(0.07, 0, 0.25, NONE, 1500, 1.2)],
-    "v": [(0.08, 0.35, 0.12, (280, 1100, 2300), 4500, 1.5)],
-    "z": [(0.10, 0.3, 0.4, (280, 1700, 2500), 6000, 0.4)],
-    "p": [
-        (0.07, 0, 0, (300, 800, 2200), 900, 1),
-        (0.02, 0, 0.8, (300, 800, 2200), 900, 0.8),
-        (0.03, 0, 0.15, NONE, 1500, 1.2),
-    ],
-    "t": [
-        (0.07, 0, 0, (300, 1750, 2600), 4500, 1),
-        (0.02, 0, 0.9, (300, 1750, 2600), 4500, 0.7),
-        (0.03, 0, 0.2, NONE, 3000, 1.2),
-    ],
-    "k": [
-        (0.07, 0, 0, (300, 1900, 2200), 2000, 1),
-        (0.025, 0, 0.9, (300, 1900, 2200), 2000, 0.4),
-        (0.03, 0, 0.2, NONE, 1800, 1.2),
-    ],
-    "b": [
-        (0.06, 0.12, 0, (250, 750, 2200), 900, 1),
-        (0.01, 0.3, 0.4, (300, 800, 2200), 900, 0.8),
-    ],
-    "d": [
-        (0.06, 0.12, 0, (250, 1750, 2600), 4000, 1),
-        (0.01, 0.3, 0.5, (300, 1750, 2600), 4000, 0.7),
-    ],
-    "g": [
-        (0.06, 0.12, 0, (250, 2000, 2200), 2000, 1),
-        (0.015, 0.3, 0.5, (300, 1900, 2200), 2000, 0.4),
-    ],
-    " ": [(0.08, 0, 0, NONE, 2000, 1)],
-}
-VOWELS = "aeiou@"
-CONSONANTS = "mnlrwysSfhvzptkbdg"
 
 
 @dataclass

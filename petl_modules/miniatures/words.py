@@ -1,4 +1,4 @@
-"""The miniatures' words and emotions, in the phones of ``speech.PHONES``."""
+"""The miniatures' words and emotions, in the phones of ``phones.PHONES``."""
 
 # Some words are another word reversed (no and on, four and off), or nearly so
 # (two and eight, tree and right): a model without the order of time cannot

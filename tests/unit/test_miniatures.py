@@ -17,7 +17,7 @@ from petl_modules.miniatures import __main__ as command_line
 from petl_modules.miniatures import corpus, music_sets, speech_sets
 from petl_modules.miniatures.corpus import draw, write_miniature
 from petl_modules.miniatures.layouts import LAYOUTS
-from petl_modules.miniatures.speech import VOWELS
+from petl_modules.miniatures.phones import VOWELS
 from petl_modules.miniatures.trials import (
     BACKBONES,
     METHODS,

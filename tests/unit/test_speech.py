@@ -7,11 +7,9 @@ import pytest
 
 from petl_modules.miniatures.environment import SOUNDS, synthesize
 from petl_modules.miniatures.music import Band
+from petl_modules.miniatures.phones import CONSONANTS, PHONES, VOWELS
 from petl_modules.miniatures.speech import (
-    CONSONANTS,
-    PHONES,
     RATE,
-    VOWELS,
     Voice,
     draw_voice,
     speak,
