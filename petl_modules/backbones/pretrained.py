@@ -83,21 +83,7 @@ def load_pretrained(kinds, source, **changes):
             f"model.safetensors. {_small(kinds[0])}"
         ) from error
     _require_whole(model, report, source)
-    counters = tuple(  # of batch norms
-        n for n, v in model.state_dict().items() if not v.is_floating_point()
-    )
-    wrong = {
-        name: kind
-        for name, kind in other_types(checkpoint.folder).items()
-        if _is_of(model, name) and not name.endswith(counters)
-    }
-    if wrong:
-        lines = [f"{name}: {kind}" for name, kind in sorted(wrong.items())]
-        raise HparamsError(
-            f"backbone '{source}' has weights that are no floating-point "
-            "numbers, as of a quantised copy. Take the one in float32, "
-            "float16 or bfloat16:\n" + listed(lines, limit=5)
-        )
+    _require_floating(model, checkpoint.folder, source)
     return model
 
 
@@ -146,6 +132,25 @@ def _require_whole(model, report, source):
                 f"backbone '{source}' is damaged: {name} has values that are "
                 "not finite. Copy or download it again"
             )
+
+
+def _require_floating(model, folder, source):
+    """Refuse weights whose files have other numbers than floating-point ones."""
+    counters = tuple(  # of batch norms
+        n for n, v in model.state_dict().items() if not v.is_floating_point()
+    )
+    wrong = {
+        name: kind
+        for name, kind in other_types(folder).items()
+        if _is_of(model, name) and not name.endswith(counters)
+    }
+    if wrong:
+        lines = [f"{name}: {kind}" for name, kind in sorted(wrong.items())]
+        raise HparamsError(
+            f"backbone '{source}' has weights that are no floating-point "
+            "numbers, as of a quantised copy. Take the one in float32, "
+            "float16 or bfloat16:\n" + listed(lines, limit=5)
+        )
 
 
 def _is_of(model, name):
