@@ -37,6 +37,8 @@ class TunedModel(nn.Module):
     head : callable
         Makes the head from the width that it reads, e.g. a ``!name:`` entry
         ``!name:torch.nn.Linear {out_features: 35}``.
+        One with ``takes_mask = True`` is called with the mask, too, where there
+        is no pooling.
     pooling : torch.nn.Module, callable or None
         See ``MeanPooling``. One with parameters is made from the encoder's
         ``d_out``, by a ``!name:`` entry. None: the head reads every token.
