@@ -38,6 +38,7 @@ SUMMARY_TYPES = {
     "backbone": str,
     "method": str,
     "seed": int,
+    "metric": dict,
     "folds": list,
     "accuracy_mean": float,
     "accuracy_std": float,

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petl_modules.data import AudioFacts
-from petl_modules.data.prepare import checks as preparation
+from petl_modules.data.prepare import finishing as preparation
 from petl_modules.data.prepare import read_skipped
 from petl_modules.utils import AudioError, DataError, DownloadError
 from tests.corpora import sound_of
