@@ -62,7 +62,8 @@ def test_one_subset_is_speechbrains_model(name, training):
     features = torch.randn(3, 60, 80)
     expected = theirs(features).reshape(3, -1)
     assert count(ours) == count(theirs)
-    torch.testing.assert_close(ours(features), expected, rtol=1e-5, atol=1e-5)
+    # Batch norms enlarge what rounding leaves
+    torch.testing.assert_close(ours(features), expected, rtol=1e-4, atol=1e-4)
 
 
 def copy_weights(theirs, ours, name):
