@@ -239,5 +239,8 @@ def test_citation_names_the_papers():
     cited = ruamel.yaml.YAML(typ="safe", pure=True).load(text)
     assert {"cff-version", "message", "title", "authors"} <= cited.keys()
     urls = [x["url"] for x in cited["references"]]
-    papers = ("2312.03694", "2402.00828")
+    papers = (
+        *("2312.03694", "2402.00828", "2211.02227"),
+        *("2210.06175", "2212.02780"),
+    )
     assert urls == [f"https://arxiv.org/abs/{x}" for x in papers]
