@@ -8,6 +8,7 @@ from petl_modules.data.datasets import (
     make_datasets,
     used_part,
 )
+from petl_modules.data.decoding import LOUDEST
 from petl_modules.data.duration_batches import (
     DurationBatches,
     durations_of,
@@ -46,6 +47,7 @@ __all__ = [
     "FilterBank",
     "Folds",
     "HeldOutSpeakers",
+    "LOUDEST",
     "Lists",
     "LogMel",
     "Mix",

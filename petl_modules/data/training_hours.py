@@ -1,6 +1,13 @@
 """A smaller training part: some speakers of it."""
 
 import hashlib
+import math
+
+from speechbrain.utils.logger import get_logger
+
+from petl_modules.utils import HparamsError
+
+logger = get_logger(__name__)
 
 
 class SomeHours:
@@ -18,6 +25,11 @@ class SomeHours:
     seed : int
         Seed of the draw.
 
+    Raises
+    ------
+    HparamsError
+        The hours are no number above 0.
+
     Example
     -------
     >>> from petl_modules.data import Lists
@@ -34,6 +46,12 @@ class SomeHours:
     """
 
     def __init__(self, split, hours, seed):
+        number = type(hours) in (int, float) and 0 < hours < math.inf
+        if hours is not None and not number:
+            raise HparamsError(
+                f"train_hours is {hours!r}: give a number above 0, or leave it "
+                "out to train on all"
+            )
         self.split = split
         self.hours = hours
         self.seed = seed
@@ -65,5 +83,10 @@ class SomeHours:
             drawn.update(clips)
             hours += sum(records[clip]["duration"] for clip in clips) / 3600
             count += 1
+        if hours < self.hours:
+            logger.warning(
+                f"train_hours is {self.hours}, and the training part has "
+                f"{hours:.2f} h: all of it is trained on"
+            )
         told = f"{hours:.1f} h of {count} speakers to train on"
         return {c: r for c, r in records.items() if c in drawn}, told

@@ -156,7 +156,11 @@ def _train(texts, size):
         )
     except (RuntimeError, OSError) as error:
         most = re.search(r"value <= (\d+)", str(error))
-        reason = f"at most {int(most[1]) - 1}" if most else brief(error)
+        reason = (
+            f"give at most --pieces {int(most[1]) - 1}"
+            if most
+            else brief(error)
+        )
         raise HparamsError(
             f"the training texts do not make {size} pieces: {reason}"
         ) from error

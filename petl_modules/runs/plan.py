@@ -171,6 +171,13 @@ def plan_folds(
 def _without_long(records, longest):
     """Return the clips that are no longer than a limit; list the others."""
     kept = {c: r for c, r in records.items() if r["duration"] <= longest}
+    if records and not kept:
+        shortest = min(r["duration"] for r in records.values())
+        raise HparamsError(
+            f"longest is {longest} s, and the shortest of the {len(records)} "
+            f"training clips has {shortest:.2f} s: nothing would be trained "
+            "on. Give a larger --longest"
+        )
     if left_out := sorted(records.keys() - kept.keys()):
         logger.warning(
             f"{len(left_out)} of {len(records)} training clips are longer "

@@ -3,7 +3,7 @@
 import torch
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import read_clip
+from petl_modules.data import LOUDEST, read_clip
 from petl_modules.runs.trained_run import RECOGNITION, TrainedRun
 from petl_modules.utils import AudioError, HparamsError
 
@@ -177,6 +177,11 @@ class Transcriber:
             raise AudioError(f"{name}: give one channel, [time]")
         if not samples.isfinite().all():
             raise AudioError(f"{name}: not all are finite")
+        if (peak := samples.abs().max()) > LOUDEST:
+            raise AudioError(
+                f"{name}: they reach {peak:.4g}, and should be from -1 to 1. "
+                "Divide them, most likely by 32768"
+            )
         return name, samples
 
     def _logits(self, samples):

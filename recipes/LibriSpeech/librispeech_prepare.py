@@ -142,7 +142,7 @@ def prepare_librispeech(
         kept = absolute(manifest_folder)
         if download and LEXICON in lexicon and not (folder / LEXICON).exists():
             fetch(url, kept / LEXICON, LEXICON_BYTES)
-        words = read_lexicon(find_lexicons(lexicon, folder, kept))
+        words = read_lexicon(_lexicons(lexicon, folder, kept))
         phones = arpabet(stress)
         labels = [BLANK, *pronounce(records, places, words, phones, stress)]
     elif units != "characters":
@@ -213,6 +213,15 @@ def find_clips(folder):
     refuse(problems, "Fetch the dataset again, or move these clips away.")
     show(f"{len(sounds)} clips of {len(count(sounds, 'speaker'))} speakers")
     return {c: {**r, "text": texts[c]} for c, r in sounds.items()}, places
+
+
+def _lexicons(names, *folders):
+    """Find the lexicons; where LibriSpeech's is absent, say what fetches it."""
+    try:
+        return find_lexicons(names, *folders)
+    except FileNotFoundError as error:
+        fetched = f". --download True fetches LibriSpeech's ({LEXICON})"
+        raise FileNotFoundError(f"{error}{fetched}") from error
 
 
 def _read_texts(file, texts, places):

@@ -234,7 +234,7 @@ def test_a_few_speakers_and_no_long_clips_are_trained_on(
         ({"few_shot": 8}, "clips of each class are drawn, and .* has no label"),
         ({"units": "words"}, "units is 'words', which is none of: "),
         ({"batch_seconds": 0}, "batch_seconds is 0: give a number above 0"),
-        ({"longest": 0.1}, "no clip left for: train"),
+        ({"longest": 0.1}, "longest is 0.1 s, and the shortest of the "),
         ({"warm_up": 1.5}, "warm_up is 1.5: give a share, below 1"),
         ({"decoder": "best"}, "decoder is 'best', which is none of"),
         ({"best_metric": "{name: per, mode: min}"}, "no metric 'per'"),

@@ -209,6 +209,7 @@ def test_a_lexicon_is_found_or_fetched(script, data, whole):
     (data / "librispeech-lexicon.txt").unlink()
     message = refused(script, data, FileNotFoundError, units="phones")
     assert "there is no" in message and "--lexicon FILE" in message
+    assert "--download True fetches" in message
     url = (whole / "librispeech-lexicon.txt").as_uri()
     options = {"units": "phones", "download": True, "url": url}
     assert len(prepare(script, data, **options)[1]) == 70

@@ -285,6 +285,19 @@ def test_some_hours_are_of_whole_speakers(hours, speakers):
     assert len(drawn) == speakers
 
 
+@pytest.mark.parametrize("hours", [0, -1, "ten", True, float("nan")])
+def test_hours_must_be_a_number_above_0(hours):
+    with pytest.raises(HparamsError, match="train_hours is .*above 0"):
+        SomeHours(Lists(), hours, seed=3)
+
+
+def test_more_hours_than_there_are_is_told(caplog):
+    make_plan(SPOKEN, SomeHours(Lists(), 1.4, seed=3))  # of 1.5
+    assert not caplog.text
+    make_plan(SPOKEN, SomeHours(Lists(), 9, seed=3))
+    assert "train_hours is 9, and the training part has 1.50 h" in caplog.text
+
+
 def test_all_hours_are_the_split():
     made = make_plan(SPOKEN, SomeHours(Lists(), None, seed=3))
     assert made == make_plan(SPOKEN, Lists())
@@ -298,6 +311,11 @@ def test_long_clips_are_listed_and_not_trained_on(fixed_epochs, caplog):
     assert values(fold.parts["test"], "duration") == {360.0, 720.0}
     assert "train4-1" in caplog.text and "train4-0" not in caplog.text
     assert ("valid4-1" in caplog.text) == fixed_epochs
+
+
+def test_no_clip_is_short_enough():
+    with pytest.raises(HparamsError, match="longest is 1 s.*10.*has 360.00 s"):
+        make_plan(SPOKEN, Lists(), longest=1)
 
 
 def test_folds_are_drawn_apart():

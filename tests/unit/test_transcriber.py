@@ -98,6 +98,10 @@ def test_text_is_that_of_the_model(transcriber, sound, file):
         (torch.zeros(2, 16_000), "one channel"),
         (torch.zeros(0), "one channel"),
         (torch.full((16_000,), torch.nan), "not all are finite"),
+        (
+            torch.full((16_000,), 1000, dtype=torch.int16),
+            "reach 1000, .* 32768",
+        ),
         ("no/such/file.wav", "no/such/file.wav"),
     ],
 )

@@ -190,7 +190,7 @@ def test_pieces_are_kept_for_their_texts_and_size(texts, tmp_path, monkeypatch):
 
 
 def test_impossible_sizes_are_refused(texts):
-    with pytest.raises(HparamsError, match="not make 10000 pieces") as error:
+    with pytest.raises(HparamsError, match="give at most --pieces") as error:
         train_pieces(texts, 10_000)
     most = int(str(error.value).split()[-1])
     assert len(train_pieces(texts, most)) == most

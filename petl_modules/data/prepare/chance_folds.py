@@ -104,12 +104,20 @@ def _check_sizes(records, groups, n_folds):
     if not few:
         return
     what, least = "clips", min(few.values())
-    fit = f"give --n_folds {least}" if least > 2 else "leave these out"
+    classes = any("label" in record for record in records.values())
+    remedies = ["Add clips"]
+    if least > 2:
+        remedies.append(f"give --n_folds {least}")
+    elif classes:
+        remedies.append("leave these out")
     if len(groups) < len(records):
         what = "groups of clips (one speaker, group or sound)"
-        fit += ", or list folds of your own"
+        remedies.append("list folds of your own")
+    who, counts = "there are", str(least)
+    if classes:
+        who = "some classes have"
+        counts = ", ".join(f"{label}: {n}" for label, n in few.items())
     raise DataError(
-        f"some classes have fewer {what} than the {n_folds} folds: "
-        f"{', '.join(f'{label}: {n}' for label, n in few.items())}. "
-        f"Add clips, or {fit}"
+        f"{who} fewer {what} than the {n_folds} folds: {counts}. "
+        f"{', or '.join(remedies)}"
     )
