@@ -43,7 +43,8 @@ CASES = [
     *(
         ("GSC", method, "wav2vec2.yaml")
         for method in METHODS
-        if "wav2vec2" not in method and "ipet" not in method
+        if not re.search("wav2vec2|ipet|w2v_bert|whisper", method)
+        and method not in copy_methods.SPEECH_METHODS  # that is their base
     ),
     ("GTZAN", "lora", None),
     ("VoxCeleb1", "lora", "wav2vec2.yaml"),
@@ -135,6 +136,7 @@ def test_row_has_a_backbone_that_fits(case, written):
     (row,) = read_csv(recipe / f"{case[0]}.csv")
     speech = any("wav2vec2" in str(part) for part in case)
     speech = speech or case[0] in copy_methods.FRAMES
+    speech = speech or case[1] in copy_methods.SPEECH_METHODS
     assert ("tiny-wav2vec2" in row["test_debug_flags"]) == speech
 
 
