@@ -416,36 +416,20 @@ def test_whisper():
         num_mel_bins=8,
         max_source_positions=20,
     )
-    LAYOUTS["whisper"] = Layout(
-        layers="layers",
-        sites={
-            "attention": Site("self_attn", norm="self_attn_layer_norm"),
-            "query": Site("self_attn.q_proj"),
-            "ffn": Site("fc1", "fc2", "final_layer_norm"),
-            "ffn_in": Site("fc1"),
-            "ffn_out": Site("fc2"),
-        },
-        norms={"ffn_norm": "final_layer_norm"},
-        outside={"final_norm": "layer_norm"},
-        pre_norm=True,
+    torch.manual_seed(0)
+    model = WhisperEncoder(config).eval()
+    features = torch.randn(2, 8, 40)
+    plain = model(features).last_hidden_state
+    backbone = backbone_of(model)
+    freeze(backbone, "none")
+    small = partial(Bottleneck, reduction=4)
+    methods = [
+        Insert(at=["attention", "ffn"], block=small),
+        LoRA(at=["query", "ffn_in", "ffn_out"], rank=2),
+    ]
+    blocks = insert_methods(
+        backbone, methods, train_norms=True, recompute="layer"
     )
-    try:
-        torch.manual_seed(0)
-        model = WhisperEncoder(config).eval()
-        features = torch.randn(2, 8, 40)
-        plain = model(features).last_hidden_state
-        backbone = backbone_of(model)
-        freeze(backbone, "none")
-        small = partial(Bottleneck, reduction=4)
-        methods = [
-            Insert(at=["attention", "ffn"], block=small),
-            LoRA(at=["query", "ffn_in", "ffn_out"], rank=2),
-        ]
-        blocks = insert_methods(
-            backbone, methods, train_norms=True, recompute="layer"
-        )
-    finally:
-        del LAYOUTS["whisper"]
     out = model(features).last_hidden_state
     assert torch.equal(out, plain)
     out.square().sum().backward()
