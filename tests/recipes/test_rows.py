@@ -13,7 +13,7 @@ FILES = sorted((ROOT / "tests" / "recipes").glob("*.csv"))
 ROWS = [row for file in FILES for row in read_csv(file)]
 STEMS = sorted({Path(row["Hparam_file"]).stem for row in ROWS})
 DATASETS = sorted({row["Dataset"] for row in ROWS})
-EVERY = 6  # rows of a file, in another dataset than of the file before
+EVERY = 12  # rows of a file, in another dataset than of the file before
 
 
 def is_sampled(row):
