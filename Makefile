@@ -62,8 +62,8 @@ clean:
 		-exec rm -rf {} +
 
 # Written last, so that an interrupted installation is done again
-$(STAMP): requirements.txt requirements-test.txt requirements-lock.txt \
-		pyproject.toml tools/set_up.py $(ALWAYS_$(VERSIONS))
+$(STAMP): requirements.txt requirements-export.txt requirements-service.txt \
+		requirements-test.txt requirements-lock.txt pyproject.toml tools/set_up.py $(ALWAYS_$(VERSIONS))
 	$(PYTHON) tools/set_up.py $(VENV) --versions "$(VERSIONS)" \
 		--cpu "$(CPU)" --torch-index "$(TORCH_INDEX)"
 

@@ -14,8 +14,8 @@ require_libraries("torch", "torchaudio")
 
 from tqdm import tqdm
 
-from petl_modules.runs.embedder import Embedder
-from petl_modules.runs.embedding_files import write_embeddings
+from petl_modules.inference.embedder import Embedder
+from petl_modules.inference.embedding_files import write_embeddings
 from petl_modules.runs.logs import log_to, stop_logging
 from petl_modules.utils import (
     AudioError,
@@ -61,7 +61,7 @@ def embed(chosen):
     for problem in problems:
         show(printable(f"error: {problem}"), sys.stderr)
     if vectors:
-        write_embeddings(output, vectors, embedder.run)
+        write_embeddings(output, vectors, embedder.trained)
         show(printable(f"{len(vectors)} embeddings: {output}"))
     return not problems
 

@@ -12,9 +12,9 @@ if __name__ == "__main__":
     end_if_interrupted()
 require_libraries("torch", "torchaudio")
 
-from petl_modules.runs.classifier import Classifier
+from petl_modules.inference.classifier import Classifier
+from petl_modules.inference.trained_model import find_fold
 from petl_modules.runs.logs import log_to, stop_logging
-from petl_modules.runs.trained_run import find_fold
 from petl_modules.utils import AudioError, UserError, fail, printable, show
 
 __all__ = ["Classifier", "find_fold", "main"]

@@ -12,8 +12,8 @@ if __name__ == "__main__":
     end_if_interrupted()
 require_libraries("torch", "torchaudio")
 
+from petl_modules.inference.transcriber import Transcriber
 from petl_modules.runs.logs import log_to, stop_logging
-from petl_modules.runs.transcriber import Transcriber
 from petl_modules.utils import (
     AudioError,
     UserError,

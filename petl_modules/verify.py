@@ -18,7 +18,7 @@ require_libraries("torch", "torchaudio")
 import numpy as np
 from tqdm import tqdm
 
-from petl_modules.runs.embedder import Verifier
+from petl_modules.inference.embedder import Verifier
 from petl_modules.runs.logs import log_to, stop_logging
 from petl_modules.utils import (
     AudioError,

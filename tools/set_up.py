@@ -17,7 +17,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = "requirements-lock.txt"
-RANGES = ("requirements.txt", "requirements-test.txt")
+RANGES = (
+    "requirements.txt",
+    "requirements-export.txt",
+    "requirements-service.txt",
+    "requirements-test.txt",
+)
 STAMP = ".installed"  # in the environment; holds what was installed
 # What only torch's builds for CUDA need
 CUDA = re.compile(r"(nvidia-|cuda-|triton\b)")

@@ -31,6 +31,10 @@ class CheckpointError(UserError):
     """A checkpoint that does not fit, or cannot be read."""
 
 
+class ExportError(UserError):
+    """A trained model that a format cannot carry. The text says why."""
+
+
 class TrainingError(UserError):
     """Training that cannot continue, for example with an infinite loss."""
 

@@ -20,6 +20,7 @@ from petl_modules.data.prepare import (
     unpack,
     write_manifest,
 )
+from petl_modules.inference.trained_model import FORM, _read_recipe, find_fold
 from petl_modules.models import (
     MeanPooling,
     TunedEncoder,
@@ -34,7 +35,6 @@ from petl_modules.runs.checks import check_values
 from petl_modules.runs.fold_files import require_intact
 from petl_modules.runs.run_data import claim_data
 from petl_modules.runs.run_folder import claim_folder
-from petl_modules.runs.trained_run import FORM, _read_recipe, find_fold
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import (
     SEAL,

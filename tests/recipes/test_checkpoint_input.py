@@ -69,7 +69,7 @@ def test_a_run_follows_its_checkpoint_and_predict_the_run(
     extractor = ASTFeatureExtractor.from_pretrained(own)
     theirs = extractor(samples.numpy(), sampling_rate=22_050).input_values[0]
     torch.testing.assert_close(
-        classifier.run.features(samples),
+        classifier.trained.features(samples),
         torch.as_tensor(theirs)[:50],
         atol=2e-4,
         rtol=1e-4,
@@ -129,7 +129,7 @@ def test_old_runs_are_predicted_as_they_were_trained(own, options, script):
             kept.append(line)
     file.write_text("\n".join(kept))
     Path("out/fold1/checksums.json").unlink()
-    features = Classifier("out/fold1").run.features
+    features = Classifier("out/fold1").trained.features
     assert (features.mean, features.sample_rate) == (-4.2677393, 16_000)
 
 
@@ -203,7 +203,7 @@ def test_other_mel_bins_and_raw_values_are_trained(options, script, tmp_path):
     extractor.save_pretrained(tmp_path / "mel64")
     options |= {"backbone": tmp_path / "mel64"}
     script(TRAIN.relative_to(ROOT)).main(words(options))
-    features = Classifier("out").run.features
+    features = Classifier("out").trained.features
     assert features.mel_bins == 64 and not features.normalize
     assert json.loads(Path("out/summary.json").read_text())["folds"]
 

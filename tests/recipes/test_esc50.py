@@ -142,7 +142,7 @@ def test_predictions_give_the_accuracy(runs, index):
 @pytest.mark.parametrize("index", [0, 1])
 def test_stored_weights_are_those_of_the_summary(runs, index):
     fold = runs.second.summary["folds"][index]
-    model = Classifier(runs.folder / f"fold{index + 1}").run.model
+    model = Classifier(runs.folder / f"fold{index + 1}").trained.model
     assert weights_sha256(model) == fold["weights_sha256"]
 
 
@@ -297,7 +297,7 @@ from petl_modules.data import read_audio
 from petl_modules.predict import Classifier
 threads, run, audio, target = sys.argv[1:]
 torch.set_num_threads(int(threads))
-made = Classifier(run).run
+made = Classifier(run).trained
 with torch.inference_mode():
     logits = [
         made.model(made.features(read_audio(clip)).unsqueeze(0))

@@ -332,7 +332,7 @@ def test_the_last_layers_can_be_trained_from_the_command_line(run, places):
         backbone=places["tiny-wav2vec2"],
         train_backbone="last_1",
     )
-    model = Classifier(folder).run.model
+    model = Classifier(folder).trained.model
     layer = model.encoder.backbone.sites.module("layers.1")
     assert summary["petl_parameters"] == sum(
         p.numel() for p in layer.parameters()

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from petl_modules import embed, predict, verify
+from petl_modules.inference.embedder import Embedder, Verifier
+from petl_modules.inference.embedding_files import read_embeddings
 from petl_modules.predict import Classifier
-from petl_modules.runs.embedder import Embedder, Verifier
-from petl_modules.runs.embedding_files import read_embeddings
 from petl_modules.utils import DataError, HparamsError, read_csv
 from tests import corpora
 

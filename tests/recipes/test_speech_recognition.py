@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from petl_modules.data.prepare import read_manifest
+from petl_modules.inference.transcriber import Transcriber
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.models import read_trained
-from petl_modules.runs.transcriber import Transcriber
 from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -126,14 +126,14 @@ def test_predict_refuses_outputs_that_are_not_finite(
 
     def poisoned(classifier, *arguments, **options):
         usual(classifier, *arguments, **options)
-        features = classifier.run.features
+        features = classifier.trained.features
 
         def infinite(samples):
             values = features(samples)
             return values if samples.any() else values * float("nan")
 
         infinite.sample_rate = features.sample_rate
-        classifier.run.features = infinite
+        classifier.trained.features = infinite
 
     monkeypatch.setattr(Classifier, "__init__", poisoned)
     with pytest.raises(SystemExit) as end:

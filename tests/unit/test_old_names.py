@@ -190,11 +190,14 @@ def test_predict_reads_an_old_run(old_run):
     folder, model = old_run
     classifier = Classifier(folder / "fold1")
     assert classifier.labels == ["cat", "dog", "cow"]
-    assert classifier.run.model.encoder.tokens == "speech"
+    assert classifier.trained.model.encoder.tokens == "speech"
     inputs = torch.randn(2, 100, 128)
     with torch.no_grad():
         torch.testing.assert_close(
-            classifier.run.model(inputs), model(inputs), rtol=1e-4, atol=1e-5
+            classifier.trained.model(inputs),
+            model(inputs),
+            rtol=1e-4,
+            atol=1e-5,
         )
 
 
@@ -204,7 +207,7 @@ def test_predict_finds_the_backbone_of_an_old_run(old_run, tiny_ast):
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(tiny_ast, "/moved"), encoding="utf-8")
     moved = Classifier(folder / "fold1", backbone=tiny_ast)
-    assert moved.run.model.settings() == model.settings()
+    assert moved.trained.model.settings() == model.settings()
 
 
 def test_training_in_an_old_run_is_refused(old_run):

@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 
+from petl_modules.inference.trained_model import find_fold
 from petl_modules.models import weights_file
 from petl_modules.models.weights_file import digest, write_trained
 from petl_modules.runs.command_line import HEAD
@@ -16,7 +17,6 @@ from petl_modules.runs.fold_files import (
 )
 from petl_modules.runs.run_data import claim_data
 from petl_modules.runs.run_folder import claim_folder
-from petl_modules.runs.trained_run import find_fold
 from petl_modules.utils import (
     SEAL,
     CheckpointError,

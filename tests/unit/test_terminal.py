@@ -90,7 +90,7 @@ class Named:
         if "bad" in path:
             raise AudioError(f"{path}: empty")
         warning = "cut" + NASTY[:-1]  # workers of pytest send no surrogates
-        logging.getLogger("petl_modules.runs.classifier").warning(warning)
+        logging.getLogger("petl_modules.inference.classifier").warning(warning)
         return [(NASTY, 1.0)]
 
 

@@ -19,10 +19,10 @@ from petl_modules.backbones import (
     write_tiny_whisper,
 )
 from petl_modules.data import StackedFilterBank, WhisperLogMel
+from petl_modules.inference.transcriber import Transcriber, spans
 from petl_modules.models import WEIGHTS, save_trained
 from petl_modules.recognition import GreedyDecoder, Units, characters_of
 from petl_modules.runs import RecipeFile
-from petl_modules.runs.transcriber import Transcriber, spans
 from petl_modules.utils import AudioError, HparamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ def transcriber(run):
 
 
 def test_text_is_that_of_the_model(transcriber, sound, file):
-    run = transcriber.run
+    run = transcriber.trained
     with torch.inference_mode():
         logits, _ = run.model(run.features(sound)[None])
     units = Units("characters", LABELS)
@@ -167,7 +167,7 @@ def hear(batch):
 def listener():
     """A transcriber with the stand-in, in windows of two seconds."""
     listener = Transcriber.__new__(Transcriber)
-    listener.run = SimpleNamespace(
+    listener.trained = SimpleNamespace(
         features=lambda samples: samples, model=hear, device="cpu"
     )
     listener.decoder = GreedyDecoder(Units("characters", LABELS))
@@ -243,7 +243,7 @@ def test_windows_of_other_encoders(kind, frames, tmp_path):
 
     model.encoder = SimpleNamespace(backbone=backbone)
     listener = Transcriber.__new__(Transcriber)
-    listener.run = SimpleNamespace(
+    listener.trained = SimpleNamespace(
         features=features, model=model, device="cpu", folder="run"
     )
     listener.rate = RATE

@@ -7,12 +7,12 @@ import torch
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data.levels import SILENT
-from petl_modules.runs.fold_files import RESULT, remedy, require_unchanged
-from petl_modules.runs.trained_run import (
+from petl_modules.inference.trained_model import (
     CLASSIFICATION,
     VERIFICATION,
-    TrainedRun,
+    TrainedModel,
 )
+from petl_modules.runs.fold_files import RESULT, remedy, require_unchanged
 from petl_modules.utils import AudioError, HparamsError, read_json
 from petl_modules.verification import (
     SHORTEST,
@@ -32,7 +32,7 @@ class Embedder:
     ---------
     run : str or pathlib.Path
         A run of verification or classification; see
-        ``petl_modules.runs.trained_run.TrainedRun``.
+        ``petl_modules.inference.trained_model.TrainedModel``.
     device : str
         Device of the model.
     backbone : str or None
@@ -43,12 +43,12 @@ class Embedder:
     Raises
     ------
     UserError
-        See ``TrainedRun``; or it is a run of speech recognition.
+        See ``TrainedModel``; or it is a run of speech recognition.
     """
 
     def __init__(self, run, device="cpu", backbone=None, shortest=0.0):
-        self.run = TrainedRun(run, device, backbone)
-        self.run.require_task(CLASSIFICATION, VERIFICATION)
+        self.trained = TrainedModel(run, device, backbone)
+        self.trained.require_task(CLASSIFICATION, VERIFICATION)
         self.shortest = shortest
 
     @torch.inference_mode()
@@ -70,7 +70,7 @@ class Embedder:
             If the file cannot be used, is silent or too short, or the model
             makes no finite numbers of it.
         """
-        run, clip = self.run, self.run.read(path)
+        run, clip = self.trained, self.trained.read(path)
         rate = run.features.sample_rate
         for remark in clip.remarks:
             if remark == SILENT:
@@ -128,9 +128,10 @@ class Verifier:
     def __init__(self, run, device="cpu", backbone=None, threshold=None):
         self.embedder = Embedder(run, device, backbone, SHORTEST)
         settings, folder = (
-            getattr(self.embedder.run, key) for key in ("settings", "folder")
+            getattr(self.embedder.trained, key)
+            for key in ("settings", "folder")
         )
-        self.embedder.run.require_task(VERIFICATION)
+        self.embedder.trained.require_task(VERIFICATION)
         self.scoring = settings["scoring"]
         if threshold is None:
             form = {"fold": {"threshold": float}}

@@ -4,7 +4,7 @@ import torch
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import LOUDEST, read_clip
-from petl_modules.runs.trained_run import RECOGNITION, TrainedRun
+from petl_modules.inference.trained_model import RECOGNITION, TrainedModel
 from petl_modules.utils import AudioError, HparamsError
 
 logger = get_logger(__name__)
@@ -55,7 +55,7 @@ class Transcriber:
     ---------
     run : str or pathlib.Path
         A run of recognition; see
-        ``petl_modules.runs.trained_run.TrainedRun``.
+        ``petl_modules.inference.trained_model.TrainedModel``.
     device : str
         Device of the model.
     backbone : str or None
@@ -70,18 +70,18 @@ class Transcriber:
     FileNotFoundError
         If the folder has no trained model.
     UserError
-        See ``TrainedRun``; or it is a run of another task.
+        See ``TrainedModel``; or it is a run of another task.
     """
 
     def __init__(
         self, run, device="cpu", backbone=None, window=40.0, overlap=4.0
     ):
-        self.run = TrainedRun(run, device, backbone)
-        self.run.require_task(RECOGNITION)
-        self.decoder = self.run.recipe["metrics"].decoder
-        self.rate = self.run.features.sample_rate
+        self.trained = TrainedModel(run, device, backbone)
+        self.trained.require_task(RECOGNITION)
+        self.decoder = self.trained.recipe["metrics"].decoder
+        self.rate = self.trained.features.sample_rate
         self.stride = self._stride()
-        longest = getattr(self.run.features, "longest", None)
+        longest = getattr(self.trained.features, "longest", None)
         window = int(window * self.rate)
         window = min(window, longest or window)
         self.window = window - window % self.stride
@@ -96,13 +96,15 @@ class Transcriber:
 
     def _stride(self):
         """Return how many samples are between two frames."""
-        longest = getattr(self.run.features, "longest", None) or 11 * self.rate
+        longest = (
+            getattr(self.trained.features, "longest", None) or 11 * self.rate
+        )
         added = min(10, longest // self.rate - 1) * self.rate  # whole seconds
         short = self.rate // 2
         frames = self._frames(short + added) - self._frames(short)
         if not frames > 0 or added % frames:
             raise HparamsError(
-                f"{self.run.folder}: its encoder makes {frames} frames of "
+                f"{self.trained.folder}: its encoder makes {frames} frames of "
                 f"{added / self.rate:.0f} s, so windows of a long sound would "
                 "not meet at a frame"
             )
@@ -110,9 +112,9 @@ class Transcriber:
 
     def _frames(self, count):
         """Return the number of frames of so many samples."""
-        features = self.run.features(torch.zeros(count)).unsqueeze(0)
-        features = features.to(self.run.device)
-        backbone = self.run.model.encoder.backbone
+        features = self.trained.features(torch.zeros(count)).unsqueeze(0)
+        features = features.to(self.trained.device)
+        backbone = self.trained.model.encoder.backbone
         return int(backbone.mask(features, features.new_ones(1)).sum())
 
     def __call__(self, sound):
@@ -186,7 +188,7 @@ class Transcriber:
 
     def _logits(self, samples):
         """Return the logits of all frames, ``[1, time, units]``."""
-        run, parts = self.run, []
+        run, parts = self.trained, []
         facts = self.window, self.overlap, self.stride
         for start, stop, first, end in spans(len(samples), *facts):
             features = run.features(samples[start:stop])

@@ -3,7 +3,7 @@
 import torch
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.runs.trained_run import CLASSIFICATION, TrainedRun
+from petl_modules.inference.trained_model import CLASSIFICATION, TrainedModel
 from petl_modules.utils import AudioError
 
 logger = get_logger(__name__)
@@ -15,20 +15,20 @@ class Classifier:
     Arguments
     ---------
     run, device, backbone
-        See ``petl_modules.runs.trained_run.TrainedRun``.
+        See ``petl_modules.inference.trained_model.TrainedModel``.
 
     Raises
     ------
     FileNotFoundError
         If the folder has no trained model.
     UserError
-        See ``TrainedRun``; or it is a run of another task.
+        See ``TrainedModel``; or it is a run of another task.
     """
 
     def __init__(self, run, device="cpu", backbone=None):
-        self.run = TrainedRun(run, device, backbone)
-        self.folder, self.labels = self.run.folder, self.run.labels
-        self.run.require_task(CLASSIFICATION)
+        self.trained = TrainedModel(run, device, backbone)
+        self.folder, self.labels = self.trained.folder, self.trained.labels
+        self.trained.require_task(CLASSIFICATION)
 
     @torch.inference_mode()
     def __call__(self, path, top=5):
@@ -55,7 +55,7 @@ class Classifier:
             If the file cannot be used, or the model makes no finite numbers
             of it.
         """
-        run = self.run
+        run = self.trained
         clip = run.read(path)
         for remark in clip.remarks:
             logger.warning(f"{path}: {remark}")

@@ -1,4 +1,4 @@
-"""A trained run, loaded: its model, features and recipe."""
+"""A trained model, opened, with what prepares its input."""
 
 import re
 from pathlib import Path
@@ -103,7 +103,7 @@ def _read_recipe(folder, form):
     return recipe
 
 
-class TrainedRun:
+class TrainedModel:
     """The selected model of a fold, with what prepares its input.
 
     Arguments
@@ -115,6 +115,8 @@ class TrainedRun:
         Device of the model.
     backbone : str or None
         Another place of the backbone than in training.
+    merge : bool
+        Whether LoRA is merged into the backbone's weights.
 
     Attributes
     ----------
@@ -133,7 +135,7 @@ class TrainedRun:
     labels : list of str
         What the head's outputs stand for.
     model : petl_modules.models.TunedModel
-        In eval mode, with LoRA merged.
+        In eval mode.
     weights_sha256 : str
         Digest of the trained weights.
 
@@ -146,7 +148,7 @@ class TrainedRun:
         is no such device.
     """
 
-    def __init__(self, run, device="cpu", backbone=None):
+    def __init__(self, run, device="cpu", backbone=None, merge=True):
         check_device(device)
         self.folder = find_fold(run)
         require_unchanged(self.folder, "hyperparams.yaml")
@@ -182,7 +184,8 @@ class TrainedRun:
         recorded = recorded_sha256(self.folder)
         load_trained(self.model, self.folder / WEIGHTS, recorded)
         self.weights_sha256 = weights_sha256(self.model)
-        merge_lora(self.model)
+        if merge:
+            merge_lora(self.model)
 
     def require_task(self, *tasks):
         """Refuse a run of another task; the error names that one's command.

@@ -20,7 +20,7 @@ def write_embeddings(path, vectors, run):
         metadata the files' names and the model's SHA-256.
     vectors : dict
         A unit vector for each file.
-    run : petl_modules.runs.trained_run.TrainedRun
+    run : petl_modules.inference.trained_model.TrainedModel
         The run that made them.
     """
     about = {

@@ -1,0 +1,1 @@
+"""Convert adapters of other libraries into trained models of ours."""

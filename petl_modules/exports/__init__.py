@@ -1,0 +1,30 @@
+"""Formats that a trained model is written in, one file each.
+
+``to_<format>.py`` has ``write(trained, folder)``: it writes the files of a
+trained model into a new folder, and raises ``ExportError`` for a model that the
+format cannot carry.
+"""
+
+from importlib import import_module
+
+FORMATS = ("petl", "transformers", "peft", "onnx", "pt2", "speechbrain")
+
+__all__ = ["FORMATS", "writer"]
+
+
+def writer(format):
+    """Return the function that writes a format; its libraries are imported.
+
+    Arguments
+    ---------
+    format : str
+        One of ``FORMATS``.
+
+    Returns
+    -------
+    callable
+        ``write(trained, folder)``, with a
+        ``petl_modules.inference.trained_model.TrainedModel`` and the
+        ``pathlib.Path`` of a folder that is there and empty.
+    """
+    return import_module(f"petl_modules.exports.to_{format}").write
