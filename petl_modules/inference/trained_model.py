@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from petl_modules.data import Windows, read_clip, window_features
+from petl_modules.data import Windows, window_features
+from petl_modules.inference.sounds import read_sound
 from petl_modules.methods import merge_lora
 from petl_modules.models import (
     WEIGHTS,
@@ -207,13 +208,15 @@ class TrainedModel:
                 f"petl_modules.{COMMANDS[self.task]}"
             )
 
-    def read(self, path):
-        """Read as much of a file as is used.
+    def read(self, sound, name=None):
+        """Read as much of a sound as is used.
 
         Arguments
         ---------
-        path : str or pathlib.Path
-            An audio file of any rate and number of channels.
+        sound : object
+            See ``petl_modules.inference.sounds.source_of``.
+        name : str or None
+            How errors name it. None: a file by its path.
 
         Returns
         -------
@@ -222,7 +225,8 @@ class TrainedModel:
         longest = getattr(self.features, "longest", None)
         if self.windows.test != 1:  # windows of the whole clip
             longest = None
-        return read_clip(path, self.features.sample_rate, longest)
+        rate = self.features.sample_rate
+        return read_sound(sound, rate, longest, name)
 
     def features_of(self, clip):
         """Return a clip's features as a batch on the model's device.
