@@ -217,7 +217,8 @@ def main(words):
     folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
     own = claim(folder)
     for dataset in chosen.datasets:
-        write_miniature(dataset, folder / ALL[dataset].folder)
+        other = speakers.MINIATURE_SEED if dataset == speakers.DATASET else 0
+        write_miniature(dataset, folder / ALL[dataset].folder, seed=other)
     target.parent.mkdir(parents=True, exist_ok=True)
     facts = ", ".join(f"{name} {value}" for name, value in versions().items())
     seeds = ", ".join(map(str, chosen.seeds))
