@@ -44,7 +44,7 @@ PLAIN = {str: object}
 FORM = {
     "task": re.compile("|".join(TASKS)),
     "base_model": (str, None),
-    "base_revision": (re.compile("[0-9a-f]{40}"), None),
+    "base_revision": (str, None),
     "base_weights": (SHA256, None),
     "weights_sha256": SHA256,
     "members?": {str: SHA256},
