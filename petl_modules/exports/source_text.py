@@ -4,6 +4,8 @@ import ast
 import re
 import symtable
 
+# What is raised where an argument is refused
+REFUSALS = ("HparamsError", "ValueError")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Methods that others call: those of Python, and of torch.nn.Module
 CALLED = re.compile(r"__\w+__|forward|train")
@@ -65,7 +67,9 @@ def attributes_read(text):
 
 
 def trim(lines, node, read=None):
-    """Return a definition without long docstrings and what nothing reads.
+    """Return a definition without what a trained model does not need.
+
+    Of docstrings the first line is kept.
 
     Arguments
     ---------
@@ -75,8 +79,9 @@ def trim(lines, node, read=None):
         The definition.
     read : set or None
         The attributes that are read: of a class, methods of other names are
-        left out, and so are other attributes that ``__init__`` sets. None:
-        all are kept.
+        left out, and so are other attributes that ``__init__`` sets; and so
+        are checks of arguments outside of ``forward``, which the training has
+        passed. None: all are kept.
 
     Returns
     -------
@@ -86,9 +91,14 @@ def trim(lines, node, read=None):
     for each in ast.walk(node):
         if isinstance(each, (ast.ClassDef, *FUNCTIONS)):
             _shorten_docstring(lines, each)
-    if isinstance(node, ast.ClassDef) and read is not None:
-        for unread in _unread(node, read):
-            _remove(lines, unread)
+    if read is not None:
+        needless = [*_unread(node, read), *_checks(node)]
+        for statement in needless:
+            _remove(lines, statement)
+        for each in ast.walk(node):
+            if isinstance(each, FUNCTIONS) and {*each.body} <= {*needless}:
+                place = each.body[-1]
+                lines[place.end_lineno - 1] = " " * place.col_offset + "pass\n"
     first = _first_line(node)
     text = "".join(lines[first - 1 : node.end_lineno])
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
@@ -126,6 +136,8 @@ def rename(text, names):
 
 def _unread(node, read):
     """Yield the statements of a class that nothing needs."""
+    if not isinstance(node, ast.ClassDef):
+        return
     for member in node.body:
         if not isinstance(member, FUNCTIONS):
             continue
@@ -135,9 +147,32 @@ def _unread(node, read):
             for statement in member.body:
                 target = getattr(statement, "targets", [None])[0]
                 owner = getattr(target, "value", None)
-                if isinstance(target, ast.Attribute) and target.attr not in read:
+                if (
+                    isinstance(target, ast.Attribute)
+                    and target.attr not in read
+                ):
                     if getattr(owner, "id", None) == "self":
                         yield statement
+
+
+def _checks(node):
+    """Yield statements that do nothing but raise an error."""
+    if getattr(node, "name", None) == "forward":
+        return
+    for statement in getattr(node, "body", ()):
+        if _is_check(statement) and not isinstance(statement, ast.Raise):
+            yield statement
+        else:
+            yield from _checks(statement)
+
+
+def _is_check(node):
+    """Return whether a statement only refuses an argument."""
+    if isinstance(node, ast.Raise):
+        return getattr(getattr(node.exc, "func", None), "id", None) in REFUSALS
+    if not isinstance(node, (ast.If, ast.For)) or node.orelse:
+        return False
+    return all(map(_is_check, node.body))
 
 
 def _first_line(node):

@@ -136,7 +136,7 @@ class Bundle:
                 raise ExportError(f"{key} has a local name of {sorted(new)}")
             parts.append(rename(self.texts[key], new))
         used = {u for uses in self.uses.values() for u in uses.values()}
-        used = sorted(u for u in used if isinstance(u, Library))
+        used = sorted((u for u in used if isinstance(u, Library)), key=repr)
         return _import_lines(used) + _spaced(parts)
 
     def _reach(self, read):
@@ -144,14 +144,10 @@ class Bundle:
         self.texts, waiting = {}, list(self.roots)
         while waiting:
             key = waiting.pop()
-            if key in self.texts:
-                continue
             self.texts[key] = self._text(key, read)
-            waiting += [
-                use for use in self._uses(key).values() if isinstance(use, Key)
-            ]
-            if not waiting:
-                waiting += self._calls(read)
+            used = {*self._uses(key).values()} - self.texts.keys()
+            waiting += [use for use in used if isinstance(use, Key)]
+            waiting = waiting or [*self._calls(read)]
         return self.texts
 
     def _calls(self, read):
@@ -163,10 +159,9 @@ class Bundle:
             if isinstance(name, int)
         }
         for call in sorted(calls - self.texts.keys()):
-            self.texts[call] = self._text(call, read)
-            concerned = self.texts.keys() & {*self._uses(call).values()}
-            del self.texts[call]
-            if concerned:
+            names = names_used(self._text(call, read))[0]
+            used = {self._resolve(call.module, name) for name in names}
+            if call.module in self.whole or used & self.texts.keys():
                 yield call
 
     def _text(self, key, read):
@@ -186,7 +181,10 @@ class Bundle:
     def _uses(self, key):
         """Return what the names in a definition stand for."""
         if key in self.values:
-            return self.values[key].uses
+            return {
+                name: self._found(place)
+                for name, place in self.values[key].uses.items()
+            }
         found = {}
         for name in sorted(names_used(self.texts[key])[0]):
             if hasattr(builtins, name):
@@ -209,6 +207,12 @@ class Bundle:
             if place.module.partition(".")[0] != PACKAGE:
                 return place
             module, name = place.module, place.name
+
+    def _found(self, place):
+        """Return the definition of what a module of this package imports."""
+        if place.module.partition(".")[0] == PACKAGE:
+            return self._resolve(place.module, place.name)
+        return place
 
     def _allows(self, place):
         return place.module.partition(".")[0] in self.libraries
@@ -286,7 +290,7 @@ def _import_lines(used):
     ]
     own = [line for line in [*whole, *froms] if _is_own(line)]
     others = [line for line in [*whole, *froms] if not _is_own(line)]
-    return "".join([*own, "\n", *others])
+    return "".join([*own, "\n" if own else "", *others])
 
 
 def _is_own(line):
@@ -296,10 +300,11 @@ def _is_own(line):
 
 def _spaced(parts):
     """Join definitions with the usual empty lines."""
-    text, before = "", None
+    text, kind = "", "constant"
     for part in parts:
-        short = not part.startswith(("class ", "def ", "@"))
-        text += "\n" if short and before else "\n\n" if before is not None else "\n"
+        before, kind = kind, "constant"
+        if part.startswith(("class ", "def ", "@")):
+            kind = "definition"
+        text += "\n\n" if "definition" in (before, kind) else ""
         text += part
-        before = short
-    return text
+    return "\n" + text
