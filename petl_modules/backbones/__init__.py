@@ -22,6 +22,7 @@ from petl_modules.backbones.preprocessor import (
     input_facts,
 )
 from petl_modules.backbones.pretrained import (
+    ENCODER_ALONE,
     fingerprint,
     load_pretrained,
     refuse_to_save,
@@ -49,6 +50,7 @@ from petl_modules.backbones.whisper import Whisper
 __all__ = [
     "AST",
     "Checkpoint",
+    "ENCODER_ALONE",
     "INPUT_KEYS",
     "InputFacts",
     "LAYOUTS",

@@ -158,6 +158,7 @@ class TrainedModel:
             encoder["backbone"]["source"] = str(backbone)
             recipe.update({"encoder": encoder})
         self.recipe, self.settings = recipe, recipe.settings
+        self.base = self.settings["encoder"]["backbone"]["source"]
         tasks = [TASKS[key] for key in TASKS if key in self.settings]
         self.task = tasks[0] if tasks else CLASSIFICATION
         features = "features"
