@@ -8,6 +8,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from petl_modules.backbones import ENCODER_ALONE, Sites, load_pretrained
 from petl_modules.exports.fitting import AST, KINDS
 
+
 @torch.no_grad()
 def library_classifier(trained):
     """Return the class of transformers with all that is trained but LoRA.
@@ -27,7 +28,7 @@ def library_classifier(trained):
     """
     ours = trained.model.encoder
     kind = ours.backbone.settings["kind"]
-    encoder = load_pretrained((kind,), trained.base, **ENCODER_ALONE)
+    encoder = load_pretrained((kind,), trained.backbone, **ENCODER_ALONE)
     config = encoder.config
     config.id2label = dict(enumerate(trained.labels))
     config.label2id = {name: i for i, name in enumerate(trained.labels)}

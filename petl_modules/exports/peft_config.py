@@ -81,7 +81,9 @@ def lora_config(trained, blocks, whole, **place):
     sites, root = trained.model.encoder.backbone.sites, whole.base_model_prefix
     norms, biases = _trained(trained.model.encoder)
     saved = [f"{root}.{sites.path(norm)}" for norm in norms]
-    saved += [name for name in ("projector", "classifier") if hasattr(whole, name)]
+    saved += [
+        name for name in ("projector", "classifier") if hasattr(whole, name)
+    ]
     sizes = {
         f"{root}.{path}": (len(b.lora_a.weight), b.scaling)
         for path, (b,) in blocks.items()

@@ -9,13 +9,14 @@ import torch
 from transformers import AutoConfig, AutoModelForAudioClassification
 
 from petl_modules.backbones import find_checkpoint
-from petl_modules.exports.card import model_card
-from petl_modules.exports.extractors import extractor_of, input_notes
+from petl_modules.exports.base import base_of
+from petl_modules.exports.card import loaded_as, model_card
 from petl_modules.exports.fitting import require_fitting, require_same
 from petl_modules.exports.library_classifier import (
     library_classifier,
     lora_sites,
 )
+from petl_modules.exports.library_input import extractor_config, input_notes
 from petl_modules.exports.peft_config import lora_config, require_peft
 from petl_modules.utils import ExportError, write_json, write_text
 
@@ -29,8 +30,6 @@ except ImportError as error:
 
 USE = """\
 ```python
-import json
-
 import soundfile
 from peft import PeftModel
 from transformers import (
@@ -39,16 +38,15 @@ from transformers import (
     pipeline,
 )
 
-with open("{name}/labels.json", encoding="utf-8") as file:
-    labels = json.load(file)
+extractor = AutoFeatureExtractor.from_pretrained({name})
+labels = extractor.labels
 base = AutoModelForAudioClassification.from_pretrained(
     {base},
     id2label=dict(enumerate(labels)),
     label2id={{label: index for index, label in enumerate(labels)}},
     ignore_mismatched_sizes=True,  # the adapter brings its own head{options}
 )
-model = PeftModel.from_pretrained(base, "{name}").merge_and_unload()
-extractor = AutoFeatureExtractor.from_pretrained("{name}")
+model = PeftModel.from_pretrained(base, {name}).merge_and_unload()
 classify = pipeline(
     "audio-classification", model=model, feature_extractor=extractor
 )
@@ -74,14 +72,15 @@ def write(trained, folder):
         If peft has no adapter that is the same model.
     """
     require_fitting(trained)
-    checkpoint = find_checkpoint(trained.base)
+    checkpoint = find_checkpoint(trained.backbone)
     published = AutoConfig.from_pretrained(checkpoint.folder)
     blocks = lora_sites(trained)
     require_peft(trained, blocks, published)
-    extractor = extractor_of(trained)
+    inputs = extractor_config(trained)
     whole = library_classifier(trained)
     options = _options(whole.config, published)
-    place = _place(checkpoint.source)
+    named = base_of(trained)
+    place = {"base_model_name_or_path": named.name, "revision": named.revision}
     model = get_peft_model(whole, lora_config(trained, blocks, whole, **place))
     encoder = whole.base_model
     for path, (block,) in blocks.items():
@@ -89,8 +88,8 @@ def write(trained, folder):
         layer.lora_A["default"].weight.copy_(block.lora_a.weight)
         layer.lora_B["default"].weight.copy_(block.lora_b.weight)
     model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
-    write_json(folder / "labels.json", [str(n) for n in trained.labels])
+    inputs["labels"] = [str(label) for label in trained.labels]
+    write_json(folder / "preprocessor_config.json", inputs)
     base = AutoModelForAudioClassification.from_pretrained(
         checkpoint.folder,
         num_labels=len(trained.labels),
@@ -100,9 +99,15 @@ def write(trained, folder):
     )
     loaded = PeftModel.from_pretrained(base, folder).eval()
     require_same(trained, lambda x: loaded(x).logits, "the adapter")
-    notes = [*_notes(published, folder.name), *input_notes(trained)]
-    use = _use(place, options, folder.name)
-    write_text(folder / "README.md", model_card(trained, use, notes))
+    name = loaded_as(trained, folder)
+    if named.revision:
+        options = {"revision": named.revision, **options}
+    lines = [f"\n    {key}={value!r}," for key, value in options.items()]
+    use = USE.format(
+        name=name, base=json.dumps(named.name), options="".join(lines)
+    )
+    notes = [_other_loader(published, name), *input_notes(trained)]
+    write_text(folder / "README.md", model_card(trained, use, notes, "peft"))
 
 
 def _options(config, published):
@@ -118,34 +123,14 @@ def _options(config, published):
     return options
 
 
-def _place(source):
-    """Return where the base is, by the names of peft's configuration."""
-    name, _, commit = source.partition("@")
-    if commit and len(commit) == 40:
-        return {"base_model_name_or_path": name, "revision": commit}
-    return {"base_model_name_or_path": source}
-
-
-def _use(place, options, name):
-    """Return the lines that load the adapter."""
-    base = json.dumps(place["base_model_name_or_path"])
-    if "revision" in place:
-        options = {"revision": place["revision"], **options}
-    lines = [f"\n    {key}={value!r}," for key, value in options.items()]
-    return USE.format(name=name, base=base, options="".join(lines))
-
-
-def _notes(published, name):
-    """Return what else loads the adapter, and what does not."""
-    notes = ["The base's own files are loaded, and the adapter put on them."]
+def _other_loader(published, name):
+    """Return which other loader takes the adapter, or does not."""
     if published.model_type == "wav2vec2":
-        return [
-            *notes,
+        return (
             "Load it by `PeftModel`: the `load_adapter` of this class is for "
-            "the adapters of MMS, and takes no other.",
-        ]
-    return [
-        *notes,
-        f'`AutoModelForAudioClassification.from_pretrained("{name}", ...)` '
-        "with the same arguments, without the base's name, loads both at once.",
-    ]
+            "the adapters of MMS, and takes no other."
+        )
+    return (
+        f"`AutoModelForAudioClassification.from_pretrained({name}, ...)`, "
+        "with the same arguments behind the name, loads base and adapter."
+    )

@@ -7,21 +7,21 @@ projector is the identity; on AST ``ASTForAudioClassification``.
 import torch
 from transformers import AutoModelForAudioClassification
 
-from petl_modules.exports.card import model_card
-from petl_modules.exports.extractors import extractor_of, input_notes
+from petl_modules.exports.card import loaded_as, model_card
 from petl_modules.exports.fitting import require_fitting, require_same
 from petl_modules.exports.library_classifier import (
     library_classifier,
     lora_sites,
 )
-from petl_modules.utils import write_text
+from petl_modules.exports.library_input import extractor_config, input_notes
+from petl_modules.utils import write_json, write_text
 
 USE = """\
 ```python
 import soundfile
 from transformers import pipeline
 
-classify = pipeline("audio-classification", model="{name}")
+classify = pipeline("audio-classification", model={name})
 samples, rate = soundfile.read("dog.wav", dtype="float32")
 print(classify({{"array": samples, "sampling_rate": rate}}))
 ```"""
@@ -44,27 +44,21 @@ def write(trained, folder):
         If no class of transformers computes what the model does.
     """
     require_fitting(trained)
-    extractor = extractor_of(trained)
+    inputs = extractor_config(trained)
     model = library_classifier(trained)
     for path, blocks in lora_sites(trained).items():
         weight = model.base_model.get_submodule(path).weight
         for block in blocks:
             weight += block.delta().to(weight.device)
     model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
+    write_json(folder / "preprocessor_config.json", inputs)
     saved = AutoModelForAudioClassification.from_pretrained(
         folder, dtype=torch.float32, local_files_only=True
     ).eval()
     require_same(trained, lambda x: saved(x).logits, type(saved).__name__)
-    use = USE.format(name=folder.name)
-    write_text(
-        folder / "README.md",
-        model_card(trained, use, [*merge_notes(trained), *input_notes(trained)]),
+    use = USE.format(name=loaded_as(trained, folder))
+    notes = ["LoRA, if there was any, is merged into the weights."]
+    card = model_card(
+        trained, use, [*notes, *input_notes(trained)], "transformers"
     )
-
-
-def merge_notes(trained):
-    """Return what became of LoRA, as sentences."""
-    if not trained.model.encoder.inserted:
-        return []
-    return ["LoRA is merged into the weights: the outputs are the same."]
+    write_text(folder / "README.md", card)
