@@ -4,7 +4,6 @@ Every method and encoder, at the price that petl_modules is installed: the
 folder's ``hyperparams.yaml`` names its classes.
 """
 
-import torch
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from speechbrain.inference.classifiers import EncoderClassifier
 
@@ -95,3 +94,37 @@ def write(trained, folder):
     use = USE.format(name=loaded_as(trained, folder), folder=folder.name)
     card = model_card(trained, use, NOTES, "speechbrain")
     write_text(folder / "README.md", card)
+    _verify(trained, folder)
+
+
+def _tagged(part, source):
+    """Return plain data as a tree of YAML with tags, the base's name in it."""
+    if isinstance(part, list):
+        return CommentedSeq(_tagged(value, source) for value in part)
+    if not isinstance(part, dict):
+        return part
+    kind = next((key for key in (NEW, NAME) if key in part), None)
+    values = {k: _tagged(v, source) for k, v in part.items() if k != kind}
+    if kind is None:
+        return CommentedMap(values)
+    if part[kind] in FROZEN:
+        values["source"] = source
+    tree = CommentedSeq(values[ARGS]) if ARGS in values else CommentedMap(values)
+    tree.yaml_set_tag(f"{kind}:{part[kind]}")
+    return tree
+
+
+def _verify(trained, folder):
+    """Refuse a folder that SpeechBrain opens as another model."""
+    moved = trained.backbone != trained.base  # known elsewhere to others
+    backbone = {"backbone": {"source": str(trained.backbone)}}
+    rate = trained.features.sample_rate
+    with tempfile.TemporaryDirectory() as scratch:
+        opened = EncoderClassifier.from_hparams(
+            source=str(folder),
+            savedir=scratch,
+            overrides={"model": {"encoder": backbone}} if moved else {},
+            run_opts={"device": "cpu"},
+        )
+        noise = noise_of(trained, 1)
+        opened.classify_batch(noise)

@@ -7,11 +7,11 @@
 import torch
 from speechbrain.dataio.encoder import CategoricalEncoder
 from torch import nn
-from torch.nn.utils.rnn import pad_sequence
 
 from petl_modules.backbones import in_samples
 from petl_modules.data import window_features
 from petl_modules.data.audio import resampled
+from petl_modules.inference.prefetch import padded
 
 
 class Unnormalised(nn.Module):
@@ -61,14 +61,8 @@ class ClipEmbedding(nn.Module):
             window_features(self.windows, self.features, clip[:count])
             for clip, count in zip(samples.cpu(), counts)
         ]
-        time = 1 if self.windows.moving else 0
-        frames = torch.tensor([clip.shape[time] for clip in clips])
-        batch = pad_sequence(
-            [clip.transpose(0, time) for clip in clips], batch_first=True
-        ).transpose(1, 1 + time)
-        relative = None
-        if (frames != frames[0]).any():
-            relative = (frames / frames.max()).to(samples.device)
+        batch, relative = padded(clips)
+        relative = None if relative is None else relative.to(samples.device)
         return self.windows.each(
             self.model.embed, batch.to(samples.device), relative
         )

@@ -3,6 +3,7 @@
 from petl_modules.models.attentive_pooling import AttentiveStatistics
 from petl_modules.models.freezing import freeze, store_frozen
 from petl_modules.models.heads import LinearHead
+from petl_modules.models.layer_states import layer_means
 from petl_modules.models.layer_sum import LayerSum
 from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
 from petl_modules.models.parts import PARTS, trained_parts
@@ -35,6 +36,7 @@ __all__ = [
     "WEIGHTS",
     "freeze",
     "is_old_recipe",
+    "layer_means",
     "load_trained",
     "read_trained",
     "save_trained",
