@@ -27,6 +27,31 @@ OURS = "--format petl, onnx, pt2 and speechbrain carry every model"
 TOLERANCE = 1e-4  # of the largest logit: rounding in another order
 
 
+def require_classifier(trained):
+    """Refuse what is no single classifier of clips.
+
+    Arguments
+    ---------
+    trained : petl_modules.inference.trained_model.TrainedModel
+        The trained model.
+
+    Raises
+    ------
+    ExportError
+        If it has another task, or averages the outputs of several folds.
+    """
+    if trained.task != CLASSIFICATION:
+        raise ExportError(
+            f"{trained.folder} is a run of {trained.task}, and this format is "
+            f"for runs of {CLASSIFICATION}: take --format petl"
+        )
+    if type(trained.model) is not TunedModel:
+        raise ExportError(
+            f"{trained.folder} averages the outputs of several folds, and this "
+            "format has one: export a fold, or take --format petl"
+        )
+
+
 def require_fitting(trained):
     """Refuse a trained model that no class of transformers computes.
 
@@ -40,13 +65,8 @@ def require_fitting(trained):
     ExportError
         With all reasons, and the keys of a run that fits.
     """
+    require_classifier(trained)
     model = trained.model
-    if trained.task != CLASSIFICATION or type(model) is not TunedModel:
-        raise ExportError(
-            f"{trained.folder}: a run of {trained.task} is no classifier of "
-            "clips, or the mean of several. Export one fold of a run of "
-            f"{CLASSIFICATION}, or take --format petl"
-        )
     kind = model.encoder.backbone.settings.get("kind")
     if kind == "whisper":
         reasons = [
@@ -141,50 +161,52 @@ def _of_speech(model):
         )
 
 
-@torch.no_grad()
-def require_same(trained, classify, name):
-    """Refuse what computes other logits than the trained model.
+def require_same(trained, found, wanted, name):
+    """Refuse what computes other outputs than the trained model.
 
     Arguments
     ---------
     trained : petl_modules.inference.trained_model.TrainedModel
         The original.
-    classify : callable
-        Maps features ``[batch, ...]`` to logits, on the CPU.
+    found, wanted : torch.Tensor
+        Outputs of what was written, and of the original.
     name : str
-        What it is, for the error message.
+        What was written, for the error message.
 
     Raises
     ------
     ExportError
-        If a logit differs by more than ``TOLERANCE`` of the largest.
+        If one differs by more than ``TOLERANCE`` of the largest.
     """
-    inputs = sample_input(trained)
-    wanted = trained.model(inputs.to(trained.device)).cpu()
-    gap = (classify(inputs) - wanted).abs().max() / wanted.abs().max()
+    gap = (found - wanted).abs().max() / wanted.abs().max()
     if not gap < TOLERANCE:
         raise ExportError(
-            f"{trained.folder}: {name} computes logits that differ by {gap:.1e} "
-            f"of the largest. Nothing was written. {OURS}"
+            f"{trained.folder}: {name} computes outputs that differ by up to "
+            f"{gap:.1e} of the largest. Nothing was written. {OURS}"
         )
 
 
-def sample_input(trained, clips=2):
-    """Return features of a second of noise, the same in every call.
+def noise_of(trained, clips=2):
+    """Return a second of noise, the same in every call.
 
     Arguments
     ---------
     trained : petl_modules.inference.trained_model.TrainedModel
-        Whose features they are.
+        At the rate of its features.
     clips : int
         How many.
 
     Returns
     -------
     torch.Tensor
-        ``[clips, ...]``.
+        ``[clips, time]``.
     """
     draw = torch.Generator().manual_seed(0)
     rate = trained.features.sample_rate
-    noise = 0.1 * torch.randn(clips, rate, generator=draw)
+    return 0.1 * torch.randn(clips, rate, generator=draw)
+
+
+def sample_input(trained, clips=2):
+    """Return features of noise, ``[clips, ...]``; see ``noise_of``."""
+    noise = noise_of(trained, clips)
     return torch.stack([trained.features(samples) for samples in noise])

@@ -11,7 +11,11 @@ from transformers import AutoConfig, AutoModelForAudioClassification
 from petl_modules.backbones import find_checkpoint
 from petl_modules.exports.base import base_of
 from petl_modules.exports.card import loaded_as, model_card
-from petl_modules.exports.fitting import require_fitting, require_same
+from petl_modules.exports.fitting import (
+    require_fitting,
+    require_same,
+    sample_input,
+)
 from petl_modules.exports.library_classifier import (
     library_classifier,
     lora_sites,
@@ -98,7 +102,9 @@ def write(trained, folder):
         **options,
     )
     loaded = PeftModel.from_pretrained(base, folder).eval()
-    require_same(trained, lambda x: loaded(x).logits, "the adapter")
+    batch = sample_input(trained)
+    found, wanted = loaded(batch).logits, trained.model(batch)
+    require_same(trained, found, wanted, "the adapter")
     name = loaded_as(trained, folder)
     if named.revision:
         options = {"revision": named.revision, **options}

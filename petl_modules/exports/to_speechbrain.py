@@ -4,18 +4,21 @@ Every method and encoder, at the price that petl_modules is installed: the
 folder's ``hyperparams.yaml`` names its classes.
 """
 
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+import tempfile
+
+import torch
 from speechbrain.inference.classifiers import EncoderClassifier
 
+from petl_modules.data.audio import Clip
 from petl_modules.exports.card import loaded_as, model_card
 from petl_modules.exports.fitting import (
+    noise_of,
     require_classifier,
     require_same,
-    sample_input,
 )
 from petl_modules.inference.plain import ARGS, FROZEN, NAME, NEW
 from petl_modules.models import save_trained
-from petl_modules.runs.yaml_text import dump_yaml
+from petl_modules.runs.yaml_text import dump_yaml, parse_yaml
 from petl_modules.utils import write_text
 
 RECIPE = """\
@@ -100,17 +103,22 @@ def write(trained, folder):
 def _tagged(part, source):
     """Return plain data as a tree of YAML with tags, the base's name in it."""
     if isinstance(part, list):
-        return CommentedSeq(_tagged(value, source) for value in part)
+        return [_tagged(value, source) for value in part]
     if not isinstance(part, dict):
         return part
     kind = next((key for key in (NEW, NAME) if key in part), None)
     values = {k: _tagged(v, source) for k, v in part.items() if k != kind}
     if kind is None:
-        return CommentedMap(values)
+        return values
     if part[kind] in FROZEN:
         values["source"] = source
-    tree = CommentedSeq(values[ARGS]) if ARGS in values else CommentedMap(values)
-    tree.yaml_set_tag(f"{kind}:{part[kind]}")
+    brackets = "[]" if ARGS in values else "{}"
+    tree = parse_yaml(f"{kind}:{part[kind]} {brackets}", part[kind])
+    tree.fa.set_block_style()
+    if ARGS in values:
+        tree.extend(values[ARGS])
+    else:
+        tree.update(values)
     return tree
 
 
@@ -118,7 +126,6 @@ def _verify(trained, folder):
     """Refuse a folder that SpeechBrain opens as another model."""
     moved = trained.backbone != trained.base  # known elsewhere to others
     backbone = {"backbone": {"source": str(trained.backbone)}}
-    rate = trained.features.sample_rate
     with tempfile.TemporaryDirectory() as scratch:
         opened = EncoderClassifier.from_hparams(
             source=str(folder),
@@ -126,5 +133,9 @@ def _verify(trained, folder):
             overrides={"model": {"encoder": backbone}} if moved else {},
             run_opts={"device": "cpu"},
         )
-        noise = noise_of(trained, 1)
-        opened.classify_batch(noise)
+    noise = noise_of(trained, clips=1)
+    batch = trained.features_of(Clip(noise[0], []))
+    with torch.no_grad():
+        wanted = trained.windows.average(trained.model, batch).log_softmax(-1)
+        found = opened.classify_batch(noise)[0]
+    require_same(trained, found, wanted, "EncoderClassifier")

@@ -8,7 +8,11 @@ import torch
 from transformers import AutoModelForAudioClassification
 
 from petl_modules.exports.card import loaded_as, model_card
-from petl_modules.exports.fitting import require_fitting, require_same
+from petl_modules.exports.fitting import (
+    require_fitting,
+    require_same,
+    sample_input,
+)
 from petl_modules.exports.library_classifier import (
     library_classifier,
     lora_sites,
@@ -55,7 +59,9 @@ def write(trained, folder):
     saved = AutoModelForAudioClassification.from_pretrained(
         folder, dtype=torch.float32, local_files_only=True
     ).eval()
-    require_same(trained, lambda x: saved(x).logits, type(saved).__name__)
+    batch = sample_input(trained)
+    found, wanted = saved(batch).logits, trained.model(batch)
+    require_same(trained, found, wanted, type(saved).__name__)
     use = USE.format(name=loaded_as(trained, folder))
     notes = ["LoRA, if there was any, is merged into the weights."]
     card = model_card(
