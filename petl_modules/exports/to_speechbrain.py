@@ -16,9 +16,9 @@ from petl_modules.exports.fitting import (
     require_classifier,
     require_same,
 )
-from petl_modules.inference.plain import ARGS, FROZEN, NAME, NEW
+from petl_modules.exports.tagged import tagged
 from petl_modules.models import save_trained
-from petl_modules.runs.yaml_text import dump_yaml, parse_yaml
+from petl_modules.runs.yaml_text import dump_yaml
 from petl_modules.utils import write_text
 
 RECIPE = """\
@@ -86,7 +86,7 @@ def write(trained, folder):
     """
     require_classifier(trained)
     parts = {
-        key: _tagged(trained.parts[key], trained.base)
+        key: tagged(trained.parts[key], trained.base)
         for key in ("features", "windows", "model")
     }
     text = RECIPE.format(
@@ -98,28 +98,6 @@ def write(trained, folder):
     card = model_card(trained, use, NOTES, "speechbrain")
     write_text(folder / "README.md", card)
     _verify(trained, folder)
-
-
-def _tagged(part, source):
-    """Return plain data as a tree of YAML with tags, the base's name in it."""
-    if isinstance(part, list):
-        return [_tagged(value, source) for value in part]
-    if not isinstance(part, dict):
-        return part
-    kind = next((key for key in (NEW, NAME) if key in part), None)
-    values = {k: _tagged(v, source) for k, v in part.items() if k != kind}
-    if kind is None:
-        return values
-    if part[kind] in FROZEN:
-        values["source"] = source
-    brackets = "[]" if ARGS in values else "{}"
-    tree = parse_yaml(f"{kind}:{part[kind]} {brackets}", part[kind])
-    tree.fa.set_block_style()
-    if ARGS in values:
-        tree.extend(values[ARGS])
-    else:
-        tree.update(values)
-    return tree
 
 
 def _verify(trained, folder):
