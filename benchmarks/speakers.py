@@ -31,9 +31,10 @@ COLUMNS = {
 HEAD = """\
 # Speaker verification on the miniature of VoxCeleb1
 
-Equal error rate (EER), {seeds}, on the speakers of `miniatures VoxCeleb1 --seed
-{miniature}`; settings were chosen on those of seed 0. A seed draws weights and the four speakers that
-validate; twelve speakers train, eight others test, in 768 trials. The epoch with
+Equal error rate (EER), {seeds}. A seed draws weights and the four speakers that
+validate; twelve speakers train, eight others test, in 768 trials. The
+speakers are those of the miniature's `--seed {miniature}`, and the settings were
+chosen on those of its seed 0. The epoch with
 the lowest validation EER is tested. Untrained is the frozen encoder: cosine of
 mean and deviation of its tokens, averaged over windows (AST) or over the whole
 clip (wav2vec 2.0); without an encoder, ECAPA-TDNN with random weights, whose

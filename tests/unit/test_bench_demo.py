@@ -46,7 +46,7 @@ def fake_run(words, **_):
 
 
 def test_benchmark_writes_table_and_picture(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "write_miniature", lambda *_: None)
+    monkeypatch.setattr(bench, "write_miniature", lambda *_, **__: None)
     monkeypatch.setattr(bench, "commit", lambda: "0123abc")
     monkeypatch.setattr(subprocess, "run", fake_run)
     words = ["--datasets", "ESC50,GSC", "--methods", "linear,soft_moa"]
@@ -73,7 +73,7 @@ def test_benchmark_writes_table_and_picture(bench, tmp_path, monkeypatch):
 
 
 def test_speakers_have_a_table_of_their_own(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "write_miniature", lambda *_: None)
+    monkeypatch.setattr(bench, "write_miniature", lambda *_, **__: None)
     monkeypatch.setattr(bench, "commit", lambda: "0123abc")
     monkeypatch.setattr(subprocess, "run", fake_run)
     other = "# Methods on the miniatures\n\n## tiny-ast\n\n| a |\n"
@@ -112,7 +112,7 @@ def test_speakers_have_a_table_of_their_own(bench, tmp_path, monkeypatch):
 
 
 def test_recognition_has_a_table_of_its_own(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "write_miniature", lambda *_: None)
+    monkeypatch.setattr(bench, "write_miniature", lambda *_, **__: None)
     monkeypatch.setattr(bench, "commit", lambda: "0123abc")
     monkeypatch.setattr(subprocess, "run", fake_run)
     words = ["--datasets", "LibriSpeech", "--methods", "linear,bottleneck"]
