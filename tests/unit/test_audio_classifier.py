@@ -13,6 +13,7 @@ import torch
 import petl_modules
 from petl_modules import AudioClassifier
 from petl_modules.data import read_audio, window_features
+from petl_modules.export import export
 from petl_modules.inference import batches, prefetch
 from petl_modules.predict import Classifier
 from petl_modules.utils import AudioError, HparamsError
@@ -315,3 +316,33 @@ def test_imports_are_light(module):
     tops = {name.partition(".")[0] for name in found.stdout.split()}
     assert not tops & {"transformers", "speechbrain", "hyperpyyaml"}
     assert module != "petl_modules" or "torch" not in tops
+
+
+# Other folders
+
+
+def test_an_exported_folder_opens(folds, files, tmp_path):
+    export(folds["ast"], tmp_path / "out", "petl")
+    expected = AudioClassifier(folds["ast"]).predict_proba(files)
+    found = AudioClassifier.from_pretrained(tmp_path / "out")
+    assert found.labels == LABELS
+    np.testing.assert_allclose(
+        found.predict_proba(files), expected, rtol=0, atol=1e-6
+    )
+
+
+def test_an_ensemble_of_folds_classifies_and_does_not_embed(
+    tiny_ast, files, tmp_path
+):
+    for fold in (1, 2):
+        folder = write_run(
+            tmp_path / "run", "bottleneck", tiny_ast, fold=fold, seed=fold
+        )
+    export(folder.parent, tmp_path / "out", "petl", fold="all")
+    ensemble = AudioClassifier.from_pretrained(tmp_path / "out")
+    found = ensemble.predict_proba(files[:4], batch_size=3)
+    alone = [ensemble.predict_proba(file)[0] for file in files[:4]]
+    np.testing.assert_allclose(found, alone, rtol=0, atol=1e-6)
+    for layers in (False, True):
+        with pytest.raises(HparamsError, match="open one fold"):
+            ensemble.embed(files[:2], layers=layers)
