@@ -12,7 +12,9 @@ from petl_modules.backbones.checkpoint import (
     Checkpoint,
     checkpoint_name,
     find_checkpoint,
+    is_path,
 )
+from petl_modules.backbones.hub import fetch_file, find_commit
 from petl_modules.backbones.layouts import LAYOUTS, Layout, Site
 from petl_modules.backbones.masks import in_samples, mask_of_lengths
 from petl_modules.backbones.preprocessor import (
@@ -63,11 +65,14 @@ __all__ = [
     "Whisper",
     "check_fact",
     "checkpoint_name",
+    "fetch_file",
     "find_checkpoint",
+    "find_commit",
     "fingerprint",
     "fit_positions",
     "in_samples",
     "input_facts",
+    "is_path",
     "load_pretrained",
     "mask_of_lengths",
     "refuse_to_save",

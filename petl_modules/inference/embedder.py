@@ -12,8 +12,7 @@ from petl_modules.inference.trained_model import (
     VERIFICATION,
     TrainedModel,
 )
-from petl_modules.runs.fold_files import RESULT, remedy, require_unchanged
-from petl_modules.utils import AudioError, HparamsError, read_json
+from petl_modules.utils import AudioError, HparamsError
 from petl_modules.verification import (
     SHORTEST,
     clip_vectors,
@@ -127,17 +126,10 @@ class Verifier:
 
     def __init__(self, run, device="cpu", backbone=None, threshold=None):
         self.embedder = Embedder(run, device, backbone, SHORTEST)
-        settings, folder = (
-            getattr(self.embedder.trained, key)
-            for key in ("settings", "folder")
-        )
         self.embedder.trained.require_task(VERIFICATION)
-        self.scoring = settings["scoring"]
+        self.scoring = str(self.embedder.trained.settings["scoring"])
         if threshold is None:
-            form = {"fold": {"threshold": float}}
-            result = read_json(folder / RESULT, form, remedy(folder))
-            require_unchanged(folder, RESULT)
-            threshold = result["fold"]["threshold"]
+            threshold = self.embedder.trained.threshold
         elif not math.isfinite(threshold):
             raise HparamsError(
                 f"the threshold is {threshold}: give a number, or none for "

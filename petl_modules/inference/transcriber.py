@@ -78,7 +78,7 @@ class Transcriber:
     ):
         self.trained = TrainedModel(run, device, backbone)
         self.trained.require_task(RECOGNITION)
-        self.decoder = self.trained.recipe["metrics"].decoder
+        self.decoder = self.trained.decoder
         self.rate = self.trained.features.sample_rate
         self.stride = self._stride()
         longest = getattr(self.trained.features, "longest", None)

@@ -13,6 +13,7 @@ import torch
 from petl_modules.methods import Adapted
 from petl_modules.models.settings import differences
 from petl_modules.models.weights_file import (
+    REMEDY,
     digest,
     read_trained,
     write_trained,
@@ -71,7 +72,7 @@ def save_trained(model, path):
     write_trained(trained_state(model), model.settings(), path)
 
 
-def load_trained(model, path, sha256=None):
+def load_trained(model, path, sha256=None, remedy=REMEDY):
     """Load what was trained, or nothing at all.
 
     Arguments
@@ -80,7 +81,7 @@ def load_trained(model, path, sha256=None):
         A model of the same settings.
     path : str or pathlib.Path
         A file that ``save_trained`` wrote.
-    sha256 : str or None
+    sha256, remedy
         See ``read_trained``.
 
     Raises
@@ -90,7 +91,7 @@ def load_trained(model, path, sha256=None):
         difference; or if LoRA weights are merged into the model.
     """
     _require_unmerged(model)
-    state, about = read_trained(path, sha256)
+    state, about = read_trained(path, sha256, remedy)
     own = trained_state(model)
     settings = json.loads(json.dumps(model.settings()))
     _leave_out_unrecorded(settings, about["settings"])
