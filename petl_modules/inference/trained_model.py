@@ -133,7 +133,7 @@ class TrainedModel:
         self.shared_as = None
         self.windows.require(self.features, ["test"])
         self.device = device
-        self.model = opened.model.to(device).eval()
+        self.model = opened.make_model().to(device).eval()
         remedy = REMEDY_OF_FOLD if self.recipe else REMEDY
         weights = opened.weights
         several = fold in (ALL, AVERAGE) or (

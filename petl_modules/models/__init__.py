@@ -14,6 +14,7 @@ from petl_modules.models.trained_weights import (
     load_trained,
     save_trained,
     trained_state,
+    trained_tensors,
     weights_sha256,
 )
 from petl_modules.models.tuned_encoder import TunedEncoder
@@ -41,6 +42,7 @@ __all__ = [
     "store_frozen",
     "trained_parts",
     "trained_state",
+    "trained_tensors",
     "upgrade_recipe",
     "weights_sha256",
 ]
