@@ -32,7 +32,7 @@ from petl_modules.backbones.sites import LayerSite, Sites
 from petl_modules.backbones.stages import (
     Stage,
     outputs_given,
-    outputs_of,
+    run_until,
     stages,
 )
 from petl_modules.backbones.tiny import (
@@ -83,7 +83,7 @@ __all__ = [
     "load_pretrained",
     "mask_of_lengths",
     "outputs_given",
-    "outputs_of",
+    "run_until",
     "refuse_to_save",
     "refuse_tuned",
     "save_encoder",

@@ -61,7 +61,7 @@ class _Reached(Exception):
     """The forward pass has come to the end of the modules."""
 
 
-def outputs_of(modules, encode):
+def run_until(modules, encode):
     """Return the outputs of modules that run one after another.
 
     The forward pass ends there.
@@ -105,13 +105,13 @@ def outputs_given(modules, outputs):
     modules : list of torch.nn.Module
         Modules that run one after another, from the first on.
     outputs : list
-        See ``outputs_of``.
+        See ``run_until``.
 
     Example
     -------
     >>> from torch import nn, ones
     >>> model = nn.Sequential(nn.Linear(8, 4), nn.Tanh(), nn.ReLU())
-    >>> known = outputs_of(model[:2], partial(model, ones(1, 8)))
+    >>> known = run_until(model[:2], partial(model, ones(1, 8)))
     >>> with outputs_given(model[:2], known):
     ...     model(None).shape
     torch.Size([1, 4])

@@ -46,7 +46,7 @@ class Samples:
     """
 
     def __init__(self, array, rate):
-        self.array, self.rate = _as_array(array), _as_rate(rate)
+        self.array, self.rate = _as_array(array), as_rate(rate)
         shape, kind = self.array.shape, self.array.dtype
         if len(shape) not in (1, 2):
             raise AudioError(
@@ -98,8 +98,14 @@ def _as_array(array):
         raise AudioError(f"its samples are no array ({error})") from error
 
 
-def _as_rate(rate):
-    """Return a sampling rate as an int."""
+def as_rate(rate):
+    """Return a sampling rate in Hz as an int.
+
+    Raises
+    ------
+    AudioError
+        It is missing, or none of sound.
+    """
     if rate is None:
         raise AudioError(
             "its sampling rate is missing: give (array, rate), or a dict with "

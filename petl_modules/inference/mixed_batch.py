@@ -5,7 +5,7 @@ from itertools import takewhile
 
 import torch
 
-from petl_modules.backbones import outputs_given, outputs_of
+from petl_modules.backbones import outputs_given, run_until
 
 
 def run_mixed(batch, lengths, tasks):
@@ -37,7 +37,7 @@ def run_mixed(batch, lengths, tasks):
     known = []
     if depth:
         encode = partial(skeletons[0].model.encoder, batch, lengths)
-        known = outputs_of(_modules(skeletons[0], depth), encode)
+        known = run_until(_modules(skeletons[0], depth), encode)
     outputs = [None] * len(batch)
     for task, rows in groups:
         place = torch.tensor(rows, device=batch.device)

@@ -30,6 +30,8 @@ class Opened(NamedTuple):
         trained from scratch.
     weights : dict
         By file of trained weights, the digest that was recorded, or None.
+    remedy : str
+        What to do if one of these is damaged.
     recipe : petl_modules.runs.RecipeFile or None
         None: it is a travelling folder.
     """
@@ -43,4 +45,5 @@ class Opened(NamedTuple):
     make_model: Callable
     base: str | None
     weights: dict
+    remedy: str
     recipe: object = None

@@ -13,6 +13,7 @@ from petl_modules.inference.opened import (
     Opened,
 )
 from petl_modules.models import WEIGHTS, TunedModel, upgrade_recipe
+from petl_modules.models.weights_file import REMEDY
 from petl_modules.runs.fold_files import (
     RESULT,
     read_result,
@@ -214,6 +215,7 @@ def open_fold(run, backbone=None, fold=BEST):
         make_model=partial(_make_model, recipe, folder),
         base=base,
         weights={one / WEIGHTS: recorded_sha256(one) for one in folds},
+        remedy=REMEDY,
     )
 
 

@@ -24,10 +24,9 @@ from petl_modules.inference.run_fold import (
     find_fold,
     read_threshold,
 )
-from petl_modules.inference.travelling import CONFIG, REMEDY
+from petl_modules.inference.travelling import CONFIG
 from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, weights_sha256
-from petl_modules.models.weights_file import REMEDY as REMEDY_OF_FOLD
 from petl_modules.recognition import make_decoder
 from petl_modules.runs.devices import check_device
 from petl_modules.utils import HparamsError
@@ -134,8 +133,7 @@ class TrainedModel:
         self.windows.require(self.features, ["test"])
         self.device = device
         self.model = opened.make_model().to(device).eval()
-        remedy = REMEDY_OF_FOLD if self.recipe else REMEDY
-        weights = opened.weights
+        weights, remedy = opened.weights, opened.remedy
         several = fold in (ALL, AVERAGE) or (
             self.travels and "members" in self.settings
         )

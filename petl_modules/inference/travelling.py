@@ -190,6 +190,7 @@ def open_travelling(folder, backbone=None):
         labels=[*config["id2label"].values()],
         base=base,
         weights={folder / k: digest for k, digest in weights.items()},
+        remedy=REMEDY,
         make_model=partial(_make_model, folder, config, backbone or base),
         **made,
     )
