@@ -118,7 +118,11 @@ WAV2VEC2 = Layout(
         "positions": "encoder.pos_conv_embed",
         "final_norm": "encoder.layer_norm",
     },
-    stem=("feature_extractor",),
+    stem=(
+        "feature_extractor",
+        "feature_projection",
+        "encoder.pos_conv_embed",
+    ),
     pre_norm=False,
 )
 

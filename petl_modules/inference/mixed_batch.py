@@ -1,18 +1,18 @@
 """Run a batch whose clips belong to several tasks of one encoder."""
 
 from functools import partial
-from itertools import takewhile
 
 import torch
 
 from petl_modules.backbones import outputs_given, run_until
 
 
-def run_mixed(batch, lengths, tasks):
+def run_mixed(batch, lengths, tasks, known=()):
     """Return the outputs of each clip's own model.
 
-    What all of the models have in common at their beginning, at least the
-    stem of the encoder unless a task trains it, runs once for the whole batch.
+    What some of the models have in common at their beginning runs once for
+    all of their clips: mostly the stem of the encoder, and all layers in front
+    of the first that a task changes.
 
     Arguments
     ---------
@@ -22,55 +22,61 @@ def run_mixed(batch, lengths, tasks):
         Relative lengths, ``[batch]``. None: nothing is padded.
     tasks : list
         Of each clip its task, with ``skeleton`` and ``state``.
+    known : list of list
+        Of each stage that has run, the outputs of its modules.
 
     Returns
     -------
     list of torch.Tensor
         ``[outputs]`` for each clip, in order.
     """
-    rows_of = {}
+    first = tasks[0].skeleton
+    if all(task is tasks[0] for task in tasks):
+        first.activate(tasks[0].state)
+        with outputs_given(*_given(first, known)):
+            return [*first.model(batch, lengths).float()]
+    depth = common = len(known)
+    while len({_stage(task, common) for task in tasks}) == 1:
+        common += 1
+    if common > depth:
+        ahead = [stage.modules for stage in first.common[depth:common]]
+        encode = partial(first.model.encoder, batch, lengths)
+        with outputs_given(*_given(first, known)):
+            found = iter(run_until([m for part in ahead for m in part], encode))
+        known = [*known, *([next(found) for _ in part] for part in ahead)]
+    branches = {}
     for row, task in enumerate(tasks):
-        rows_of.setdefault(id(task), (task, []))[1].append(row)
-    groups = [*rows_of.values()]
-    skeletons = [task.skeleton for task, _ in groups]
-    depth = _common_stages(skeletons) if len(groups) > 1 else 0
-    known = []
-    if depth:
-        encode = partial(skeletons[0].model.encoder, batch, lengths)
-        known = run_until(_modules(skeletons[0], depth), encode)
-    outputs = [None] * len(batch)
-    for task, rows in groups:
+        branches.setdefault(_stage(task, common), []).append(row)
+    outputs = [None] * len(tasks)
+    for rows in branches.values():
         place = torch.tensor(rows, device=batch.device)
-        task.skeleton.activate(task.state)
-        given = [_select(output, place, len(batch)) for output in known]
-        with outputs_given(_modules(task.skeleton, depth), given):
-            found = task.skeleton.model(
-                batch[place], None if lengths is None else lengths[place]
-            )
-        for row, output in zip(rows, found.float()):
+        found = run_mixed(
+            batch[place],
+            None if lengths is None else lengths[place],
+            [tasks[row] for row in rows],
+            [[_select(part, place) for part in stage] for stage in known],
+        )
+        for row, output in zip(rows, found):
             outputs[row] = output
     return outputs
 
 
-def _common_stages(skeletons):
-    """Return how many stages compute the same in all of the models."""
-    together = zip(*(skeleton.common for skeleton in skeletons))
-    return sum(1 for _ in takewhile(_are_equal, together))
+def _stage(task, number):
+    """Return what a stage computes with; of a task's own stages, the task."""
+    common = task.skeleton.common
+    return common[number].tensors if number < len(common) else id(task)
 
 
-def _are_equal(stage):
-    (_, first), *others = stage
-    return all(tensors == first for _, tensors in others)
+def _given(skeleton, known):
+    """Return the modules that have run, and their outputs."""
+    modules = [m for stage in skeleton.common[: len(known)] for m in stage[0]]
+    return modules, [output for stage in known for output in stage]
 
 
-def _modules(skeleton, depth):
-    return [m for modules, _ in skeleton.common[:depth] for m in modules]
-
-
-def _select(output, rows, size):
-    """Return the rows of a module's output; what has no rows, as it is."""
+def _select(output, rows):
+    """Return the rows of a module's output; of a bias for all, the whole."""
     if isinstance(output, tuple):
-        return tuple(_select(part, rows, size) for part in output)
-    if isinstance(output, torch.Tensor) and len(output) == size:
+        return tuple(_select(part, rows) for part in output)
+    if isinstance(output, torch.Tensor) and len(output) > 1:
         return output[rows]
     return output

@@ -28,10 +28,9 @@ class Skeleton:
         Parameters and buffers that no task has of its own.
     shapes : dict
         Of the trained tensors, by name.
-    common : list of tuple
-        Of each stage of the encoder up to the first with a trained tensor: its
-        modules, and what its tensors are. Where the latter are equal, so are
-        the outputs.
+    common : list of petl_modules.backbones.Stage
+        The stages of the encoder up to the first with a trained tensor. Its
+        ``tensors`` say which they are: where they are equal, so are outputs.
     """
 
     def __init__(self, model, device, others):
@@ -48,8 +47,8 @@ class Skeleton:
         for stage in stages(model.encoder.backbone.sites):
             if any(id(tensor) in own for tensor in stage.tensors):
                 break
-            used = [_identity(tensor) for tensor in stage.tensors]
-            self.common.append((stage.modules, used))
+            used = tuple(_identity(tensor) for tensor in stage.tensors)
+            self.common.append(stage._replace(tensors=used))
 
     def activate(self, state):
         """Put the trained tensors of a task into the modules.

@@ -1,7 +1,6 @@
 """Many trained classifiers on one frozen encoder."""
 
 import threading
-from functools import partial
 
 import torch
 
@@ -250,7 +249,12 @@ class TaskBank:
         with self._running:
             tasks = map(self.task, self._each(tasks, len(features)))
             pieces = [
-                (sound, task, piece, None if lengths is None else lengths[sound])
+                (
+                    sound,
+                    task,
+                    piece,
+                    None if lengths is None else lengths[sound],
+                )
                 for sound, task in enumerate(tasks)
                 for piece in _windows(features[sound], task)
             ]
