@@ -24,7 +24,7 @@ from petl_modules.utils import HparamsError
 from tests.tasks import read_parts, write_task
 from tests.trained import ROOT
 
-STEPS = 12
+STEPS = 8
 FACTORS = (".lora_a.weight", ".lora_b.weight")
 
 
