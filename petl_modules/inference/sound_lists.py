@@ -94,6 +94,29 @@ def expand(given):
     return sounds
 
 
+def expand_all(arguments):
+    """Return the files that the words of a command line stand for.
+
+    Arguments
+    ---------
+    arguments : list of str
+        Files, folders, patterns.
+
+    Returns
+    -------
+    files : list of str
+    errors : list of AudioError
+        Of folders and patterns without audio files.
+    """
+    files, errors = [], []
+    for argument in arguments:
+        try:
+            files += expand(argument)
+        except AudioError as error:
+            errors.append(error)
+    return files, errors
+
+
 def _files(path):
     """Return the files of a path, a folder or a pattern, in order."""
     if _is_folder(path):

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from petl_modules.data import read_clip, window_features
+from petl_modules.data import window_features
 from petl_modules.inference.facts import parts_of, results_of
 from petl_modules.inference.members import (
     Ensemble,
@@ -24,6 +24,7 @@ from petl_modules.inference.run_fold import (
     find_fold,
     read_threshold,
 )
+from petl_modules.inference.sounds import read_sound
 from petl_modules.inference.travelling import CONFIG
 from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, weights_sha256
@@ -217,13 +218,15 @@ class TrainedModel:
                 f"petl_modules.{COMMANDS[self.task]}"
             )
 
-    def read(self, path):
-        """Read as much of a file as is used.
+    def read(self, sound, name=None):
+        """Read as much of a sound as is used.
 
         Arguments
         ---------
-        path : str or pathlib.Path
-            An audio file of any rate and number of channels.
+        sound : object
+            See ``petl_modules.inference.sounds.source_of``.
+        name : str or None
+            How errors name it. None: a file by its path.
 
         Returns
         -------
@@ -232,7 +235,8 @@ class TrainedModel:
         longest = getattr(self.features, "longest", None)
         if self.windows.test != 1:  # windows of the whole clip
             longest = None
-        return read_clip(path, self.features.sample_rate, longest)
+        rate = self.features.sample_rate
+        return read_sound(sound, rate, longest, name)
 
     def features_of(self, clip):
         """Return a clip's features as a batch on the model's device.

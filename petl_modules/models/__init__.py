@@ -4,6 +4,7 @@ from petl_modules.models.arithmetic import Combined, combine
 from petl_modules.models.attentive_pooling import AttentiveStatistics
 from petl_modules.models.freezing import freeze, store_frozen
 from petl_modules.models.heads import LinearHead
+from petl_modules.models.layer_states import layer_means
 from petl_modules.models.layer_sum import LayerSum
 from petl_modules.models.low_rank_sums import low_rank_of
 from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
@@ -40,6 +41,7 @@ __all__ = [
     "combine",
     "freeze",
     "is_old_recipe",
+    "layer_means",
     "load_trained",
     "low_rank_of",
     "read_trained",
