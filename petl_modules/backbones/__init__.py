@@ -30,6 +30,12 @@ from petl_modules.backbones.pretrained import (
     refuse_to_save,
 )
 from petl_modules.backbones.sites import LayerSite, Sites
+from petl_modules.backbones.stages import (
+    Stage,
+    outputs_given,
+    run_until,
+    stages,
+)
 from petl_modules.backbones.tiny import (
     NORMS,
     save_encoder,
@@ -62,6 +68,7 @@ __all__ = [
     "NORMS",
     "Site",
     "Sites",
+    "Stage",
     "W2vBert",
     "Wav2Vec2",
     "Whisper",
@@ -77,9 +84,12 @@ __all__ = [
     "is_path",
     "load_pretrained",
     "mask_of_lengths",
+    "outputs_given",
+    "run_until",
     "refuse_to_save",
     "refuse_tuned",
     "save_encoder",
+    "stages",
     "write_tiny",
     "write_tiny_ast",
     "write_tiny_data2vec_audio",

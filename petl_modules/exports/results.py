@@ -33,6 +33,12 @@ def results_section(about):
     """
     held = HELD.get(about["fold"]) or f"This model is that of {about['fold']}."
     folds = about["folds"]
+    if said := about.get("combined"):
+        return [
+            f"This model is a weighted sum of what others have learnt: `{said}`"
+            " (run/fold). **It has no test result.** Whether it is as good as "
+            "they are is not known."
+        ]
     if not folds:
         return ["No results are known."]
     protocol = about["protocol"] or (

@@ -25,10 +25,9 @@ from petl_modules.inference.run_fold import (
     read_threshold,
 )
 from petl_modules.inference.sounds import read_sound
-from petl_modules.inference.travelling import CONFIG, REMEDY
+from petl_modules.inference.travelling import CONFIG
 from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, weights_sha256
-from petl_modules.models.weights_file import REMEDY as REMEDY_OF_FOLD
 from petl_modules.recognition import make_decoder
 from petl_modules.runs.devices import check_device
 from petl_modules.utils import HparamsError
@@ -134,9 +133,8 @@ class TrainedModel:
         self.shared_as = None
         self.windows.require(self.features, ["test"])
         self.device = device
-        self.model = opened.model.to(device).eval()
-        remedy = REMEDY_OF_FOLD if self.recipe else REMEDY
-        weights = opened.weights
+        self.model = opened.make_model().to(device).eval()
+        weights, remedy = opened.weights, opened.remedy
         several = fold in (ALL, AVERAGE) or (
             self.travels and "members" in self.settings
         )
