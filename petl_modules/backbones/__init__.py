@@ -24,6 +24,7 @@ from petl_modules.backbones.preprocessor import (
     input_facts,
 )
 from petl_modules.backbones.pretrained import (
+    ENCODER_ALONE,
     fingerprint,
     load_pretrained,
     refuse_to_save,
@@ -57,6 +58,7 @@ from petl_modules.backbones.whisper import Whisper
 __all__ = [
     "AST",
     "Checkpoint",
+    "ENCODER_ALONE",
     "INPUT_KEYS",
     "InputFacts",
     "LAYOUTS",

@@ -14,31 +14,39 @@ COMMON = {
 }
 
 
-def preprocessor_config(features):
+def preprocessor_config(features, windows):
     """Return the content of ``preprocessor_config.json``.
 
     Arguments
     ---------
     features : callable
         See ``petl_modules.data.load_features``.
+    windows : petl_modules.data.Windows
+        Which parts of a clip are used.
 
     Returns
     -------
     dict or None
-        None: transformers has no such features.
+        None: transformers has no such features. ``longest`` and ``windows``
+        are for the extractor in ``modeling_petl.py``, which cuts clips so.
 
     Example
     -------
-    >>> preprocessor_config(Waveform(seconds=1.0))["feature_extractor_type"]
-    'Wav2Vec2FeatureExtractor'
+    >>> from petl_modules.data import Windows
+    >>> config = preprocessor_config(Waveform(seconds=1.0), Windows())
+    >>> config["feature_extractor_type"], config["longest"], config["windows"]
+    ('Wav2Vec2FeatureExtractor', 16000, None)
     """
     make = MAKERS.get(type(features))
     if make is None:
         return None
+    parts = windows.moving and windows.test != "whole"
     return {
         **COMMON,
         "sampling_rate": features.sample_rate,
         "do_normalize": features.normalize,
+        "longest": features.longest,
+        "windows": windows.test if parts else None,
         **make(features),
     }
 
@@ -58,6 +66,7 @@ def _waveform(features):
     return {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "return_attention_mask": True,
+        "shortest": features.shortest,
     }
 
 

@@ -9,6 +9,11 @@ import torch
 from petl_modules.exports.base import base_of
 from petl_modules.exports.card import loaded_as, model_card
 from petl_modules.exports.preprocessor import preprocessor_config
+from petl_modules.exports.single_file import (
+    NOTES_OF_PIPELINE,
+    auto_map_of,
+    modeling_file,
+)
 from petl_modules.inference.members import Ensemble, set_state
 from petl_modules.inference.trained_model import (
     CLASSIFICATION,
@@ -64,26 +69,25 @@ def write(trained, folder):
     """
     config = build_config(trained)
     _write_weights(trained, folder)
-    if (content := preprocessor_config(trained.features)) is not None:
-        write_json(folder / "preprocessor_config.json", content)
-    if (text := modeling_file(trained)) is not None:
+    notes = [*NOTES]
+    content = preprocessor_config(trained.features, trained.windows)
+    try:
+        text, auto_map = modeling_file(trained), auto_map_of(trained)
         write_text(folder / MODELING, text)
-        name = "AutoModelForAudioClassification"
+        extractor = auto_map.pop("AutoFeatureExtractor")
+        content["auto_map"] = {"AutoFeatureExtractor": extractor}
         config["architectures"] = ["PetlForAudioClassification"]
-        config["auto_map"] = {
-            "AutoConfig": "modeling_petl.PetlConfig",
-            name: "modeling_petl.PetlForAudioClassification",
-        }
+        config["auto_map"] = auto_map
+        notes += NOTES_OF_PIPELINE
+    except ExportError as error:
+        notes.append(f"It cannot be opened without petl_modules: {error}.")
+    if content is not None:
+        write_json(folder / "preprocessor_config.json", content)
     write_json(folder / CONFIG, config)
     lines = USES[trained.task].format(name=loaded_as(trained, folder))
     use = f"```python\n{lines}\n```"
-    write_text(folder / "README.md", model_card(trained, use, NOTES))
+    write_text(folder / "README.md", model_card(trained, use, notes))
     _verify(trained, folder)
-
-
-def modeling_file(trained):
-    """Return the text of ``modeling_petl.py``. None: there is none for it."""
-    return None
 
 
 def build_config(trained):

@@ -114,8 +114,9 @@ def find_folds(run):
     if results := find_results(run):
         return [file.parent for file in results]
     raise FileNotFoundError(
-        f"no trained model in {run}: expected {WEIGHTS} and {RECIPE}, or "
-        "finished folds (fold1/result.json, ...)"
+        f"no trained model in {run}: expected {WEIGHTS} and {RECIPE} (of a "
+        "fold) or config.json (of an exported model), or finished folds "
+        "(fold1/result.json, ...)"
     )
 
 

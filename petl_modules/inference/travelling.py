@@ -47,10 +47,10 @@ KINDS = {"features": Callable, "windows": Windows, "model": TunedModel}
 FORM = {
     "task": re.compile("|".join(TASKS)),
     "base_model": (str, None),
-    "base_revision": (re.compile("[0-9a-f]{40}"), None),
+    "base_revision": (str, None),
     "base_weights": (SHA256, None),
     "weights_sha256": SHA256,
-    "members?": {MEMBER: SHA256},
+    "members?": {str: SHA256},
     "id2label": {str: str},
     "sampling_rate": range(1, 1 << 20),
     "parts": {
@@ -117,6 +117,10 @@ def read_travelling(folder):
         raise damaged(file, f"its format is {brief(repr(version))}", REMEDY)
     if reason := problem(config, FORM):
         raise damaged(file, reason, REMEDY)
+    for name in config.get("members", ()):
+        if not MEMBER.fullmatch(name):
+            reason = f"members: {brief(repr(name))} is no file of a fold"
+            raise damaged(file, reason, REMEDY)
     _require_labels(config, file)
     if seal_of(config) != config["config_sha256"]:
         reason = "it is not what config_sha256 is the SHA-256 of"

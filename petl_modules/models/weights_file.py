@@ -52,7 +52,7 @@ def write_trained(state, settings, path):
     state = {k: v.cpu().contiguous() for k, v in state.items()}
     about = {"format": FORMAT, "settings": settings, "versions": versions()}
     text = json.dumps(about)
-    metadata = {"petl": text, "sha256": _seal(text, state)}
+    metadata = {"petl": text, "sha256": file_seal(text, state)}
     write_bytes(path, save(state, metadata))
 
 
@@ -115,7 +115,7 @@ def read_trained(path, sha256=None, remedy=REMEDY):
 def _verify(path, state, metadata, form, sha256, remedy):
     """Refuse tensors that are not those that were written, or not finite."""
     seal = metadata.get("sha256")
-    if (form == FORMAT or seal is not None) and seal != _seal(
+    if (form == FORMAT or seal is not None) and seal != file_seal(
         metadata["petl"], state
     ):
         raise CheckpointError(
@@ -137,7 +137,7 @@ def _verify(path, state, metadata, form, sha256, remedy):
             )
 
 
-def _seal(text, state):
+def file_seal(text, state):
     """Return the SHA-256 of all that a file says and holds."""
     whole = hashlib.sha256(text.encode())
     for name, value in sorted(state.items()):
