@@ -110,7 +110,7 @@ def table():
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("method, base, encoder", table())
+@pytest.mark.parametrize("method, base, encoder", [*table()])
 def test_every_method_travels(method, base, encoder, tiny_of, tmp_path):
     backbone = tiny_of(encoder)
     fold = write_run(tmp_path / "run", method, backbone, f"{base}.yaml")
