@@ -91,14 +91,18 @@ class Runs:
         kind : str
             One of ``KINDS``.
         method : str
-            A key of ``METHODS``.
+            A key of ``METHODS``, or the stem of a recipe file, for which AST
+            has the head of that file.
         **values
             Other keys of the recipe file.
         """
-        file, own = METHODS[method]
+        file, own = METHODS.get(method, (method, {}))
+        if file == "ipet" and kind != "ast":
+            file = "ipet_wav2vec2"
         bases = {"ast": None, "w2v-bert": "w2v_bert.yaml"}
         bases["whisper"] = "whisper.yaml"
-        head = AST_VALUES if kind == "ast" else {}
+        fits = kind == "ast" and method in METHODS
+        head = AST_VALUES if fits else {}
         self.count += 1
         return write_run(
             self.folder / f"run{self.count}",
