@@ -125,6 +125,7 @@ def test_recognition_travels_with_its_units(tiny_wav2vec2, tmp_path):
         "template": "speech_recognition",
         "labels": ["<blank>", " ", "a", "b"],
         "units": "characters",
+        "best_metric": {"name": "wer", "mode": "min"},
     }
     backbone = tiny_wav2vec2["group"]
     fold = write_run(tmp_path / "run", "linear", backbone, **settings)
