@@ -269,7 +269,7 @@ def load_pretrained(kinds, source, **changes):
         )
     except Exception as error:
         raise OSError(
-            f"the encoder {source} could not be loaded: {error}. If it is "
+            f"the encoder {source} could not be loaded: {error}\nIf it is "
             "elsewhere, give base_model=PATH"
         ) from error
     finally:

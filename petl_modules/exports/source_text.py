@@ -3,6 +3,7 @@
 import ast
 import re
 import symtable
+from functools import cache
 
 # What is raised where an argument is refused
 REFUSALS = ("HparamsError", "ValueError")
@@ -11,6 +12,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 CALLED = re.compile(r"__\w+__|forward|train")
 
 
+@cache
 def names_used(text):
     """Return the global names that a text uses, and those that it binds.
 
@@ -46,6 +48,7 @@ def names_used(text):
     return used - bound, local
 
 
+@cache
 def attributes_read(text):
     """Return the attributes that a text reads, also by ``getattr``.
 

@@ -1,0 +1,291 @@
+"""``modeling_petl.py``: a trained model for transformers, without this package."""
+
+import importlib.util
+import json
+import os
+import shutil
+import stat
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from petl_modules.backbones import write_tiny_ast
+from petl_modules.exports.single_file import modeling_file
+from petl_modules.exports.to_petl import build_config, write
+from petl_modules.inference.classifier import Classifier
+from petl_modules.inference.facts import parts_of
+from petl_modules.inference.trained_model import CLASSIFICATION, TrainedModel
+from petl_modules.models import save_trained, trained_state, weights_sha256
+from petl_modules.runs import RecipeFile, fill_in_input
+from petl_modules.utils import ExportError
+from tests.doors import run_alone
+from tests.trained import LABELS, ROOT, SMALL, write_run
+
+RECIPES = ROOT / "templates" / "audio_classification" / "hparams"
+ENCODERS = (
+    *("ast", "wav2vec2", "wav2vec2-large", "wavlm", "wavlm-large", "hubert"),
+    *("unispeech", "unispeech-sat", "data2vec-audio", "mms", "w2v-bert"),
+    "whisper",
+)
+BASES = {
+    "ast": "ast.yaml",
+    "w2v-bert": "w2v_bert.yaml",
+    "whisper": "whisper.yaml",
+}
+# The first twelve are a sample: one for each encoder
+METHODS = (
+    *("soft_moa", "el_adapters", "bitfit", "prompt_deep", "lora", "prefix"),
+    *("dense_moa", "conformer", "ipet_wav2vec2", "layer_sum", "houlsby"),
+    *("adapter_bias", "adapter_ffn", "bottleneck", "e_adapter", "ipet"),
+    *("full_finetuning", "l_adapter", "linear", "lora_qk", "ipet_adapter"),
+    *("ipet_prompt", "prompt_shallow"),
+)
+
+
+def cells():
+    """Return methods x encoders; all but a sample are marked ``whole``."""
+    found = []
+    for row, method in enumerate(METHODS):
+        for column, encoder in enumerate(ENCODERS):
+            of_ast = method.startswith("ipet") and "wav2vec2" not in method
+            fits = encoder == "ast" if of_ast else True
+            if fits and (encoder, method) != ("ast", "ipet_wav2vec2"):
+                marks = [] if row == column else [pytest.mark.whole]
+                found.append(pytest.param(method, encoder, marks=marks))
+    return found
+
+
+@pytest.fixture(scope="session")
+def folder_of(tiny_ast, tiny_wav2vec2, tiny_encoders):
+    """The folder of a small encoder, by its name."""
+    folders = {name: one.folder for name, one in tiny_encoders.items()}
+    folders |= {"ast": tiny_ast, "wav2vec2": tiny_wav2vec2["group"]}
+    return folders | {"wav2vec2-large": tiny_wav2vec2["layer"]}
+
+
+def train(method, backbone, base):
+    """Return what has the attributes of a ``TrainedModel``, none of it zero."""
+    recipe = RecipeFile.read(RECIPES / f"{method}.yaml", RECIPES / base)
+    small = {k: v for k, v in SMALL.items() if k in recipe.tree}
+    recipe.update({**small, "backbone": backbone, "labels": LABELS})
+    fill_in_input(recipe)
+    made = recipe.make(["features", "model", "windows"])
+    model = made["model"].eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for value in trained_state(model).values():
+            if value.is_floating_point():
+                value += 0.05 * torch.randn(value.shape).abs()
+    return SimpleNamespace(
+        **made,
+        task=CLASSIFICATION,
+        labels=LABELS,
+        parts=parts_of(recipe.settings, CLASSIFICATION),
+        about={},
+        base=backbone,
+        weights_sha256=weights_sha256(model),
+    )
+
+
+def load(folder, **options):
+    """Return the model of an exported folder, by its ``modeling_petl.py``."""
+    name = f"modeling_{abs(hash(folder))}"
+    file = folder / "modeling_petl.py"
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    made = module.PetlForAudioClassification
+    return made.from_pretrained(str(folder), **options)
+
+
+@pytest.mark.parametrize("method, encoder", cells())
+def test_logits_are_those_of_the_source(method, encoder, folder_of, tmp_path):
+    base = BASES.get(encoder, "wav2vec2.yaml")
+    trained = train(method, folder_of[encoder], base)
+    config = build_config(trained)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_trained(trained.model, tmp_path / "model.safetensors")
+    text = modeling_file(trained)
+    (tmp_path / "modeling_petl.py").write_text(text)
+    assert "import petl_modules" not in text and "speechbrain" not in text
+    model = load(tmp_path)
+
+    generator = torch.Generator().manual_seed(1)
+    clips = [torch.randn(n, generator=generator) for n in (8_000, 5_000)]
+    features = [trained.features(0.1 * clip) for clip in clips]
+    counts = torch.tensor([len(each) for each in features])
+    batch = pad_sequence(features, batch_first=True)
+    mask = torch.arange(batch.shape[1]) < counts.unsqueeze(1)
+    with torch.inference_mode():
+        wanted = trained.model(batch, counts / batch.shape[1])
+        found = model(batch, attention_mask=mask)
+    assert torch.equal(found.logits, wanted)
+    assert not torch.allclose(wanted[0], wanted[1])
+
+
+@pytest.fixture(scope="session")
+def exported(folder_of, tmp_path_factory):
+    """Folders of trained folds and of what was exported of them, by encoder."""
+    top = tmp_path_factory.mktemp("exported")
+    found = {}
+    for encoder, method in RUNS.items():
+        name = encoder.removesuffix(", windows")
+        values = {"test_windows": 3} if name != encoder else {}
+        base = BASES.get(name, "wav2vec2.yaml")
+        fold = write_run(top / encoder, method, folder_of[name], base, **values)
+        folder = top / encoder / "model"  # all of one name
+        folder.mkdir()
+        write(TrainedModel(fold, merge=False), folder)
+        found[encoder] = (fold, folder)
+    return found
+
+
+RUNS = {
+    "ast": "lora",
+    "ast, windows": "soft_moa",
+    "wav2vec2": "prompt_deep",
+    "w2v-bert": "houlsby",
+    "whisper": "bottleneck",
+}
+# Reads sound as ffmpeg does: WAV from its input, float32 to its output
+FFMPEG = """#!{python}
+import io, sys, soundfile
+samples, _ = soundfile.read(io.BytesIO(sys.stdin.buffer.read()), dtype="float32")
+sys.stdout.buffer.write(samples.tobytes())
+"""
+PIPELINES = """
+import json, sys
+from transformers import pipeline
+import importlib.util
+for name in ("petl_modules", "speechbrain", "torchaudio", "hyperpyyaml"):
+    found = importlib.util.find_spec(name) is not None
+    assert found == (name in {allowed}), name
+scores = {{}}
+for name, folder in {folders}.items():
+    classify = pipeline("audio-classification", folder, trust_remote_code=True)
+    scores[name] = [classify(sound) for sound in {sounds}]
+print(json.dumps(scores))
+"""
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    """Files of a short, a usual and a long sound."""
+    folder = tmp_path_factory.mktemp("sounds")
+    draw = np.random.default_rng(0)
+    for name, samples in {"tiny": 250, "short": 6_001, "long": 40_000}.items():
+        pitch = np.sin(np.arange(samples) ** 1.3 / 200)
+        sound = 0.1 + 0.2 * pitch + 0.05 * draw.standard_normal(samples)
+        soundfile.write(folder / f"{name}.wav", sound, 16_000)
+    return sorted(map(str, folder.iterdir()))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [(), pytest.param(("torchaudio",), marks=pytest.mark.whole)],
+    ids=str,
+)
+def test_pipeline_without_this_package(others, exported, sounds, tmp_path):
+    ffmpeg = tmp_path / "ffmpeg"
+    ffmpeg.write_text(FFMPEG.format(python=sys.executable))
+    ffmpeg.chmod(stat.S_IRWXU)
+    code = PIPELINES.format(
+        allowed=others,
+        folders={k: str(folder) for k, (_, folder) in exported.items()},
+        sounds=sounds,
+    )
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "HF_MODULES_CACHE": str(tmp_path / "modules"),
+    }
+    environment.pop("PYTHONPATH", None)
+    done = run_alone(
+        code,
+        *("transformers", "torch", "numpy", *others),
+        cwd=tmp_path,
+        environment=environment,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "not supported" not in done.stderr
+    for name, scores in json.loads(done.stdout.splitlines()[-1]).items():
+        classifier = Classifier(exported[name][0])
+        for sound, found in zip(sounds, scores, strict=True):
+            wanted = dict(classifier(sound))
+            found = {one["label"]: one["score"] for one in found}
+            assert found == pytest.approx(wanted, abs=1e-4), (name, sound)
+
+
+def test_batches_are_masked(exported):
+    fold, folder = exported["wav2vec2"]
+    trained, model = TrainedModel(fold, merge=False), load(folder)
+    draw = np.random.default_rng(0)
+    clips = [draw.standard_normal(n, np.float32) for n in (8_000, 5_000)]
+    module = sys.modules[type(model).__module__]
+    extract = module.PetlWaveform.from_pretrained(str(folder))
+    with torch.inference_mode():
+        batch = extract(clips, sampling_rate=16_000, return_tensors="pt")
+        found = model(**batch, labels=torch.tensor([0, 1]))
+        for clip, logits in zip(clips, found.logits):
+            features = trained.features(torch.from_numpy(clip))
+            alone = trained.model(features.unsqueeze(0))[0]
+            assert torch.allclose(logits, alone, atol=1e-5)
+    assert found.loss > 0
+
+
+def test_only_the_same_encoder_and_weights(exported, tmp_path):
+    _, folder = exported["ast"]
+    copy = tmp_path / "copy"
+
+    def refuses(text, **options):
+        with pytest.raises((ValueError, OSError), match=text):
+            load(copy, **options)
+
+    def changed(name, change):
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        file = copy / name
+        file.write_bytes(change(file.read_bytes()))
+
+    write_tiny_ast(tmp_path / "other", seed=1)
+    changed("config.json", bytes)
+    refuses("not the one of the training", base_model=str(tmp_path / "other"))
+    refuses("(?s)could not be loaded.*base_model=PATH", base_model="no/where")
+    refuses("float32", dtype=torch.float16)
+    refuses("without .'quantization_config'.", quantization_config=1)
+    size = (folder / "model.safetensors").stat().st_size
+    for place in (0, 30, size // 2, size - 1):
+        changed("model.safetensors", lambda b: flip(b, place))
+        refuses("model.safetensors")
+    changed("model.safetensors", bytes)
+    sha256 = load(copy).config.weights_sha256.encode()
+    changed("config.json", lambda b: b.replace(sha256, b"0" * 64))
+    refuses("weights_sha256 of config.json")
+    changed("config.json", lambda b: b.replace(b'"rank": 6', b'"rank": 5'))
+    refuses("does not fit config.json: 0.layers.0.query.lora_a.weight")
+    changed(
+        "config.json", lambda b: b.replace(b"torch.nn.Linear", b"os.system")
+    )
+    refuses("os.system is none of")
+    (copy / "model.safetensors").unlink()
+    refuses("model.safetensors")
+
+
+def flip(content, place):
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def test_saving_is_refused(exported, tmp_path):
+    model = load(exported["ast"][1])
+    with pytest.raises(NotImplementedError, match="copy the folder"):
+        model.save_pretrained(tmp_path)
+
+
+def test_what_has_no_file_says_why():
+    with pytest.raises(ExportError, match="no automatic class for speaker"):
+        modeling_file(SimpleNamespace(task="speaker verification"))
