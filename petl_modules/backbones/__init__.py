@@ -24,11 +24,18 @@ from petl_modules.backbones.preprocessor import (
     input_facts,
 )
 from petl_modules.backbones.pretrained import (
+    ENCODER_ALONE,
     fingerprint,
     load_pretrained,
     refuse_to_save,
 )
 from petl_modules.backbones.sites import LayerSite, Sites
+from petl_modules.backbones.stages import (
+    Stage,
+    outputs_given,
+    run_until,
+    stages,
+)
 from petl_modules.backbones.tiny import (
     NORMS,
     save_encoder,
@@ -51,6 +58,7 @@ from petl_modules.backbones.whisper import Whisper
 __all__ = [
     "AST",
     "Checkpoint",
+    "ENCODER_ALONE",
     "INPUT_KEYS",
     "InputFacts",
     "LAYOUTS",
@@ -60,6 +68,7 @@ __all__ = [
     "NORMS",
     "Site",
     "Sites",
+    "Stage",
     "W2vBert",
     "Wav2Vec2",
     "Whisper",
@@ -75,9 +84,12 @@ __all__ = [
     "is_path",
     "load_pretrained",
     "mask_of_lengths",
+    "outputs_given",
+    "run_until",
     "refuse_to_save",
     "refuse_tuned",
     "save_encoder",
+    "stages",
     "write_tiny",
     "write_tiny_ast",
     "write_tiny_data2vec_audio",

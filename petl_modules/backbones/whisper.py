@@ -4,6 +4,7 @@ https://arxiv.org/abs/2212.04356
 """
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from petl_modules.backbones.encoder_config import forward_settings
@@ -94,7 +95,7 @@ class Whisper(nn.Module):
     def _real(self, inputs, lengths):
         """Return how many input frames of each clip are its own."""
         if lengths is None:
-            lengths = inputs.new_ones(len(inputs))
+            lengths = inputs.new_ones(inputs.shape[0])
         return in_samples(lengths, inputs).clamp(min=1)
 
     def forward(self, inputs, lengths=None):
@@ -197,7 +198,7 @@ def follow_by_silence(features, real):
     >>> follow_by_silence(features, real).flatten().tolist()
     [1.0, 0.5, -1.0, -1.0]
     """
-    padded = features.new_zeros(len(features), real.shape[1], features.shape[2])
-    padded[:, : features.shape[1]] = features
+    added = real.shape[1] - features.shape[1]
+    padded = F.pad(features, (0, 0, 0, added))
     loudest = padded.masked_fill(~real, -torch.inf).amax((1, 2), keepdim=True)
     return torch.where(real, padded, (loudest - 2.0).clamp(min=-1.5))

@@ -34,7 +34,7 @@ class Base(NamedTuple):
     name : str or None
         ``owner/name`` of the hub, or a path. None: there is none.
     revision : str or None
-        The commit.
+        A commit of the hub.
     """
 
     name: str | None
@@ -43,7 +43,9 @@ class Base(NamedTuple):
     @property
     def is_published(self):
         """Whether others find it by this name."""
-        return self.name is not None and self.revision is not None
+        if self.name is None or self.revision is not None:
+            return self.name is not None
+        return not is_path(self.name)
 
     @property
     def licence(self):

@@ -59,7 +59,7 @@ def push_to_hub(folder, name, private=False, overwrite=False):
     name : str
         ``owner/name``.
     private : bool
-        Whether a new repository is private.
+        Whether a new repository is private. If not, the owner's default holds.
     overwrite : bool
         Whether files of the same names there are replaced.
 
@@ -76,7 +76,7 @@ def push_to_hub(folder, name, private=False, overwrite=False):
     require_free(name, overwrite)
     api = HfApi()
     try:
-        api.create_repo(name, private=private, exist_ok=True)
+        api.create_repo(name, private=private or None, exist_ok=True)
         commit = api.upload_folder(
             repo_id=name,
             folder_path=folder,

@@ -2,6 +2,7 @@
 
 import statistics
 
+from petl_modules.exports.markdown import inline
 from petl_modules.runs.report import COSTS
 
 HELD = {
@@ -33,13 +34,19 @@ def results_section(about):
     """
     held = HELD.get(about["fold"]) or f"This model is that of {about['fold']}."
     folds = about["folds"]
+    if said := about.get("combined"):
+        return [
+            f"This model is a weighted sum of what others have learnt: `{said}`"
+            " (run/fold). **It has no test result.** Whether it is as good as "
+            "they are is not known."
+        ]
     if not folds:
         return ["No results are known."]
     protocol = about["protocol"] or (
         "The run was not finished when this was written; its protocol is not "
         "known"
     )
-    return [f"{protocol}.", _table(about, folds), held]
+    return [f"{inline(protocol)}.", _table(about, folds), held]
 
 
 def _table(about, folds):

@@ -1,9 +1,8 @@
 """What opening a folder gives, whatever kind of folder it is."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-
-from torch import nn
 
 CLASSIFICATION = "classification"
 VERIFICATION = "speaker verification"
@@ -23,13 +22,16 @@ class Opened(NamedTuple):
         Values of the recipe file; of a travelling folder, its ``config.json``.
     features, windows, labels
         See ``petl_modules.inference.trained_model.TrainedModel``.
-    model : petl_modules.models.TunedModel
-        What was trained is not loaded.
+    make_model : callable
+        Loads the base and returns a ``petl_modules.models.TunedModel``; what
+        was trained is not loaded.
     base : str or None
         The frozen encoder: a path, or ``owner/name@commit``. None: all was
         trained from scratch.
     weights : dict
         By file of trained weights, the digest that was recorded, or None.
+    remedy : str
+        What to do if one of these is damaged.
     recipe : petl_modules.runs.RecipeFile or None
         None: it is a travelling folder.
     """
@@ -40,7 +42,8 @@ class Opened(NamedTuple):
     features: object
     windows: object
     labels: list
-    model: nn.Module
+    make_model: Callable
     base: str | None
     weights: dict
+    remedy: str
     recipe: object = None

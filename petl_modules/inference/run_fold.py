@@ -1,6 +1,7 @@
 """Open a trained fold of a run, by its recipe file."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 from petl_modules.backbones import is_path
@@ -12,6 +13,7 @@ from petl_modules.inference.opened import (
     Opened,
 )
 from petl_modules.models import WEIGHTS, TunedModel, upgrade_recipe
+from petl_modules.models.weights_file import REMEDY
 from petl_modules.runs.fold_files import (
     RESULT,
     read_result,
@@ -112,8 +114,9 @@ def find_folds(run):
     if results := find_results(run):
         return [file.parent for file in results]
     raise FileNotFoundError(
-        f"no trained model in {run}: expected {WEIGHTS} and {RECIPE}, or "
-        "finished folds (fold1/result.json, ...)"
+        f"no trained model in {run}: expected {WEIGHTS} and {RECIPE} (of a "
+        "fold) or config.json (of an exported model), or finished folds "
+        "(fold1/result.json, ...)"
     )
 
 
@@ -196,19 +199,12 @@ def open_fold(run, backbone=None, fold=BEST):
     settings = recipe.settings
     tasks = [TASKS[key] for key in TASKS if key in settings]
     key = "test_features" if "test_features" in settings else "features"
-    made = recipe.make([key, "labels", "model", *{"windows"} & {*settings}])
+    made = recipe.make([key, "labels", *{"windows"} & {*settings}])
     windows = made.get("windows") or Windows()
-    right = {
-        key: callable(made[key]),
-        "model": isinstance(made["model"], TunedModel),
-        "windows": isinstance(windows, Windows),
-    }
-    for name in [name for name in right if not right[name]]:
-        raise damaged(
-            folder / RECIPE,
-            f"{name} makes a {type(made[name]).__name__}",
-            "Restore it",
-        )
+    if not callable(made[key]):
+        raise _other_kind(folder, key, made[key])
+    if not isinstance(windows, Windows):
+        raise _other_kind(folder, "windows", windows)
     return Opened(
         folder=folder,
         task=tasks[0] if tasks else CLASSIFICATION,
@@ -217,10 +213,25 @@ def open_fold(run, backbone=None, fold=BEST):
         features=made[key],
         windows=windows,
         labels=made["labels"],
-        model=made["model"],
+        make_model=partial(_make_model, recipe, folder),
         base=base,
         weights={one / WEIGHTS: recorded_sha256(one) for one in folds},
+        remedy=REMEDY,
     )
+
+
+def _make_model(recipe, folder):
+    """Make the model of a fold's recipe file."""
+    model = recipe.make(["model"])["model"]
+    if not isinstance(model, TunedModel):
+        raise _other_kind(folder, "model", model)
+    return model
+
+
+def _other_kind(folder, key, made):
+    """Return the error for a recipe file that makes something else."""
+    reason = f"{key} makes a {type(made).__name__}"
+    return damaged(folder / RECIPE, reason, "Restore it")
 
 
 def _move_base(recipe, folder, backbone):

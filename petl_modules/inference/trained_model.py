@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from petl_modules.data import read_clip, window_features
+from petl_modules.data import window_features
 from petl_modules.inference.facts import parts_of, results_of
 from petl_modules.inference.members import (
     Ensemble,
@@ -24,10 +24,10 @@ from petl_modules.inference.run_fold import (
     find_fold,
     read_threshold,
 )
-from petl_modules.inference.travelling import CONFIG, REMEDY
+from petl_modules.inference.sounds import read_sound
+from petl_modules.inference.travelling import CONFIG
 from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, weights_sha256
-from petl_modules.models.weights_file import REMEDY as REMEDY_OF_FOLD
 from petl_modules.recognition import make_decoder
 from petl_modules.runs.devices import check_device
 from petl_modules.utils import HparamsError
@@ -133,9 +133,8 @@ class TrainedModel:
         self.shared_as = None
         self.windows.require(self.features, ["test"])
         self.device = device
-        self.model = opened.model.to(device).eval()
-        remedy = REMEDY_OF_FOLD if self.recipe else REMEDY
-        weights = opened.weights
+        self.model = opened.make_model().to(device).eval()
+        weights, remedy = opened.weights, opened.remedy
         several = fold in (ALL, AVERAGE) or (
             self.travels and "members" in self.settings
         )
@@ -219,13 +218,15 @@ class TrainedModel:
                 f"petl_modules.{COMMANDS[self.task]}"
             )
 
-    def read(self, path):
-        """Read as much of a file as is used.
+    def read(self, sound, name=None):
+        """Read as much of a sound as is used.
 
         Arguments
         ---------
-        path : str or pathlib.Path
-            An audio file of any rate and number of channels.
+        sound : object
+            See ``petl_modules.inference.sounds.source_of``.
+        name : str or None
+            How errors name it. None: a file by its path.
 
         Returns
         -------
@@ -234,7 +235,8 @@ class TrainedModel:
         longest = getattr(self.features, "longest", None)
         if self.windows.test != 1:  # windows of the whole clip
             longest = None
-        return read_clip(path, self.features.sample_rate, longest)
+        rate = self.features.sample_rate
+        return read_sound(sound, rate, longest, name)
 
     def features_of(self, clip):
         """Return a clip's features as a batch on the model's device.

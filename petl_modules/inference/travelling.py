@@ -8,6 +8,8 @@ nor a pickle is read.
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from petl_modules.backbones import fetch_file, find_commit
@@ -41,13 +43,14 @@ SHA256 = re.compile("[0-9a-f]{64}")
 MEMBER = re.compile(r"fold\d+(-draw\d+)?\.safetensors")
 TASKS = (CLASSIFICATION, VERIFICATION, RECOGNITION)
 PLAIN = {str: object}
+KINDS = {"features": Callable, "windows": Windows, "model": TunedModel}
 FORM = {
     "task": re.compile("|".join(TASKS)),
     "base_model": (str, None),
-    "base_revision": (re.compile("[0-9a-f]{40}"), None),
+    "base_revision": (str, None),
     "base_weights": (SHA256, None),
     "weights_sha256": SHA256,
-    "members?": {MEMBER: SHA256},
+    "members?": {str: SHA256},
     "id2label": {str: str},
     "sampling_rate": range(1, 1 << 20),
     "parts": {
@@ -114,6 +117,10 @@ def read_travelling(folder):
         raise damaged(file, f"its format is {brief(repr(version))}", REMEDY)
     if reason := problem(config, FORM):
         raise damaged(file, reason, REMEDY)
+    for name in config.get("members", ()):
+        if not MEMBER.fullmatch(name):
+            reason = f"members: {brief(repr(name))} is no file of a fold"
+            raise damaged(file, reason, REMEDY)
     _require_labels(config, file)
     if seal_of(config) != config["config_sha256"]:
         reason = "it is not what config_sha256 is the SHA-256 of"
@@ -177,8 +184,9 @@ def open_travelling(folder, backbone=None):
             f"{folder} was trained from scratch: it has no backbone that could "
             f"be '{backbone}'"
         )
-    made = _make_parts(folder, config, str(backbone or base))
-    _require_base(folder, config, made["model"], backbone or base)
+    made = {
+        key: _make_part(folder, config, key) for key in ("features", "windows")
+    }
     return Opened(
         folder=folder,
         task=config["task"],
@@ -186,37 +194,38 @@ def open_travelling(folder, backbone=None):
         labels=[*config["id2label"].values()],
         base=base,
         weights={folder / k: digest for k, digest in weights.items()},
-        **{key: made[key] for key in ("features", "windows", "model")},
+        remedy=REMEDY,
+        make_model=partial(_make_model, folder, config, backbone or base),
+        **made,
     )
 
 
-def _make_parts(folder, config, source):
-    """Return the objects of a model, by key."""
+def _make_model(folder, config, source):
+    """Return the model, whose base must be that of the training."""
+    model = _make_part(folder, config, "model", str(source))
+    _require_base(folder, config, model, source)
+    return model
+
+
+def _make_part(folder, config, key, source=None):
+    """Return the object of one part."""
     file = folder / CONFIG
-    made = {}
-    for key in ("features", "windows", "model"):
-        place = f"{file}: parts.{key}"
-        try:
-            made[key] = from_plain(config["parts"][key], place, source)
-        except (MemoryError, RuntimeError) as error:
-            raise HparamsError(f"{place}: {brief(error)}") from error
-        except OSError as error:
-            raise HparamsError(f"{place}: {error}") from error
-        except DownloadError as error:
-            raise DownloadError(f"{error}. {_elsewhere(config)}") from error
-        except UserError as error:
-            if "backbone '" not in str(error):
-                raise
-            raise HparamsError(f"{error}. {_elsewhere(config)}") from error
-    right = {
-        "features": callable(made["features"]),
-        "windows": isinstance(made["windows"], Windows),
-        "model": isinstance(made["model"], TunedModel),
-    }
-    for key in [key for key in right if not right[key]]:
-        kind = type(made[key]).__name__
-        raise damaged(file, f"parts.{key} makes a {kind}", REMEDY)
-    return made
+    place = f"{file}: parts.{key}"
+    try:
+        made = from_plain(config["parts"][key], place, source)
+    except (MemoryError, RuntimeError) as error:
+        raise HparamsError(f"{place}: {brief(error)}") from error
+    except OSError as error:
+        raise HparamsError(f"{place}: {error}") from error
+    except DownloadError as error:
+        raise DownloadError(f"{error}. {_elsewhere(config)}") from error
+    except UserError as error:
+        if "backbone '" not in str(error):
+            raise
+        raise HparamsError(f"{error}. {_elsewhere(config)}") from error
+    if isinstance(made, KINDS[key]):
+        return made
+    raise damaged(file, f"parts.{key} makes a {type(made).__name__}", REMEDY)
 
 
 def _elsewhere(config):

@@ -94,7 +94,7 @@ class Prompted(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
         """Call the layer on ``[batch, time - replaced + prompts, d_model]``."""
         x = hidden_states
-        prompts = self.block.tokens.expand(len(x), -1, -1).to(x.dtype)
+        prompts = self.block.tokens.expand(x.shape[0], -1, -1).to(x.dtype)
         front, back = x[:, : self.start], x[:, self.start + self.replaced :]
         return self.base(torch.cat([front, prompts, back], 1), *args, **kwargs)
 

@@ -21,6 +21,38 @@ from petl_modules.models.weights_file import (
 from petl_modules.utils import CheckpointError
 
 
+def trained_tensors(model):
+    """Return the trained parameters and buffers of a model themselves.
+
+    Arguments
+    ---------
+    model : petl_modules.models.TunedModel
+        The model.
+
+    Returns
+    -------
+    dict
+        From name to parameter or buffer.
+    """
+    encoder, parts = model.encoder, {"head": model.head}
+    for key in ("pooling", "embedding"):
+        if getattr(model, key) is not None:
+            parts[key] = getattr(model, key)
+    for key, path in encoder.inserted.items():
+        parts[key] = encoder.get_submodule(path)
+    found = {
+        f"{key}.{name}": value
+        for key, part in parts.items()
+        for name, value in part.state_dict(keep_vars=True).items()
+    }
+    for name, path in encoder.trained_weights.items():
+        found[f"backbone.{name}"] = encoder.get_parameter(path)
+    if encoder.layer_sum is not None:
+        for name, value in encoder.layer_sum.state_dict(keep_vars=True).items():
+            found[f"layer_{name}"] = value
+    return found
+
+
 def trained_state(model):
     """Return the trained tensors of a model.
 
@@ -34,23 +66,7 @@ def trained_state(model):
     dict
         From name to tensor; the tensors share the model's memory.
     """
-    encoder, parts = model.encoder, {"head": model.head}
-    for key in ("pooling", "embedding"):
-        if getattr(model, key) is not None:
-            parts[key] = getattr(model, key)
-    for key, path in encoder.inserted.items():
-        parts[key] = encoder.get_submodule(path)
-    state = {
-        f"{key}.{name}": value
-        for key, part in parts.items()
-        for name, value in part.state_dict().items()
-    }
-    for name, path in encoder.trained_weights.items():
-        state[f"backbone.{name}"] = encoder.get_parameter(path).detach()
-    if encoder.layer_sum is not None:
-        for name, value in encoder.layer_sum.state_dict().items():
-            state[f"layer_{name}"] = value
-    return state
+    return {k: v.detach() for k, v in trained_tensors(model).items()}
 
 
 def save_trained(model, path):
