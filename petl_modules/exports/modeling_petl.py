@@ -100,8 +100,8 @@ class PetlForAudioClassification(PreTrainedModel):
     def __init__(self, config, base):
         super().__init__(config)
         self.model = make(config.parts["model"], base)
-        windows = config.parts["windows"].get("test", 1)
-        self.windows = windows if isinstance(windows, int) else 1
+        windows = str(config.parts["windows"].get("test", 1))
+        self.windows = int(windows) if windows.isdecimal() else 1
 
     @classmethod
     def from_pretrained(

@@ -73,8 +73,8 @@ def modeling_file(trained):
     Raises
     ------
     ExportError
-        If it is no classifier, or averages the outputs of folds, or needs
-        another library than torch and transformers.
+        If it is no classifier, averages the outputs of folds, or needs
+        features or a library that transformers does not have.
     """
     if trained.task != CLASSIFICATION:
         raise ExportError(
@@ -87,6 +87,11 @@ def modeling_file(trained):
             "model has one for each fold. Export one fold or their average"
         )
     features = type(trained.features).__name__
+    if features not in EXTRACTORS:
+        raise ExportError(
+            f"transformers has no features like {features}: open the folder "
+            "with petl_modules"
+        )
     names = sorted({*_class_names(trained.parts["model"])})
     classes = {name: _place(name) for name in names}
     kind = trained.model.encoder.backbone.sites.kind

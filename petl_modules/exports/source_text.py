@@ -131,9 +131,9 @@ def rename(text, names):
     lines = [line.encode() for line in text.splitlines(keepends=True)]
     for number, start, name in sorted(places, reverse=True):
         line = lines[number - 1]
-        there = line.index(name.encode(), start)
-        end = there + len(name.encode())
-        lines[number - 1] = line[:there] + names[name].encode() + line[end:]
+        word = re.compile(rb"\b%s\b" % name.encode()).search(line, start)
+        front, back = line[: word.start()], line[word.end() :]
+        lines[number - 1] = front + names[name].encode() + back
     return b"".join(lines).decode()
 
 

@@ -74,7 +74,8 @@ class Module:
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
                 self.statements[node.name] = node
             elif isinstance(node, ast.Assign):
-                self.statements[node.targets[0].id] = node
+                for target in node.targets:
+                    self.statements[getattr(target, "id", None)] = node
             elif isinstance(getattr(node, "value", None), ast.Call):
                 self.statements[node.lineno] = node
             elif isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -113,7 +114,7 @@ class Bundle:
 
     def __init__(self, roots, *, replaced, values, libraries):
         self.roots, self.replaced, self.values = roots, replaced, values
-        self.libraries = {*libraries, *sys.stdlib_module_names}
+        self.libraries = libraries
         self.whole = {key.module for key in roots}
         read, found = None, set()
         while read != found:
@@ -181,17 +182,22 @@ class Bundle:
     def _uses(self, key):
         """Return what the names in a definition stand for."""
         if key in self.values:
-            return {
+            found = {
                 name: self._found(place)
                 for name, place in self.values[key].uses.items()
             }
-        found = {}
-        for name in sorted(names_used(self.texts[key])[0]):
-            if hasattr(builtins, name):
-                continue
-            found[name] = self._resolve(key.module, name)
-            if isinstance(found[name], Library):
-                self._require(found[name], key)
+        else:
+            found = {
+                name: self._resolve(key.module, name)
+                for name in sorted(names_used(self.texts[key])[0])
+                if not hasattr(builtins, name)
+            }
+        for place in found.values():
+            if isinstance(place, Library) and not self._allows(place):
+                raise ExportError(
+                    f"{key.name} of {key.module} needs {place.module}, and "
+                    f"the file can import {', '.join(self.libraries)} alone"
+                )
         return found
 
     def _resolve(self, module, name):
@@ -215,14 +221,8 @@ class Bundle:
         return place
 
     def _allows(self, place):
-        return place.module.partition(".")[0] in self.libraries
-
-    def _require(self, place, key):
-        if not self._allows(place):
-            raise ExportError(
-                f"{key.module}.{key.name} needs {place.module}, which a file "
-                f"for {', '.join(sorted(self.libraries))} cannot import"
-            )
+        allowed = {*self.libraries, *sys.stdlib_module_names}
+        return place.module.partition(".")[0] in allowed
 
     def _names(self):
         """Return the name that each definition has in the file."""

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from petl_modules.backbones import write_tiny_ast
 from petl_modules.exports.single_file import modeling_file
 from petl_modules.exports.to_petl import build_config, write
-from petl_modules.inference.classifier import Classifier
+from petl_modules.inference.audio_classifier import AudioClassifier
 from petl_modules.inference.facts import parts_of
 from petl_modules.inference.trained_model import CLASSIFICATION, TrainedModel
 from petl_modules.models import save_trained, trained_state, weights_sha256
@@ -215,7 +215,7 @@ def test_pipeline_without_this_package(others, exported, sounds, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert "not supported" not in done.stderr
     for name, scores in json.loads(done.stdout.splitlines()[-1]).items():
-        classifier = Classifier(exported[name][0])
+        classifier = AudioClassifier(exported[name][0])
         for sound, found in zip(sounds, scores, strict=True):
             wanted = dict(classifier(sound))
             found = {one["label"]: one["score"] for one in found}
@@ -286,6 +286,18 @@ def test_saving_is_refused(exported, tmp_path):
         model.save_pretrained(tmp_path)
 
 
-def test_what_has_no_file_says_why():
+def test_what_has_no_file_says_why(tiny_ast):
     with pytest.raises(ExportError, match="no automatic class for speaker"):
         modeling_file(SimpleNamespace(task="speaker verification"))
+    trained = train("linear", tiny_ast, "ast.yaml")
+    model = trained.parts["model"]
+    model["pooling"] = {"!name": "petl_modules.models.AttentiveStatistics"}
+    with pytest.raises(ExportError, match="AttentiveStat.* needs speechbrain"):
+        modeling_file(trained)
+    model["pooling"] = None
+    model["head"] = {"!name": "speechbrain.lobes.models.ECAPA_TDNN.Classifier"}
+    with pytest.raises(ExportError, match="CLASSES .* needs speechbrain"):
+        modeling_file(trained)
+    trained.features = len
+    with pytest.raises(ExportError, match="no features like builtin"):
+        modeling_file(trained)
