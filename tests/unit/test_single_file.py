@@ -1,29 +1,22 @@
 """``modeling_petl.py``: a trained model for transformers, without this package."""
 
-import importlib.util
 import json
-import os
 import shutil
-import stat
-import sys
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import soundfile
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from petl_modules.backbones import write_tiny_ast
 from petl_modules.exports.single_file import modeling_file
 from petl_modules.exports.to_petl import build_config, write
-from petl_modules.inference.audio_classifier import AudioClassifier
 from petl_modules.inference.facts import parts_of
 from petl_modules.inference.trained_model import CLASSIFICATION, TrainedModel
 from petl_modules.models import save_trained, trained_state, weights_sha256
 from petl_modules.runs import RecipeFile, fill_in_input
 from petl_modules.utils import ExportError
-from tests.doors import run_alone
+from tests.modeling import BASES, load
 from tests.trained import LABELS, ROOT, SMALL, write_run
 
 RECIPES = ROOT / "templates" / "audio_classification" / "hparams"
@@ -32,11 +25,6 @@ ENCODERS = (
     *("unispeech", "unispeech-sat", "data2vec-audio", "mms", "w2v-bert"),
     "whisper",
 )
-BASES = {
-    "ast": "ast.yaml",
-    "w2v-bert": "w2v_bert.yaml",
-    "whisper": "whisper.yaml",
-}
 # The first twelve are a sample: one for each encoder
 METHODS = (
     *("soft_moa", "el_adapters", "bitfit", "prompt_deep", "lora", "prefix"),
@@ -58,14 +46,6 @@ def cells():
                 marks = [] if row == column else [pytest.mark.whole]
                 found.append(pytest.param(method, encoder, marks=marks))
     return found
-
-
-@pytest.fixture(scope="session")
-def folder_of(tiny_ast, tiny_wav2vec2, tiny_encoders):
-    """The folder of a small encoder, by its name."""
-    folders = {name: one.folder for name, one in tiny_encoders.items()}
-    folders |= {"ast": tiny_ast, "wav2vec2": tiny_wav2vec2["group"]}
-    return folders | {"wav2vec2-large": tiny_wav2vec2["layer"]}
 
 
 def train(method, backbone, base):
@@ -90,18 +70,6 @@ def train(method, backbone, base):
         base=backbone,
         weights_sha256=weights_sha256(model),
     )
-
-
-def load(folder, **options):
-    """Return the model of an exported folder, by its ``modeling_petl.py``."""
-    name = f"modeling_{abs(hash(folder))}"
-    file = folder / "modeling_petl.py"
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    made = module.PetlForAudioClassification
-    return made.from_pretrained(str(folder), **options)
 
 
 @pytest.mark.parametrize("method, encoder", cells())
@@ -129,118 +97,17 @@ def test_logits_are_those_of_the_source(method, encoder, folder_of, tmp_path):
     assert not torch.allclose(wanted[0], wanted[1])
 
 
-@pytest.fixture(scope="session")
-def exported(folder_of, tmp_path_factory):
-    """Folders of trained folds and of what was exported of them, by encoder."""
-    top = tmp_path_factory.mktemp("exported")
-    found = {}
-    for encoder, method in RUNS.items():
-        name = encoder.removesuffix(", windows")
-        values = {"test_windows": 3} if name != encoder else {}
-        base = BASES.get(name, "wav2vec2.yaml")
-        fold = write_run(top / encoder, method, folder_of[name], base, **values)
-        folder = top / encoder / "model"  # all of one name
-        folder.mkdir()
-        write(TrainedModel(fold, merge=False), folder)
-        found[encoder] = (fold, folder)
-    return found
-
-
-RUNS = {
-    "ast": "lora",
-    "ast, windows": "soft_moa",
-    "wav2vec2": "prompt_deep",
-    "w2v-bert": "houlsby",
-    "whisper": "bottleneck",
-}
-# Reads sound as ffmpeg does: WAV from its input, float32 to its output
-FFMPEG = """#!{python}
-import io, sys, soundfile
-samples, _ = soundfile.read(io.BytesIO(sys.stdin.buffer.read()), dtype="float32")
-sys.stdout.buffer.write(samples.tobytes())
-"""
-PIPELINES = """
-import json, sys
-from transformers import pipeline
-import importlib.util
-for name in ("petl_modules", "speechbrain", "torchaudio", "hyperpyyaml"):
-    found = importlib.util.find_spec(name) is not None
-    assert found == (name in {allowed}), name
-scores = {{}}
-for name, folder in {folders}.items():
-    classify = pipeline("audio-classification", folder, trust_remote_code=True)
-    scores[name] = [classify(sound) for sound in {sounds}]
-print(json.dumps(scores))
-"""
-
-
 @pytest.fixture(scope="module")
-def sounds(tmp_path_factory):
-    """Files of a short, a usual and a long sound."""
-    folder = tmp_path_factory.mktemp("sounds")
-    draw = np.random.default_rng(0)
-    for name, samples in {"tiny": 250, "short": 6_001, "long": 40_000}.items():
-        pitch = np.sin(np.arange(samples) ** 1.3 / 200)
-        sound = 0.1 + 0.2 * pitch + 0.05 * draw.standard_normal(samples)
-        soundfile.write(folder / f"{name}.wav", sound, 16_000)
-    return sorted(map(str, folder.iterdir()))
+def folder(tiny_ast, tmp_path_factory):
+    """What was exported of a fold with LoRA."""
+    top = tmp_path_factory.mktemp("exported")
+    fold = write_run(top, "lora", tiny_ast)
+    (top / "model").mkdir()
+    write(TrainedModel(fold, merge=False), top / "model")
+    return top / "model"
 
 
-@pytest.mark.parametrize(
-    "others",
-    [(), pytest.param(("torchaudio",), marks=pytest.mark.whole)],
-    ids=str,
-)
-def test_pipeline_without_this_package(others, exported, sounds, tmp_path):
-    ffmpeg = tmp_path / "ffmpeg"
-    ffmpeg.write_text(FFMPEG.format(python=sys.executable))
-    ffmpeg.chmod(stat.S_IRWXU)
-    code = PIPELINES.format(
-        allowed=others,
-        folders={k: str(folder) for k, (_, folder) in exported.items()},
-        sounds=sounds,
-    )
-    environment = {
-        **os.environ,
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        "HF_MODULES_CACHE": str(tmp_path / "modules"),
-    }
-    environment.pop("PYTHONPATH", None)
-    done = run_alone(
-        code,
-        *("transformers", "torch", "numpy", *others),
-        cwd=tmp_path,
-        environment=environment,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "not supported" not in done.stderr
-    for name, scores in json.loads(done.stdout.splitlines()[-1]).items():
-        classifier = AudioClassifier(exported[name][0])
-        for sound, found in zip(sounds, scores, strict=True):
-            wanted = dict(classifier(sound))
-            found = {one["label"]: one["score"] for one in found}
-            assert found == pytest.approx(wanted, abs=1e-4), (name, sound)
-
-
-def test_batches_are_masked(exported):
-    fold, folder = exported["wav2vec2"]
-    trained, model = TrainedModel(fold, merge=False), load(folder)
-    draw = np.random.default_rng(0)
-    clips = [draw.standard_normal(n, np.float32) for n in (8_000, 5_000)]
-    module = sys.modules[type(model).__module__]
-    extract = module.PetlWaveform.from_pretrained(str(folder))
-    with torch.inference_mode():
-        batch = extract(clips, sampling_rate=16_000, return_tensors="pt")
-        found = model(**batch, labels=torch.tensor([0, 1]))
-        for clip, logits in zip(clips, found.logits):
-            features = trained.features(torch.from_numpy(clip))
-            alone = trained.model(features.unsqueeze(0))[0]
-            assert torch.allclose(logits, alone, atol=1e-5)
-    assert found.loss > 0
-
-
-def test_only_the_same_encoder_and_weights(exported, tmp_path):
-    _, folder = exported["ast"]
+def test_only_the_same_encoder_and_weights(folder, tmp_path):
     copy = tmp_path / "copy"
 
     def refuses(text, **options):
@@ -280,8 +147,8 @@ def flip(content, place):
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
-def test_saving_is_refused(exported, tmp_path):
-    model = load(exported["ast"][1])
+def test_saving_is_refused(folder, tmp_path):
+    model = load(folder)
     with pytest.raises(NotImplementedError, match="copy the folder"):
         model.save_pretrained(tmp_path)
 
