@@ -7,12 +7,14 @@ folder without this package. It holds what the model uses, and nothing else.
 from petl_modules import __version__
 from petl_modules.backbones import LAYOUTS
 from petl_modules.backbones import layouts as layouts_module
-from petl_modules.exports.tree_shaking import Bundle, Key, Library, Value
+from petl_modules.exports.module_names import Key, Library, Value
+from petl_modules.exports.tree_shaking import Bundle
 from petl_modules.inference.members import Ensemble
 from petl_modules.inference.trained_model import CLASSIFICATION
 from petl_modules.utils import ExportError
 
 MODEL = "petl_modules.exports.modeling_petl"
+BASE = "petl_modules.exports.modeling_petl_base"
 INPUT = "petl_modules.exports.feature_extraction_petl"
 LIBRARIES = ("numpy", "safetensors", "torch", "transformers")
 # By features: the extractor in the file
@@ -73,8 +75,8 @@ def modeling_file(trained):
     Raises
     ------
     ExportError
-        If it is no classifier, or averages the outputs of folds, or needs
-        another library than torch and transformers.
+        If it is no classifier, averages the outputs of folds, or needs
+        features or a library that transformers does not have.
     """
     if trained.task != CLASSIFICATION:
         raise ExportError(
@@ -87,6 +89,11 @@ def modeling_file(trained):
             "model has one for each fold. Export one fold or their average"
         )
     features = type(trained.features).__name__
+    if features not in EXTRACTORS:
+        raise ExportError(
+            f"transformers has no features like {features}: open the folder "
+            "with petl_modules"
+        )
     names = sorted({*_class_names(trained.parts["model"])})
     classes = {name: _place(name) for name in names}
     kind = trained.model.encoder.backbone.sites.kind
@@ -98,8 +105,8 @@ def modeling_file(trained):
     bundle = Bundle(
         roots,
         replaced={
-            **dict.fromkeys(_needless(trained), Key(MODEL, "nothing")),
-            LOADING: Key(MODEL, "load_pretrained"),
+            **dict.fromkeys(_needless(trained), Key(BASE, "nothing")),
+            LOADING: Key(BASE, "load_pretrained"),
         },
         values={
             Key(MODEL, "CLASSES"): _table("CLASSES", classes),
