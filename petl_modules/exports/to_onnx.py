@@ -49,7 +49,7 @@ def write(trained, folder):
         See ``Graph``.
     """
     graph = Graph(trained, "onnx")
-    with quiet():
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
             (graph.inputs(2, 0.7),),
