@@ -1,6 +1,6 @@
 """Write the embeddings of audio files by a trained run.
 
-``python -m petl_modules.embed RUN_FOLDER file.wav ... --output x.safetensors``
+``python -m petl_modules.embed RUN_FOLDER file.wav folder ... --output x.safetensors``
 """
 
 import argparse
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from petl_modules.inference.embedder import Embedder
 from petl_modules.inference.embedding_files import write_embeddings
+from petl_modules.inference.sound_lists import expand_all
 from petl_modules.runs.logs import log_to, stop_logging
 from petl_modules.utils import (
     AudioError,
@@ -33,7 +34,9 @@ def main(arguments=None):
     """Run the command line: ``RUN_FOLDER file.wav ... --output FILE``."""
     parser = argparse.ArgumentParser(prog="python -m petl_modules.embed")
     parser.add_argument("run", help="folder of a run or of one fold")
-    parser.add_argument("files", nargs="+", help="audio files")
+    parser.add_argument(
+        "files", nargs="+", help="audio files, folders of them, or patterns"
+    )
     parser.add_argument("--output", required=True, help="a .safetensors file")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--backbone", help="its new path, if it was moved")
@@ -52,8 +55,9 @@ def embed(chosen):
     """Write the embeddings; return whether all files could be read."""
     output = require_new(chosen.output)
     embedder = Embedder(chosen.run, chosen.device, chosen.backbone)
-    vectors, problems = {}, []
-    for path in tqdm(dict.fromkeys(chosen.files), "Embedding", unit="file"):
+    vectors = {}
+    files, problems = expand_all(chosen.files)
+    for path in tqdm(dict.fromkeys(files), "Embedding", unit="file"):
         try:
             vectors[path] = embedder([path])[0]
         except AudioError as error:

@@ -1,9 +1,10 @@
 """Classify audio files with a trained run.
 
-``python -m petl_modules.predict RUN_FOLDER file.wav ...``
+``python -m petl_modules.predict RUN_FOLDER file.wav folder '*.flac' ...``
 """
 
 import argparse
+import math
 import sys
 
 from petl_modules.libraries import end_if_interrupted, require_libraries
@@ -12,28 +13,71 @@ if __name__ == "__main__":
     end_if_interrupted()
 require_libraries("torch", "torchaudio")
 
-from petl_modules.inference.classifier import Classifier
+from petl_modules.inference.audio_classifier import AudioClassifier
+from petl_modules.inference.prediction_output import Guesses, Recording
+from petl_modules.inference.score_plot import require_picture
+from petl_modules.inference.sound_lists import expand_all
 from petl_modules.inference.trained_model import find_fold
-from petl_modules.runs.logs import log_to, stop_logging
-from petl_modules.utils import AudioError, UserError, fail, printable, show
+from petl_modules.inference.window_scores import best_of
+from petl_modules.runs.logs import log_to, progress_bar, stop_logging
+from petl_modules.utils import (
+    AudioError,
+    UserError,
+    fail,
+    printable,
+    require_new,
+    show,
+    show_json,
+    write_csv,
+)
 
-__all__ = ["Classifier", "find_fold", "main"]
+__all__ = ["AudioClassifier", "Classifier", "find_fold", "main"]
+
+Classifier = AudioClassifier
+MANY = 10  # files; more have a progress bar
 
 
 def main(arguments=None):
-    """Run the command line: ``RUN_FOLDER file.wav ... [--top N]``."""
+    """Run the command line: ``RUN_FOLDER FILES... [--top N] ...``."""
     parser = argparse.ArgumentParser(prog="python -m petl_modules.predict")
     parser.add_argument("run", help="folder of a run or of one fold")
-    parser.add_argument("files", nargs="+", help="audio files")
+    parser.add_argument(
+        "files", nargs="+", help="audio files, folders of them, or patterns"
+    )
     parser.add_argument("--top", type=int, default=5, help="classes to print")
+    parser.add_argument(
+        "--json", action="store_true", help="a JSON object for each file"
+    )
+    parser.add_argument("--csv", help="a new CSV file for the classes")
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument(
+        "--window",
+        type=float,
+        help="classify windows of so many seconds, of recordings of any length",
+    )
+    parser.add_argument(
+        "--hop", type=float, help="seconds between them; default: the window"
+    )
+    parser.add_argument(
+        "--picture", help="an image file for the windows' scores over time"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--backbone", help="its new path, if it was moved")
     chosen = parser.parse_args(arguments)
-    if chosen.top < 1:
-        parser.error(f"--top is {chosen.top}: at least 1 is needed")
+    for option in ("top", "batch_size"):
+        if (value := getattr(chosen, option)) < 1:
+            parser.error(f"--{option} is {value}: at least 1 is needed")
+    for option in ("window", "hop"):
+        value = getattr(chosen, option)
+        if value is not None and not 0 < value < math.inf:
+            parser.error(f"--{option} is {value}: give seconds above 0")
+    if not chosen.window and (chosen.hop or chosen.picture):
+        parser.error("--hop and --picture go with --window SECONDS")
     log_to()
     try:
         good = classify(chosen)
+    except (UserError, OSError) as error:
+        fail(error)
     finally:
         stop_logging()
     sys.exit(0 if good else 1)
@@ -41,23 +85,63 @@ def main(arguments=None):
 
 def classify(chosen):
     """Print the classes of each file; return whether all could be read."""
-    good = True
-    try:
-        classifier = Classifier(chosen.run, chosen.device, chosen.backbone)
-    except (UserError, OSError) as error:
-        fail(error)
-    show(f"model: {printable(classifier.folder)}")
-    for path in chosen.files:
-        try:
-            guesses = classifier(path, chosen.top)
-        except AudioError as error:
-            show(printable(f"error: {error}"), sys.stderr)
+    table = require_new(chosen.csv, "--csv") if chosen.csv else None
+    picture = require_picture(chosen.picture) if chosen.picture else None
+    classifier = Classifier(chosen.run, chosen.device, chosen.backbone)
+    files, errors = expand_all(chosen.files)
+    if picture and len(files) != 1:
+        raise UserError(f"--picture shows one file, and there are {len(files)}")
+    is_text = not chosen.json and not table
+    if is_text:
+        show(f"model: {printable(classifier.folder)}")
+    for error in errors:
+        show(printable(f"error: {error}"), sys.stderr)
+    good, rows, scored = not errors, [], 0
+    for path, found in scores_of(classifier, files, chosen):
+        if isinstance(found, AudioError):
+            show(printable(f"error: {found}"), sys.stderr)
             good = False
             continue
-        show(printable(path))
-        for label, probability in guesses:
-            show(f"  {probability:7.2%}  {printable(label)}")
+        scored += 1
+        if table:
+            rows += [{"file": path, **row} for row in found.rows()]
+        if chosen.json:
+            show_json({"file": path, **found.content()})
+        if is_text:
+            show("\n".join([printable(path), *found.lines()]))
+        if picture:
+            found.write_picture(picture, path)
+    if rows:
+        write_csv(table, rows)
+        if not chosen.json:
+            show(printable(f"{scored} files: {table}"))
     return good
+
+
+def scores_of(classifier, files, chosen):
+    """Yield each path with what is shown of it, or its error."""
+    found = _scores(classifier, files, chosen)
+    with progress_bar(found, total=len(files), unit="file") as bar:
+        bar.disable |= len(files) <= MANY
+        yield from bar
+
+
+def _scores(classifier, files, chosen):
+    """Yield each path with its ``Guesses`` or ``Recording``, or its error."""
+    if chosen.window is None:
+        each = classifier.each(zip(files, files), chosen.batch_size)
+        for path, row in each:
+            if not isinstance(row, AudioError):
+                row = Guesses(best_of(row, classifier.labels, chosen.top))
+            yield path, row
+        return
+    spans = {"window": chosen.window, "hop": chosen.hop}
+    for path in files:
+        try:
+            scores = classifier(path, batch_size=chosen.batch_size, **spans)
+            yield path, Recording(scores, chosen.top)
+        except AudioError as error:
+            yield path, error
 
 
 if __name__ == "__main__":

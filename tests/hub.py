@@ -48,7 +48,7 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(commits, cache, monkeypatch):
+def serving(commits, cache, monkeypatch, handler=Hub):
     """Let the hub's client ask a stand-in.
 
     Arguments
@@ -59,6 +59,8 @@ def serving(commits, cache, monkeypatch):
         The client's cache.
     monkeypatch : pytest.MonkeyPatch
         Sets where the client asks.
+    handler : type
+        Answers the requests.
 
     Yields
     ------
@@ -66,7 +68,7 @@ def serving(commits, cache, monkeypatch):
         ``asked`` are the paths of requests; while ``broken`` is set, nothing
         is served.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.asked, server.broken, server.commits = [], False, commits
     end = f"http://127.0.0.1:{server.server_port}"
     template = end + "/{repo_id}/resolve/{revision}/{filename}"

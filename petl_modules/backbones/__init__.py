@@ -12,7 +12,9 @@ from petl_modules.backbones.checkpoint import (
     Checkpoint,
     checkpoint_name,
     find_checkpoint,
+    is_path,
 )
+from petl_modules.backbones.hub import fetch_file, find_commit
 from petl_modules.backbones.layouts import LAYOUTS, Layout, Site
 from petl_modules.backbones.masks import in_samples, mask_of_lengths
 from petl_modules.backbones.preprocessor import (
@@ -22,11 +24,18 @@ from petl_modules.backbones.preprocessor import (
     input_facts,
 )
 from petl_modules.backbones.pretrained import (
+    ENCODER_ALONE,
     fingerprint,
     load_pretrained,
     refuse_to_save,
 )
 from petl_modules.backbones.sites import LayerSite, Sites
+from petl_modules.backbones.stages import (
+    Stage,
+    outputs_given,
+    run_until,
+    stages,
+)
 from petl_modules.backbones.tiny import (
     NORMS,
     save_encoder,
@@ -49,6 +58,7 @@ from petl_modules.backbones.whisper import Whisper
 __all__ = [
     "AST",
     "Checkpoint",
+    "ENCODER_ALONE",
     "INPUT_KEYS",
     "InputFacts",
     "LAYOUTS",
@@ -58,21 +68,28 @@ __all__ = [
     "NORMS",
     "Site",
     "Sites",
+    "Stage",
     "W2vBert",
     "Wav2Vec2",
     "Whisper",
     "check_fact",
     "checkpoint_name",
+    "fetch_file",
     "find_checkpoint",
+    "find_commit",
     "fingerprint",
     "fit_positions",
     "in_samples",
     "input_facts",
+    "is_path",
     "load_pretrained",
     "mask_of_lengths",
+    "outputs_given",
+    "run_until",
     "refuse_to_save",
     "refuse_tuned",
     "save_encoder",
+    "stages",
     "write_tiny",
     "write_tiny_ast",
     "write_tiny_data2vec_audio",

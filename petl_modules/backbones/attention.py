@@ -6,7 +6,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-ATTENTION = "petl_sdpa"
+ATTENTION = f"{__name__}.petl_sdpa"  # the registry is that of the process
 
 
 def attention_of(config):

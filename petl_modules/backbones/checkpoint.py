@@ -66,7 +66,7 @@ def find_checkpoint(source):
     if os.path.exists(path):
         raise HparamsError(f"backbone '{source}' is a file: name its folder")
     name, at, revision = source.partition("@")
-    if _is_path(name):
+    if is_path(name):
         raise HparamsError(
             f"backbone '{source}': there is no such folder"
             f"{_nearest(path)}. (A name on the Hugging Face hub is "
@@ -99,13 +99,28 @@ def checkpoint_name(source):
     'ast'
     """
     name, at, _ = source.partition("@")
-    if at and not _is_path(name):
+    if at and not is_path(name):
         source = name
     return Path(os.path.expanduser(source)).resolve().name
 
 
-def _is_path(name):
-    """Return whether a name that is no folder was meant as one."""
+def is_path(name):
+    """Return whether a name that is no folder was meant as one.
+
+    Arguments
+    ---------
+    name : str
+        The name, without a revision.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> is_path("./results"), is_path("facebook/wav2vec2-base")
+    (True, False)
+    """
     try:
         validate_repo_id(name)
     except HFValidationError:

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import time
+from functools import partial
 from pathlib import Path
 
 # The hub's own client, which transformers brings along
@@ -67,23 +68,9 @@ def download(name, revision):
     DownloadError
         If the hub cannot be reached, and the cache has no copy.
     """
-    commit, offline = _find_commit(name, revision)
+    commit, offline = find_commit(name, revision, "backbone", SMALL)
     source = f"{name}@{commit}"
-
-    def fetch(file):
-        """Return the cached file. None: the hub has none."""
-        cached = try_to_load_from_cache(name, file, revision=commit)
-        if cached is not None:  # a path, or a mark that there is none
-            return cached if isinstance(cached, str) else None
-        try:
-            return hf_hub_download(
-                name, file, revision=commit, local_files_only=offline
-            )
-        except LocalEntryNotFoundError:  # not reached; it may be there
-            raise
-        except EntryNotFoundError:
-            return None
-
+    fetch = partial(fetch_file, name, commit=commit, offline=offline)
     unseen = False
     try:
         folder = Path(fetch(CONFIG)).parent
@@ -108,6 +95,40 @@ def download(name, revision):
     return commit, folder, unseen
 
 
+def fetch_file(name, file, *, commit, offline=False):
+    """Return the path of a cached file of the hub, which is fetched if need be.
+
+    Arguments
+    ---------
+    name, file, commit : str
+        ``owner/name``, the file in it, and a commit of it.
+    offline : bool
+        Whether the cache alone is asked.
+
+    Returns
+    -------
+    str or None
+        None: the hub has no such file.
+
+    Raises
+    ------
+    LocalEntryNotFoundError
+        The hub is not reached, so the file may be there; or see
+        ``huggingface_hub.hf_hub_download``.
+    """
+    cached = try_to_load_from_cache(name, file, revision=commit)
+    if cached is not None:  # a path, or a mark that there is none
+        return cached if isinstance(cached, str) else None
+    try:
+        return hf_hub_download(
+            name, file, revision=commit, local_files_only=offline
+        )
+    except LocalEntryNotFoundError:
+        raise
+    except EntryNotFoundError:
+        return None
+
+
 def _fetch_weights(fetch):
     """Fetch the weights, in one file or in shards; return whether they are."""
     for file in WEIGHTS:
@@ -119,8 +140,28 @@ def _fetch_weights(fetch):
     return False
 
 
-def _find_commit(name, revision):
-    """Return the commit of a revision, and whether the hub is out of reach."""
+def find_commit(name, revision, what, hint=""):
+    """Return the commit of a revision, and whether the hub is out of reach.
+
+    Arguments
+    ---------
+    name, revision
+        See ``download``.
+    what : str
+        What is looked for, for the messages.
+    hint : str
+        What else a user can do, for the messages.
+
+    Returns
+    -------
+    commit : str
+    offline : bool
+
+    Raises
+    ------
+    HparamsError, DownloadError
+        See ``download``.
+    """
     wanted = f"{name}@{revision}" if revision else name
     cached = try_to_load_from_cache(name, CONFIG, revision=revision)
     is_cached = isinstance(cached, str)  # else None, or a mark of its absence
@@ -136,8 +177,8 @@ def _find_commit(name, revision):
             reason = "the server that answers is not the hub"
         except UNKNOWN_TO_HUB as error:
             raise HparamsError(
-                f"backbone '{wanted}' is neither a folder here nor found on "
-                f"the Hugging Face hub: {brief(error)}. {SMALL}"
+                f"{what} '{wanted}' is neither a folder here nor found on "
+                f"the Hugging Face hub: {brief(error)}. {hint}"
             ) from error
         except OfflineModeIsEnabled:
             reason = "HF_HUB_OFFLINE is set"
@@ -152,9 +193,9 @@ def _find_commit(name, revision):
             time.sleep(wait)
     if not is_cached:
         raise DownloadError(
-            f"backbone '{wanted}': there is no such folder, and the Hugging "
-            f"Face hub cannot be reached ({reason}). Connect, or copy the "
-            f"checkpoint's folder here and pass its path. {SMALL}"
+            f"{what} '{wanted}': there is no such folder, and the Hugging "
+            f"Face hub cannot be reached ({reason}). Connect, or copy its "
+            f"folder here and pass its path. {hint}"
         )
     commit = Path(cached).parent.name
     logger.warning(

@@ -47,6 +47,9 @@ class Layout:
         norm behind the layers, or, where layers normalise behind their
         sublayers, in front of the first. ``{last}`` in a path stands for the
         number of the last layer: some encoders have no norm behind it.
+    stem : tuple of str
+        Paths of the modules that an input goes through first, in their order.
+        What is behind them depends on the input through their outputs alone.
     pre_norm : bool
         Whether the norm of a site feeds nothing else: layers normalise in
         front of their sublayers.
@@ -65,6 +68,7 @@ class Layout:
     sites: dict
     norms: dict
     outside: dict
+    stem: tuple
     pre_norm: bool
     feed_forwards: dict = field(default_factory=lambda: {"ffn": "ffn_out"})
     num_prefix_tokens: int = 0
@@ -86,6 +90,7 @@ AST = Layout(
     },
     norms={"attention_norm": "layernorm_before", "ffn_norm": "layernorm_after"},
     outside={"embeddings": "embeddings", "final_norm": "layernorm"},
+    stem=("embeddings.patch_embeddings",),
     pre_norm=True,
     num_prefix_tokens=2,  # CLS and distillation
     tokens_before_prompts=1,  # CLS
@@ -113,6 +118,11 @@ WAV2VEC2 = Layout(
         "positions": "encoder.pos_conv_embed",
         "final_norm": "encoder.layer_norm",
     },
+    stem=(
+        "feature_extractor",
+        "feature_projection",
+        "encoder.pos_conv_embed",
+    ),
     pre_norm=False,
 )
 
@@ -155,6 +165,7 @@ W2V_BERT = Layout(
         "projection": "feature_projection",
         "final_norm": "encoder.layers.{last}.final_layer_norm",
     },
+    stem=("feature_projection",),
     pre_norm=True,
     feed_forwards={"ffn": "ffn_out", "ffn_first": "ffn_first_out"},
 )
@@ -181,6 +192,7 @@ WHISPER = Layout(
         "positions": "embed_positions",
         "final_norm": "layer_norm",
     },
+    stem=("conv1", "conv2"),
     pre_norm=True,
 )
 

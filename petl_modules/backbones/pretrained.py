@@ -18,6 +18,15 @@ from petl_modules.utils import CheckpointError, HparamsError, brief, listed
 
 # Where the repository has a small trained one, by kind
 TINY = {ASTConfig.model_type: "tiny-ast", "wav2vec2": "tiny-wav2vec2"}
+# Of encoders of speech: no SpecAugment, no LayerDrop, and not the adapter that
+# some checkpoints have behind the layers
+ENCODER_ALONE = {
+    "layerdrop": 0.0,
+    "apply_spec_augment": False,
+    "mask_time_prob": 0.0,
+    "mask_feature_prob": 0.0,
+    "add_adapter": False,
+}
 # Of a whole Whisper, the encoder alone is loaded
 ENCODER_PART = {r"^(model\.)?encoder\.": ""}
 

@@ -92,19 +92,18 @@ class Sites:
             If a site or a layer does not exist or is named twice, or if
             there is none.
         """
-        known = self.layout.sites
         if isinstance(at, str) or not at:
             raise HparamsError(
                 f"'at' takes a list of sites, not {at!r}; sites: "
-                f"{', '.join(known)}"
+                f"{', '.join(self.layout.sites)}"
             )
         if len(set(at)) < len(at):
             raise HparamsError(f"'at' names a site twice: {list(at)}")
         for name in at:
-            if name not in known:
+            if name not in self.layout.sites:
                 raise HparamsError(
                     f"no site '{name}' in {self.kind}; sites: "
-                    f"{', '.join(known)}"
+                    f"{', '.join(self.layout.sites)}"
                 )
         return [
             self._in_layer(layer, name)

@@ -10,6 +10,7 @@ from torch import nn
 from petl_modules.backbones.encoder_config import forward_settings
 from petl_modules.backbones.masks import in_samples, mask_of_lengths
 from petl_modules.backbones.pretrained import (
+    ENCODER_ALONE,
     fingerprint,
     load_pretrained,
     refuse_to_save,
@@ -55,11 +56,7 @@ class W2vBert(nn.Module):
         self.model = load_pretrained(
             ("wav2vec2-bert",),
             source,
-            layerdrop=0.0,
-            apply_spec_augment=False,
-            mask_time_prob=0.0,
-            mask_feature_prob=0.0,
-            add_adapter=False,
+            **ENCODER_ALONE,
         )
         config = self.model.config
         if config.position_embeddings_type != "relative_key":

@@ -16,6 +16,7 @@ from petl_modules.backbones.encoder_config import forward_settings
 from petl_modules.backbones.layouts import WAVEFORM_KINDS
 from petl_modules.backbones.masks import in_samples, mask_of_lengths
 from petl_modules.backbones.pretrained import (
+    ENCODER_ALONE,
     fingerprint,
     load_pretrained,
     refuse_to_save,
@@ -66,11 +67,7 @@ class Wav2Vec2(nn.Module):
         self.model = load_pretrained(
             WAVEFORM_KINDS,
             source,
-            layerdrop=0.0,
-            apply_spec_augment=False,
-            mask_time_prob=0.0,
-            mask_feature_prob=0.0,
-            add_adapter=False,
+            **ENCODER_ALONE,
         )
         # UniSpeech-SAT makes the token of SpecAugment even where that is off
         if hasattr(self.model, "masked_spec_embed"):

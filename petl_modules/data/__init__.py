@@ -8,7 +8,6 @@ from petl_modules.data.datasets import (
     make_datasets,
     used_part,
 )
-from petl_modules.data.decoding import LOUDEST
 from petl_modules.data.duration_batches import (
     DurationBatches,
     durations_of,
@@ -47,7 +46,6 @@ __all__ = [
     "FilterBank",
     "Folds",
     "HeldOutSpeakers",
-    "LOUDEST",
     "Lists",
     "LogMel",
     "Mix",

@@ -5,12 +5,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import soxr
 import torch
 
 from petl_modules.data.decoding import decode, naming, to_mono
 from petl_modules.data.digests import MARGIN, Hasher, to_verify
 from petl_modules.data.levels import Levels
+from petl_modules.data.resampling import Resampler, resampled
 from petl_modules.utils import AudioError
 
 
@@ -68,13 +68,17 @@ def read_audio(path, sample_rate=16000, digest=None, longest=None, start=0):
         return _read(path, sample_rate, digest, longest, start)[0]
 
 
-def read_clip(path, sample_rate=16000, longest=None):
-    """Read an audio file as ``read_audio`` does, and say what is odd about it.
+def read_clip(source, sample_rate=16000, longest=None, name=None):
+    """Read a sound as ``read_audio`` does, and say what is odd about it.
 
     Arguments
     ---------
-    path, sample_rate, longest
+    source : str, pathlib.Path, binary file object or Samples
+        The sound.
+    sample_rate, longest
         See ``read_audio``.
+    name : str or None
+        How errors name it. None: see ``petl_modules.data.sources.name_of``.
 
     Returns
     -------
@@ -87,13 +91,47 @@ def read_clip(path, sample_rate=16000, longest=None):
         See ``read_audio``.
     """
     levels = Levels()
-    with naming(path):
-        samples, is_longer = _read(path, sample_rate, None, longest, 0, levels)
+    with naming(source if name is None else name):
+        samples, is_longer = _read(
+            source, sample_rate, None, longest, 0, levels
+        )
     remarks = levels.remarks()
     if is_longer:
         seconds = f"{longest / sample_rate:.4g} s"
         remarks.append(f"longer than {seconds}: the first {seconds} are used")
     return Clip(samples, remarks)
+
+
+def stream_audio(source, sample_rate=16000, levels=None):
+    """Yield a sound block by block; together the samples of ``read_audio``.
+
+    Arguments
+    ---------
+    source : str, pathlib.Path, binary file object or Samples
+        The sound.
+    sample_rate : int
+        The wanted rate in Hz.
+    levels : petl_modules.data.levels.Levels or None
+        Gets the levels.
+
+    Yields
+    ------
+    numpy.ndarray
+        Float32 of shape [samples]; may be empty.
+
+    Raises
+    ------
+    AudioError, OSError
+        See ``petl_modules.data.decoding.decode``; they do not name the sound.
+    """
+    resampler = None
+    for rate, block, _ in decode(source):
+        mean = to_mono(block)
+        if levels is not None:
+            levels.add(rate, block, mean)
+        resampler = resampler or Resampler(rate, sample_rate)
+        yield resampler.add(mean)
+    yield resampler.end()
 
 
 def _read(path, sample_rate, digest, longest, start, levels=None):
@@ -140,22 +178,3 @@ def _read(path, sample_rate, digest, longest, start, levels=None):
         raise AudioError(f"too short to hold a sample at {sample_rate} Hz")
     is_longer = longest is not None and len(samples) > longest
     return torch.from_numpy(samples[:longest]), is_longer
-
-
-def resampled(samples, rate, wanted):
-    """Return samples at the wanted rate.
-
-    Arguments
-    ---------
-    samples : numpy.ndarray
-        Float32 of shape [samples].
-    rate, wanted : int
-        Their rate and the wanted one, in Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-    """
-    if rate == wanted:
-        return samples
-    return soxr.resample(samples, rate, wanted, quality="HQ")

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from petl_modules.data.audio import resampled
 from petl_modules.data.decoding import decode, naming, to_mono
 from petl_modules.data.digests import Hasher
 from petl_modules.data.levels import OPEN_END, Levels
+from petl_modules.data.resampling import resampled
 from petl_modules.utils import AudioError, listed
 
 RATE = 16_000  # Hz, of most features

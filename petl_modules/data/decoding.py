@@ -3,19 +3,17 @@
 import contextlib
 import hashlib
 import math
-import os
-import stat
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from petl_modules.data.containers import Window, parts_of
+from petl_modules.data.containers.part import size_of
+from petl_modules.data.sources import BLOCK, RATES, Samples, name_of, opened
 from petl_modules.utils import AudioError
 
-BLOCK = 1 << 16  # samples of a channel that are decoded at a time
-VALUES = 1 << 20  # of all channels, at most
-RATES = 1_000, 1_000_000  # Hz
+VALUES = 1 << 20  # of all channels, at most that are decoded at a time
 LOUDEST = 16  # float formats hold samples a little beyond -1 .. 1
 SLACK = 2  # seconds that decoders may leave out at the beginning
 # Formats, by libsndfile's names of them, whose samples are the same wherever
@@ -23,13 +21,13 @@ SLACK = 2  # seconds that decoders may leave out at the beginning
 SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 
 
-def decode(path, seconds=math.inf, skip=0):
+def decode(source, seconds=math.inf, skip=0):
     """Decode a file, as far as it is consumed.
 
     Arguments
     ---------
-    path : str or pathlib.Path
-        The file.
+    source : str, pathlib.Path, binary file object or Samples
+        The file, read from its beginning; or samples in its place.
     seconds : float
         How much will be consumed, from the file's beginning. See
         ``petl_modules.data.containers``.
@@ -53,17 +51,17 @@ def decode(path, seconds=math.inf, skip=0):
     OSError
         It cannot be read.
     """
-    path, before, place = Path(path), None, 0
-    mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        raise AudioError("a folder, not an audio file")
-    if not stat.S_ISREG(mode):  # to open a pipe would wait for its writer
-        raise AudioError("a pipe or device, not an audio file")
-    with open(path, "rb") as stream:
-        if not os.fstat(stream.fileno()).st_size:
+    if isinstance(source, Samples):
+        for block in source.blocks(skip):
+            _check_values(block)
+            yield source.rate, block, True
+        return
+    before, place = None, 0
+    with opened(source) as stream:
+        if not size_of(stream):
             raise AudioError("empty file (0 bytes)")
-        for source, stated in _sources(path, stream, seconds):
-            for kind, jump, block in _blocks(source, 0 if place else skip):
+        for opens, stated in _sources(source, stream, seconds):
+            for kind, jump, block in _blocks(opens, 0 if place else skip):
                 if kind != (before or kind):
                     raise AudioError(
                         "its parts differ in rate or channels. Save it as one "
@@ -108,10 +106,11 @@ def to_mono(block):
     return total
 
 
-def _sources(path, stream, seconds):
+def _sources(source, stream, seconds):
     """Yield what soundfile opens, and whether its length is stated."""
-    if path.suffix.lower() == ".sd2":  # libsndfile needs its second file too
-        yield str(path), False
+    is_path = not hasattr(source, "read")
+    if is_path and Path(source).suffix.lower() == ".sd2":
+        yield str(source), False  # libsndfile needs its second file too
         return
     for part in parts_of(stream, seconds + SLACK):
         yield _Source(stream, part), part.stated
@@ -213,8 +212,9 @@ def _check_values(block):
 
 
 @contextlib.contextmanager
-def naming(path):
-    """Turn any error in reading a file into an AudioError with its path."""
+def naming(source):
+    """Turn any error in reading a file into an AudioError with its name."""
+    path = name_of(source)
     try:
         yield
     except AudioError as error:

@@ -1,4 +1,4 @@
-"""A trained run as an embedder of audio files, and as a speaker verifier."""
+"""A trained run as an embedder of sounds, and as a speaker verifier."""
 
 import math
 
@@ -7,13 +7,14 @@ import torch
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data.levels import SILENT
+from petl_modules.inference.sound_lists import named
+from petl_modules.inference.sounds import title_of
 from petl_modules.inference.trained_model import (
     CLASSIFICATION,
     VERIFICATION,
     TrainedModel,
 )
-from petl_modules.runs.fold_files import RESULT, remedy, require_unchanged
-from petl_modules.utils import AudioError, HparamsError, read_json
+from petl_modules.utils import AudioError, HparamsError
 from petl_modules.verification import (
     SHORTEST,
     clip_vectors,
@@ -26,7 +27,10 @@ logger = get_logger(__name__)
 
 
 class Embedder:
-    """A trained model that gives one direction for each file.
+    """A trained model that gives one direction for each sound.
+
+    What can be given as a sound, ``petl_modules.inference.AudioClassifier``
+    says.
 
     Arguments
     ---------
@@ -52,13 +56,15 @@ class Embedder:
         self.shortest = shortest
 
     @torch.inference_mode()
-    def windows(self, path):
-        """Return the directions of a file's windows, ``[1, windows, size]``.
+    def windows(self, sound, name=None):
+        """Return the directions of a sound's windows, ``[1, windows, size]``.
 
         Arguments
         ---------
-        path : str or pathlib.Path
-            An audio file of any rate and number of channels.
+        sound : object
+            One sound.
+        name : str or None
+            How messages name it. None: a file by its path.
 
         Returns
         -------
@@ -67,42 +73,44 @@ class Embedder:
         Raises
         ------
         petl_modules.utils.AudioError
-            If the file cannot be used, is silent or too short, or the model
+            If the sound cannot be used, is silent or too short, or the model
             makes no finite numbers of it.
         """
-        run, clip = self.trained, self.trained.read(path)
+        name = name or title_of(sound)
+        run, clip = self.trained, self.trained.read(sound, name)
         rate = run.features.sample_rate
         for remark in clip.remarks:
             if remark == SILENT:
-                raise AudioError(f"{path}: {remark}, and so no voice or sound")
-            logger.warning(f"{path}: {remark}")
+                raise AudioError(f"{name}: {remark}, and so no voice or sound")
+            logger.warning(f"{name}: {remark}")
         if len(clip.samples) < self.shortest * rate:
             raise AudioError(
-                f"{path}: {len(clip.samples) / rate:.2f} s are too short to "
+                f"{name}: {len(clip.samples) / rate:.2f} s are too short to "
                 f"recognise a speaker: {self.shortest} s at least are needed"
             )
         embeddings = embed_windows(
             run.model, run.windows, run.features, run.features_of(clip)
         )
         try:
-            return unit_vectors([str(path)], embeddings.float().cpu().numpy())
+            return unit_vectors([name], embeddings.float().cpu().numpy())
         except ValueError as error:
-            raise AudioError(f"{path}: {error}") from error
+            raise AudioError(f"{name}: {error}") from error
 
-    def __call__(self, paths):
-        """Embed files.
+    def __call__(self, sounds):
+        """Embed sounds.
 
         Arguments
         ---------
-        paths : iterable of str or pathlib.Path
-            See ``windows``.
+        sounds : object
+            One sound, or a list of sounds, a folder or a pattern.
 
         Returns
         -------
         numpy.ndarray
-            Unit vectors, ``[files, size]``.
+            Unit vectors, ``[sounds, size]``.
         """
-        return np.concatenate([clip_vectors(self.windows(p)) for p in paths])
+        units = [self.windows(sound, name) for name, sound in named(sounds)]
+        return np.concatenate([clip_vectors(one) for one in units])
 
 
 class Verifier:
@@ -127,17 +135,10 @@ class Verifier:
 
     def __init__(self, run, device="cpu", backbone=None, threshold=None):
         self.embedder = Embedder(run, device, backbone, SHORTEST)
-        settings, folder = (
-            getattr(self.embedder.trained, key)
-            for key in ("settings", "folder")
-        )
         self.embedder.trained.require_task(VERIFICATION)
-        self.scoring = settings["scoring"]
+        self.scoring = str(self.embedder.trained.settings["scoring"])
         if threshold is None:
-            form = {"fold": {"threshold": float}}
-            result = read_json(folder / RESULT, form, remedy(folder))
-            require_unchanged(folder, RESULT)
-            threshold = result["fold"]["threshold"]
+            threshold = self.embedder.trained.threshold
         elif not math.isfinite(threshold):
             raise HparamsError(
                 f"the threshold is {threshold}: give a number, or none for "
@@ -145,17 +146,17 @@ class Verifier:
             )
         self.threshold = threshold
 
-    def embed(self, paths):
-        """Return unit vectors ``[files, size]``; see ``Embedder``."""
-        return self.embedder(paths)
+    def embed(self, sounds):
+        """Return unit vectors ``[sounds, size]``; see ``Embedder``."""
+        return self.embedder(sounds)
 
     def __call__(self, first, second):
-        """Compare two files.
+        """Compare two sounds.
 
         Arguments
         ---------
-        first, second : str or pathlib.Path
-            Audio files.
+        first, second : object
+            See ``Embedder``.
 
         Returns
         -------
@@ -164,16 +165,16 @@ class Verifier:
         same : bool
             Whether the score is at least the threshold.
         """
-        units = [self.embedder.windows(path) for path in (first, second)]
+        units = [self.embedder.windows(one) for one in (first, second)]
         return self.compare(np.concatenate(units), [0], [1])[0]
 
     def compare(self, units, first, second):
-        """Compare embedded files.
+        """Compare embedded sounds.
 
         Arguments
         ---------
         units : numpy.ndarray
-            Directions of the files' windows, ``[files, windows, size]``.
+            Directions of the sounds' windows, ``[sounds, windows, size]``.
         first, second : list of int
             Places in ``units``.
 

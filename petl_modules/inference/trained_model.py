@@ -1,106 +1,50 @@
 """A trained model, opened, with what prepares its input."""
 
-import re
-from pathlib import Path
+from functools import cached_property
 
-from petl_modules.data import Windows, read_clip, window_features
+from petl_modules.data import window_features
+from petl_modules.inference.facts import parts_of, results_of
+from petl_modules.inference.members import (
+    Ensemble,
+    average_states,
+    load_states,
+    set_state,
+)
+from petl_modules.inference.opened import (
+    CLASSIFICATION,
+    RECOGNITION,
+    VERIFICATION,
+)
+from petl_modules.inference.opening import open_model
+from petl_modules.inference.plain import from_plain
+from petl_modules.inference.run_fold import (
+    ALL,
+    AVERAGE,
+    BEST,
+    find_fold,
+    read_threshold,
+)
+from petl_modules.inference.sounds import read_sound
+from petl_modules.inference.travelling import CONFIG
 from petl_modules.methods import merge_lora
-from petl_modules.models import (
-    WEIGHTS,
-    TunedModel,
-    load_trained,
-    upgrade_recipe,
-    weights_sha256,
-)
+from petl_modules.models import WEIGHTS, load_trained, weights_sha256
+from petl_modules.recognition import make_decoder
 from petl_modules.runs.devices import check_device
-from petl_modules.runs.fold_files import (
-    read_result,
-    recorded_sha256,
-    require_unchanged,
-)
-from petl_modules.runs.plan import find_results
-from petl_modules.runs.recipe_file import RecipeFile
-from petl_modules.runs.yaml_text import read_text
-from petl_modules.training import selection_value
-from petl_modules.utils import HparamsError, damaged
+from petl_modules.utils import HparamsError
 
-# Of the recipe file of a trained fold
-FORM = {
-    "features": object,
-    "labels": [str],
-    "model": object,
-    "encoder": {"backbone": {"source": str}},
-}
-# Tasks by the key that the recipe files of this task alone have
-CLASSIFICATION = "classification"
-VERIFICATION = "speaker verification"
-RECOGNITION = "speech recognition"
-TASKS = {"scoring": VERIFICATION, "units": RECOGNITION}
+__all__ = [
+    "CLASSIFICATION",
+    "RECOGNITION",
+    "TrainedModel",
+    "VERIFICATION",
+    "find_fold",
+]
+
 COMMANDS = {
     CLASSIFICATION: "predict",
     VERIFICATION: "verify",
     RECOGNITION: "transcribe",
 }
-
-
-def find_fold(run):
-    """Return the folder of one trained fold.
-
-    Arguments
-    ---------
-    run : str or pathlib.Path
-        The folder of a fold, or the folder of a run. Of a run, the fold with
-        the best validation score is taken, or the first fold if there was no
-        validation.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder has no trained model.
-    """
-    run = Path(run)
-    if all((run / name).is_file() for name in (WEIGHTS, "hyperparams.yaml")):
-        return run
-    if not run.is_dir():
-        raise FileNotFoundError(f"there is no folder {run}")
-    results = find_results(run)
-    if not results:
-        raise FileNotFoundError(
-            f"no trained model in {run}: expected {WEIGHTS} and "
-            "hyperparams.yaml, or finished folds (fold1/result.json, ...)"
-        )
-
-    form = {"best_metric": {"name": str, "mode": re.compile("min|max")}}
-    recipe = _read_recipe(results[0].parent, form)
-    best = recipe.settings["best_metric"]
-    name = f"valid_{best['name']}"
-
-    def importance(file):  # fixed epochs: there are no validation metrics
-        fold = read_result(file, best["name"])["fold"]
-        value = selection_value(best, {best["name"]: fold[name] or 0})
-        return value, -fold["fold"], -fold.get("draw", 1)
-
-    return max(results, key=importance).parent
-
-
-def _read_recipe(folder, form):
-    """Read a fold's recipe file, which must have values of some form.
-
-    Names of older versions are replaced.
-    """
-    file = folder / "hyperparams.yaml"
-    text = read_text(file)
-    recipe = RecipeFile.parse(text, file)
-    try:
-        recipe = RecipeFile.parse(upgrade_recipe(text), file)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise damaged(file, f"it lacks {error}", "Restore it") from error
-    recipe.require(form, file)
-    return recipe
 
 
 class TrainedModel:
@@ -109,23 +53,31 @@ class TrainedModel:
     Arguments
     ---------
     run : str or pathlib.Path
-        See ``find_fold``. The file ``hyperparams.yaml`` can run code: load
-        only runs that you trust.
+        The folder of a run or of one fold; the file ``hyperparams.yaml`` in
+        it can run code: load only runs that you trust. Or a travelling folder
+        (``python -m petl_modules.export``), of which nothing runs; or its
+        name on the Hugging Face hub, ``owner/name``.
     device : str
         Device of the model.
     backbone : str or None
         Another place of the backbone than in training.
     merge : bool
         Whether LoRA is merged into the backbone's weights.
+    revision : str or None
+        Of the hub: a branch, tag or commit. None: the newest.
+    fold : str
+        Of a run: ``best`` (see ``find_fold``), a fold's name, ``all`` (the
+        mean of the logits) or ``average`` (the mean of the weights).
 
     Attributes
     ----------
     folder : pathlib.Path
-        The fold's folder.
-    recipe : petl_modules.runs.RecipeFile
-        The fold's recipe file.
+        The folder of the fold, or the travelling folder.
+    recipe : petl_modules.runs.RecipeFile or None
+        The fold's recipe file. None: it is a travelling folder.
     settings : dict
-        Its values, references resolved, no objects made.
+        The recipe file's values, references resolved, no objects made; of a
+        travelling folder, the content of ``config.json``.
     task : str
         ``CLASSIFICATION``, ``VERIFICATION`` or ``RECOGNITION``.
     features : callable
@@ -135,7 +87,21 @@ class TrainedModel:
     labels : list of str
         What the head's outputs stand for.
     model : petl_modules.models.TunedModel
-        In eval mode.
+        In eval mode. Of ``all`` a ``petl_modules.inference.members.Ensemble``.
+    base : str or None
+        The frozen encoder: a path, or ``owner/name@commit``. None: all was
+        trained from scratch.
+    base_checked : bool
+        Whether it is known that this is the base; see
+        ``petl_modules.exports.base.name_base``.
+    backbone : str or None
+        Where the base was loaded from.
+    shared_as : str or None
+        The name on the hub under which an export will be found.
+    members : list of str
+        Names of the folds whose outputs or weights are averaged, if any.
+    averaged : bool
+        Whether it is their weights.
     weights_sha256 : str
         Digest of the trained weights.
 
@@ -144,48 +110,93 @@ class TrainedModel:
     FileNotFoundError
         If the folder has no trained model.
     UserError
-        If the backbone cannot be loaded, the weights do not fit it, or there
-        is no such device.
+        If the backbone cannot be loaded, the weights do not fit it, the folder
+        is damaged, or there is no such device.
     """
 
-    def __init__(self, run, device="cpu", backbone=None, merge=True):
+    def __init__(
+        self,
+        run,
+        device="cpu",
+        backbone=None,
+        merge=True,
+        revision=None,
+        fold=BEST,
+    ):
         check_device(device)
-        self.folder = find_fold(run)
-        require_unchanged(self.folder, "hyperparams.yaml")
-        recipe = _read_recipe(self.folder, FORM)
-        if backbone is not None:
-            encoder = recipe.tree["encoder"]
-            encoder["backbone"]["source"] = str(backbone)
-            recipe.update({"encoder": encoder})
-        self.recipe, self.settings = recipe, recipe.settings
-        tasks = [TASKS[key] for key in TASKS if key in self.settings]
-        self.task = tasks[0] if tasks else CLASSIFICATION
-        features = "features"
-        if "test_features" in self.settings:
-            features = "test_features"
-        keys = [features, "labels", "model"]
-        made = recipe.make([*keys, *{"windows"} & self.settings.keys()])
-        self.features, self.labels = made[features], made["labels"]
-        self.windows = made.get("windows") or Windows()
-        right = {
-            features: callable(self.features),
-            "model": isinstance(made["model"], TunedModel),
-            "windows": isinstance(self.windows, Windows),
-        }
-        for key in [key for key in right if not right[key]]:
-            raise damaged(
-                self.folder / "hyperparams.yaml",
-                f"{key} makes a {type(made[key]).__name__}",
-                "Restore it",
-            )
+        opened = open_model(run, revision, backbone, fold)
+        for key in ("folder", "recipe", "settings", "task", "features"):
+            setattr(self, key, getattr(opened, key))
+        self.windows, self.labels = opened.windows, opened.labels
+        self.base, self.base_checked = opened.base, True
+        self.backbone = backbone or opened.base
+        self.shared_as = None
         self.windows.require(self.features, ["test"])
         self.device = device
-        self.model = made["model"].to(device).eval()
-        recorded = recorded_sha256(self.folder)
-        load_trained(self.model, self.folder / WEIGHTS, recorded)
+        self.model = opened.make_model().to(device).eval()
+        weights, remedy = opened.weights, opened.remedy
+        several = fold in (ALL, AVERAGE) or (
+            self.travels and "members" in self.settings
+        )
+        self.members = [_fold_of(file) for file in weights] if several else []
+        self.averaged = fold == AVERAGE
+        if several:
+            self._combine(load_states(self.model, weights, remedy))
+            return
+        ((file, recorded),) = weights.items()
+        load_trained(self.model, file, recorded, remedy)
         self.weights_sha256 = weights_sha256(self.model)
         if merge:
             merge_lora(self.model)
+
+    def _combine(self, states):
+        """Average the weights of all folds, or make their outputs so."""
+        if self.averaged:
+            set_state(self.model, average_states(self.model, states))
+            self.weights_sha256 = weights_sha256(self.model)
+            return
+        self.require_task(CLASSIFICATION)
+        self.model = Ensemble(self.model, states).eval()
+        self.weights_sha256 = self.model.sha256
+
+    @property
+    def travels(self):
+        """Whether it was opened from a travelling folder."""
+        return self.recipe is None
+
+    @cached_property
+    def parts(self):
+        """Model and input as plain data; see ``facts.parts_of``."""
+        if self.travels:
+            return self.settings["parts"]
+        return parts_of(self.settings, self.task)
+
+    @cached_property
+    def about(self):
+        """Data, protocol and results; see ``facts.results_of``."""
+        if self.travels:
+            return self.settings["about"]
+        about = results_of(self.folder, self.settings)
+        if self.members:
+            about["fold"] = AVERAGE if self.averaged else ALL
+            about["members"] = self.members
+        return about
+
+    @cached_property
+    def threshold(self):
+        """Of verification: from which score on two voices are one speaker's."""
+        if self.travels:
+            return self.settings["threshold"]
+        return read_threshold(self.folder)
+
+    @cached_property
+    def decoder(self):
+        """Of recognition: makes words of logits."""
+        if not self.travels:
+            return self.recipe["metrics"].decoder
+        place = f"{self.folder / CONFIG}: parts.units"
+        units = from_plain(self.settings["parts"]["units"], place)
+        return make_decoder(self.settings["decoder"], units)
 
     def require_task(self, *tasks):
         """Refuse a run of another task; the error names that one's command.
@@ -207,13 +218,15 @@ class TrainedModel:
                 f"petl_modules.{COMMANDS[self.task]}"
             )
 
-    def read(self, path):
-        """Read as much of a file as is used.
+    def read(self, sound, name=None):
+        """Read as much of a sound as is used.
 
         Arguments
         ---------
-        path : str or pathlib.Path
-            An audio file of any rate and number of channels.
+        sound : object
+            See ``petl_modules.inference.sounds.source_of``.
+        name : str or None
+            How errors name it. None: a file by its path.
 
         Returns
         -------
@@ -222,7 +235,8 @@ class TrainedModel:
         longest = getattr(self.features, "longest", None)
         if self.windows.test != 1:  # windows of the whole clip
             longest = None
-        return read_clip(path, self.features.sample_rate, longest)
+        rate = self.features.sample_rate
+        return read_sound(sound, rate, longest, name)
 
     def features_of(self, clip):
         """Return a clip's features as a batch on the model's device.
@@ -239,3 +253,8 @@ class TrainedModel:
         """
         found = window_features(self.windows, self.features, clip.samples)
         return found.unsqueeze(0).to(self.device)
+
+
+def _fold_of(file):
+    """Return the name of the fold that a file of weights is of."""
+    return file.parent.name if file.name == WEIGHTS else file.stem

@@ -1,9 +1,10 @@
-"""A trained run as a transcriber of audio files of any length."""
+"""A trained run as a transcriber of sounds of any length."""
 
+import numpy as np
 import torch
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import LOUDEST, read_clip
+from petl_modules.inference.sounds import read_sound, title_of
 from petl_modules.inference.trained_model import RECOGNITION, TrainedModel
 from petl_modules.utils import AudioError, HparamsError
 
@@ -78,7 +79,7 @@ class Transcriber:
     ):
         self.trained = TrainedModel(run, device, backbone)
         self.trained.require_task(RECOGNITION)
-        self.decoder = self.trained.recipe["metrics"].decoder
+        self.decoder = self.trained.decoder
         self.rate = self.trained.features.sample_rate
         self.stride = self._stride()
         longest = getattr(self.trained.features, "longest", None)
@@ -122,9 +123,9 @@ class Transcriber:
 
         Arguments
         ---------
-        sound : str, pathlib.Path, numpy.ndarray or torch.Tensor
-            An audio file of any rate and number of channels, or the samples
-            ``[time]`` in -1 .. 1, at the rate of the features.
+        sound : object
+            A sound as ``petl_modules.inference.AudioClassifier`` takes it. An
+            array alone is at the rate of the features.
 
         Returns
         -------
@@ -168,23 +169,13 @@ class Transcriber:
 
     def _samples(self, sound):
         """Return a sound's name and its samples."""
-        if isinstance(sound, (str, bytes)) or hasattr(sound, "__fspath__"):
-            clip = read_clip(sound, self.rate)
-            for remark in clip.remarks:
-                logger.warning(f"{sound}: {remark}")
-            return sound, clip.samples
-        samples = torch.as_tensor(sound, dtype=torch.float32)
-        name = f"samples of shape {tuple(samples.shape)}"
-        if samples.dim() != 1 or not len(samples):
-            raise AudioError(f"{name}: give one channel, [time]")
-        if not samples.isfinite().all():
-            raise AudioError(f"{name}: not all are finite")
-        if (peak := samples.abs().max()) > LOUDEST:
-            raise AudioError(
-                f"{name}: they reach {peak:.4g}, and should be from -1 to 1. "
-                "Divide them, most likely by 32768"
-            )
-        return name, samples
+        name = title_of(sound)
+        if isinstance(sound, (np.ndarray, torch.Tensor)):
+            sound = sound, self.rate
+        clip = read_sound(sound, self.rate, name=name)
+        for remark in clip.remarks:
+            logger.warning(f"{name}: {remark}")
+        return name, clip.samples
 
     def _logits(self, samples):
         """Return the logits of all frames, ``[1, time, units]``."""

@@ -17,6 +17,8 @@ class LinearHead(nn.Module):
         Number of outputs.
     norm : bool
         Whether to normalise the input.
+    eps : float
+        Added to the variance by the norm. That of AST's own head is 1e-12.
 
     Example
     -------
@@ -25,9 +27,9 @@ class LinearHead(nn.Module):
     torch.Size([2, 35])
     """
 
-    def __init__(self, d_in, *, out_features, norm=False):
+    def __init__(self, d_in, *, out_features, norm=False, eps=1e-5):
         super().__init__()
-        self.norm = nn.LayerNorm(d_in) if norm else nn.Identity()
+        self.norm = nn.LayerNorm(d_in, eps) if norm else nn.Identity()
         self.linear = nn.Linear(d_in, out_features)
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.constant_(self.linear.bias, 1e-4)

@@ -1,5 +1,8 @@
 """Hidden states of all layers."""
 
+import torch
+
+from petl_modules.models.pooling import MeanPooling
 from petl_modules.utils import HparamsError
 
 
@@ -83,3 +86,23 @@ def require_common_states(methods, sites):
                 f"give prompt tuning 'layers: all' (it is {method.layers!r}), "
                 "or read the last layer"
             )
+
+
+def layer_means(model, inputs, lengths=None):
+    """Return the means over time of all layers' states.
+
+    Arguments
+    ---------
+    model : petl_modules.models.TunedModel
+        The model.
+    inputs, lengths
+        See ``petl_modules.models.TunedModel``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[batch, (layers + 1) d_model]``.
+    """
+    states, mask = model.encoder(inputs, lengths, all_layers=True)
+    pool = MeanPooling()
+    return torch.cat([pool(state, mask) for state in states], -1)

@@ -53,14 +53,20 @@ def _attributes(thing):
     }
 
 
-def differences(saved, own, place=""):
-    """Return a line for each value in which two trees of plain data differ."""
+def differences(saved, own, place="", where=("the file", "the model")):
+    """Return a line for each value in which two trees of plain data differ.
+
+    ``where`` says what the first and the second are.
+    """
     if isinstance(saved, dict) and isinstance(own, dict):
         return [
             line
             for key in {**saved, **own}
             for line in differences(
-                saved.get(key), own.get(key), f"{place}.{key}".lstrip(".")
+                saved.get(key),
+                own.get(key),
+                f"{place}.{key}".lstrip("."),
+                where,
             )
         ]
     if isinstance(saved, list) and isinstance(own, list):
@@ -68,8 +74,8 @@ def differences(saved, own, place=""):
             return [
                 line
                 for i, pair in enumerate(zip(saved, own))
-                for line in differences(*pair, f"{place}[{i}]")
+                for line in differences(*pair, f"{place}[{i}]", where)
             ]
     if saved == own:
         return []
-    return [f"{place}: {saved!r} in the file, {own!r} in the model"]
+    return [f"{place}: {saved!r} in {where[0]}, {own!r} in {where[1]}"]

@@ -89,8 +89,9 @@ def require_frames(tokens, sites, prompts):
             f"{sites.kind} has several patches at a time. Add a pooling, or "
             "take an encoder of waveforms"
         )
-    others = prompts + sites.layout.num_prefix_tokens
-    if tokens != "speech" and not (tokens == "all" and not others):
+    if tokens != "speech" and (
+        tokens != "all" or prompts or sites.layout.num_prefix_tokens
+    ):
         raise HparamsError(
             f"tokens '{tokens}': a head for each frame reads 'speech' alone"
         )

@@ -13,11 +13,44 @@ import torch
 from petl_modules.methods import Adapted
 from petl_modules.models.settings import differences
 from petl_modules.models.weights_file import (
+    REMEDY,
     digest,
     read_trained,
     write_trained,
 )
 from petl_modules.utils import CheckpointError
+
+
+def trained_tensors(model):
+    """Return the trained parameters and buffers of a model themselves.
+
+    Arguments
+    ---------
+    model : petl_modules.models.TunedModel
+        The model.
+
+    Returns
+    -------
+    dict
+        From name to parameter or buffer.
+    """
+    encoder, parts = model.encoder, {"head": model.head}
+    for key in ("pooling", "embedding"):
+        if getattr(model, key) is not None:
+            parts[key] = getattr(model, key)
+    for key, path in encoder.inserted.items():
+        parts[key] = encoder.get_submodule(path)
+    found = {
+        f"{key}.{name}": value
+        for key, part in parts.items()
+        for name, value in part.state_dict(keep_vars=True).items()
+    }
+    for name, path in encoder.trained_weights.items():
+        found[f"backbone.{name}"] = encoder.get_parameter(path)
+    if encoder.layer_sum is not None:
+        for name, value in encoder.layer_sum.state_dict(keep_vars=True).items():
+            found[f"layer_{name}"] = value
+    return found
 
 
 def trained_state(model):
@@ -33,23 +66,7 @@ def trained_state(model):
     dict
         From name to tensor; the tensors share the model's memory.
     """
-    encoder, parts = model.encoder, {"head": model.head}
-    for key in ("pooling", "embedding"):
-        if getattr(model, key) is not None:
-            parts[key] = getattr(model, key)
-    for key, path in encoder.inserted.items():
-        parts[key] = encoder.get_submodule(path)
-    state = {
-        f"{key}.{name}": value
-        for key, part in parts.items()
-        for name, value in part.state_dict().items()
-    }
-    for name, path in encoder.trained_weights.items():
-        state[f"backbone.{name}"] = encoder.get_parameter(path).detach()
-    if encoder.layer_sum is not None:
-        for name, value in encoder.layer_sum.state_dict().items():
-            state[f"layer_{name}"] = value
-    return state
+    return {k: v.detach() for k, v in trained_tensors(model).items()}
 
 
 def save_trained(model, path):
@@ -71,7 +88,7 @@ def save_trained(model, path):
     write_trained(trained_state(model), model.settings(), path)
 
 
-def load_trained(model, path, sha256=None):
+def load_trained(model, path, sha256=None, remedy=REMEDY):
     """Load what was trained, or nothing at all.
 
     Arguments
@@ -80,7 +97,7 @@ def load_trained(model, path, sha256=None):
         A model of the same settings.
     path : str or pathlib.Path
         A file that ``save_trained`` wrote.
-    sha256 : str or None
+    sha256, remedy
         See ``read_trained``.
 
     Raises
@@ -90,7 +107,7 @@ def load_trained(model, path, sha256=None):
         difference; or if LoRA weights are merged into the model.
     """
     _require_unmerged(model)
-    state, about = read_trained(path, sha256)
+    state, about = read_trained(path, sha256, remedy)
     own = trained_state(model)
     settings = json.loads(json.dumps(model.settings()))
     _leave_out_unrecorded(settings, about["settings"])

@@ -74,8 +74,11 @@ class TunedModel(nn.Module):
         self, encoder, head, pooling=None, must_match=None, embedding=None
     ):
         super().__init__()
-        parts = {"pooling": pooling, "embedding": embedding, "head": head}
-        self._parts = {k: describe(v) for k, v in parts.items()}  # as given
+        self._parts = {  # as given
+            "pooling": describe(pooling),
+            "embedding": describe(embedding),
+            "head": describe(head),
+        }
         self.encoder = encoder
         if pooling is None:
             encoder.require_frames()

@@ -52,11 +52,11 @@ def write_trained(state, settings, path):
     state = {k: v.cpu().contiguous() for k, v in state.items()}
     about = {"format": FORMAT, "settings": settings, "versions": versions()}
     text = json.dumps(about)
-    metadata = {"petl": text, "sha256": _seal(text, state)}
+    metadata = {"petl": text, "sha256": file_seal(text, state)}
     write_bytes(path, save(state, metadata))
 
 
-def read_trained(path, sha256=None):
+def read_trained(path, sha256=None, remedy=REMEDY):
     """Read and verify trained tensors, without a model.
 
     A file of an earlier format is returned as one of today's; it has no
@@ -68,6 +68,8 @@ def read_trained(path, sha256=None):
         The file.
     sha256 : str or None
         The ``weights_sha256`` that the fold's result has. None: not known.
+    remedy : str
+        What to do if it is damaged.
 
     Returns
     -------
@@ -89,14 +91,14 @@ def read_trained(path, sha256=None):
         about = json.loads(metadata.get("petl", "null"))
     except Exception as error:  # of safetensors, torch, json and the disk
         raise CheckpointError(
-            f"{path} cannot be read as a checkpoint: {error}. {REMEDY}"
+            f"{path} cannot be read as a checkpoint: {error}. {remedy}"
         ) from error
     form = about.get("format") if isinstance(about, dict) else None
     if form not in (1, 2, FORMAT):
         raise CheckpointError(
             f"{path} is no checkpoint of a tuned model, or of another format"
         )
-    _verify(path, state, metadata, form, sha256)
+    _verify(path, state, metadata, form, sha256, remedy)
     try:
         if form == 1:
             state, about = upgrade_checkpoint(state, about)
@@ -105,37 +107,37 @@ def read_trained(path, sha256=None):
         encoder["methods"] = upgrade_methods(encoder["methods"])
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} is damaged: its settings are incomplete. {REMEDY}"
+            f"{path} is damaged: its settings are incomplete. {remedy}"
         ) from error
     return state, about
 
 
-def _verify(path, state, metadata, form, sha256):
+def _verify(path, state, metadata, form, sha256, remedy):
     """Refuse tensors that are not those that were written, or not finite."""
     seal = metadata.get("sha256")
-    if (form == FORMAT or seal is not None) and seal != _seal(
+    if (form == FORMAT or seal is not None) and seal != file_seal(
         metadata["petl"], state
     ):
         raise CheckpointError(
             f"{path} is damaged or was changed: its SHA-256 is not the one "
-            f"written in it. {REMEDY}"
+            f"written in it. {remedy}"
         )
     if sha256 is not None and digest(state) != sha256:
         raise CheckpointError(
             f"{path} holds other weights than those of its result: their "
-            f"SHA-256 is not {sha256[:12]}... (weights_sha256 in result.json). "
-            f"{REMEDY}"
+            f"SHA-256 is not {sha256[:12]}... (weights_sha256 beside it). "
+            f"{remedy}"
         )
     for name, value in state.items():
         if value.is_floating_point() and not value.double().isfinite().all():
             raise CheckpointError(
                 f"{path}: {name} holds values that are not finite: its "
-                f"training diverged, or the file is damaged. {REMEDY}. What "
+                f"training diverged, or the file is damaged. {remedy}. What "
                 "diverged needs a smaller lr"
             )
 
 
-def _seal(text, state):
+def file_seal(text, state):
     """Return the SHA-256 of all that a file says and holds."""
     whole = hashlib.sha256(text.encode())
     for name, value in sorted(state.items()):

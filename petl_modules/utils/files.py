@@ -156,13 +156,15 @@ def write_csv(path, rows):
     write_text(path, stream.getvalue())
 
 
-def require_new(path):
+def require_new(path, option="--output"):
     """Check, before long work, that a file can be written without loss.
 
     Arguments
     ---------
     path : str or pathlib.Path
         The file to come. Missing folders above it are made when it is written.
+    option : str
+        What names it on the command line.
 
     Returns
     -------
@@ -177,12 +179,12 @@ def require_new(path):
     if os.path.lexists(path):
         raise UserError(
             f"{path} is there already, and nothing is written over it: name "
-            "another --output, or move it away"
+            f"another {option}, or move it away"
         )
     there = next(place for place in path.parents if os.path.lexists(place))
     if not there.is_dir():
         raise UserError(
             f"{path} cannot be written, as {there} is no folder: name another "
-            "--output"
+            f"{option}"
         )
     return path

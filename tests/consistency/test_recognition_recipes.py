@@ -10,6 +10,7 @@ from petl_modules.recognition import BeamDecoder, GreedyDecoder
 from petl_modules.runs import compose, fill_in_input
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import read_csv
+from tests.plain import assert_plain
 from tests.readmes import row_of
 from tools import copy_methods
 
@@ -40,10 +41,11 @@ def test_file_loads(file, tiny_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = merged(file)
     stem = file.stem if file.stem == "w2v_bert" else "wav2vec2"
-    recipe.update({"backbone": tiny_of(stem)})
+    recipe.update({"backbone": tiny_of(stem), "labels": LABELS})
     fill_in_input(recipe)
-    model = recipe.make_all(labels=LABELS)["modules"]["model"]
+    model = recipe.make_all()["modules"]["model"]
     assert isinstance(model, TunedModel) and model.pooling is None
+    assert_plain(recipe, model)
 
 
 @every_file

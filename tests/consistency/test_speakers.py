@@ -10,6 +10,7 @@ from petl_modules.models import ScratchEncoder, TunedModel
 from petl_modules.runs import compose, fill_in_input
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import read_csv
+from tests.plain import assert_plain
 from tools import copy_methods
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,9 +47,11 @@ def test_file_loads(file, tiny_of, tmp_path, monkeypatch):
     scratch = file.stem.startswith(SCRATCH)
     if not scratch:
         recipe.update({"backbone": tiny_of(file.stem)})
+    recipe.update({"labels": ["eve", "tim"]})
     fill_in_input(recipe)
-    model = recipe.make_all(labels=["eve", "tim"])["modules"]["model"]
+    model = recipe.make_all()["modules"]["model"]
     assert isinstance(model, TunedModel)
+    assert_plain(recipe, model)
     assert isinstance(model.encoder, ScratchEncoder) == scratch
 
 

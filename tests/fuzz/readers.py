@@ -20,7 +20,7 @@ from petl_modules.data.prepare import (
     unpack,
     write_manifest,
 )
-from petl_modules.inference.trained_model import FORM, _read_recipe, find_fold
+from petl_modules.inference.run_fold import FORM, find_fold, read_recipe
 from petl_modules.models import (
     MeanPooling,
     TunedEncoder,
@@ -155,7 +155,7 @@ def _run_readers(folder):
     def bare_part(name):
         def read():
             require_intact(bare, "accuracy", "abc")
-            _read_recipe(find_fold(bare.parent), FORM)
+            read_recipe(find_fold(bare.parent), FORM)
 
         return Reader(
             [(bare / name).read_bytes()], _restoring(bare / name, read)

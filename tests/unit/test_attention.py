@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import ASTModel
 
-from petl_modules.backbones.attention import petl_sdpa
+from petl_modules.backbones.attention import ATTENTION, petl_sdpa
 from petl_modules.methods.prefix_tuning import Prefix
 
 
@@ -73,7 +73,7 @@ def test_a_padding_mask_reaches_it_in_a_model(tiny_ast):
         ASTModel.from_pretrained(tiny_ast, attn_implementation=name)
         .eval()(x, attention_mask=mask)
         .last_hidden_state
-        for name in ("eager", "petl_sdpa")
+        for name in ("eager", ATTENTION)
     ]
     torch.testing.assert_close(*outs, rtol=1e-5, atol=1e-5)
 

@@ -117,9 +117,7 @@ def test_no_permission(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     path = write(tmp_path / "clip.wav")
-    monkeypatch.setattr(
-        "petl_modules.data.decoding.open", refuse, raising=False
-    )
+    monkeypatch.setattr("petl_modules.data.sources.open", refuse, raising=False)
     with pytest.raises(AudioError, match="clip.wav: Permission denied"):
         read_audio(path)
 
@@ -188,9 +186,7 @@ def test_failing_disk_is_named(tmp_path, monkeypatch):
         return io.BufferedReader(Failing(path))
 
     path = write(tmp_path / "clip.wav", tone(5))
-    monkeypatch.setattr(
-        "petl_modules.data.decoding.open", opened, raising=False
-    )
+    monkeypatch.setattr("petl_modules.data.sources.open", opened, raising=False)
     with pytest.raises(AudioError, match="clip.wav: Input/output error"):
         read_audio(path)
 

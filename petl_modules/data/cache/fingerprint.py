@@ -10,14 +10,21 @@ from importlib.metadata import version
 import soundfile
 import torch
 
-from petl_modules.data import audio, containers, decoding, load_features
+from petl_modules.data import (
+    audio,
+    containers,
+    decoding,
+    load_features,
+    resampling,
+    sources,
+)
 from petl_modules.data.containers import chunks, flac, headers, mpeg, ogg, part
 from petl_modules.data.loading import one_thread
 from petl_modules.utils import HparamsError
 
 FORMAT = 2  # of the cache; raise it to ignore caches of an older format
 READING = (
-    *(audio, containers, decoding, load_features),
+    *(audio, containers, decoding, load_features, resampling, sources),
     *(chunks, flac, headers, mpeg, ogg, part),
 )
 
@@ -54,7 +61,7 @@ def feature_facts(features, dtype):
     modules = [sys.modules[c.__module__] for c in kind.__mro__[:-1]]
     try:
         settings = json.loads(json.dumps(vars(features)))
-        sources = [_sha256(part) for part in (*modules, *READING)]
+        texts = [_sha256(part) for part in (*modules, *READING)]
     except (TypeError, OSError) as error:
         raise HparamsError(
             f"features of {kind.__qualname__} cannot be cached, since what "
@@ -72,7 +79,7 @@ def feature_facts(features, dtype):
         "dtype": dtype,
         "matmul_precision": torch.get_float32_matmul_precision(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
-        "sources": sources,
+        "sources": texts,
         "versions": {
             **{name: version(name) for name in names},
             "libsndfile": soundfile.__libsndfile_version__,
