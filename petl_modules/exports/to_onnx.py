@@ -75,5 +75,5 @@ def write(trained, folder):
         TOLERANCE,
     )
     write_example(trained, folder, "classify_onnx")
-    card = model_card(trained, USE, NOTES)
+    card = model_card(trained, USE, NOTES, "onnx")
     (folder / "README.md").write_text(card, encoding="utf-8")
