@@ -18,7 +18,7 @@ import torch
 from transformers import AutoConfig
 
 from petl_modules.backbones import INPUT_KEYS, find_checkpoint, input_facts
-from petl_modules.export import export
+from petl_modules.exports.exporting import export
 from petl_modules.exports.fitting import KINDS
 from petl_modules.exports.from_library import (
     Names,

@@ -14,21 +14,12 @@ if __name__ == "__main__":
     end_if_interrupted()
 require_libraries("torch", "torchaudio")
 
-from petl_modules.exports import FORMATS, writer
-from petl_modules.exports.base import name_base
-from petl_modules.exports.pushing import push_to_hub, require_free
-from petl_modules.inference.run_fold import ALL, BEST
-from petl_modules.inference.trained_model import TrainedModel
+from petl_modules.exports import FORMATS
+from petl_modules.exports.exporting import export
+from petl_modules.exports.pushing import push_to_hub
+from petl_modules.inference.run_fold import BEST
 from petl_modules.runs.logs import log_to, stop_logging
-from petl_modules.utils import (
-    ExportError,
-    UserError,
-    build_folder,
-    fail,
-    is_taken,
-    printable,
-    show,
-)
+from petl_modules.utils import UserError, fail, printable, show
 
 __all__ = ["export", "main"]
 
@@ -84,77 +75,6 @@ def main(arguments=None):
         fail(error)
     finally:
         stop_logging()
-
-
-def export(
-    run,
-    folder,
-    format=FORMATS[0],
-    backbone=None,
-    *,
-    fold=BEST,
-    base_model=None,
-    push=None,
-    overwrite=False,
-):
-    """Write a trained model in a format, atomically.
-
-    Arguments
-    ---------
-    run : str or pathlib.Path
-        See ``petl_modules.inference.trained_model.TrainedModel``.
-    folder : str or pathlib.Path
-        A new or empty folder.
-    format : str
-        One of ``petl_modules.exports.FORMATS``.
-    backbone : str or None
-        Another place of the backbone than in training.
-    fold : str
-        Of a run: ``best``, a fold's name, ``all`` (the mean of their logits,
-        in the format ``petl``), or ``average`` (the mean of their weights).
-    base_model : str or None
-        The name on the hub under which others find the backbone.
-    push : str or None
-        The name on the hub under which the folder will be found: the model
-        card says so. ``petl_modules.exports.pushing.push_to_hub`` uploads it.
-    overwrite : bool
-        Whether files of that name may be replaced.
-
-    Returns
-    -------
-    list of str
-        The files in the folder.
-
-    Raises
-    ------
-    FileExistsError
-        If the folder is not empty.
-    UserError
-        See ``TrainedModel``; or the format cannot carry the model
-        (``ExportError``); or there are files under the name on the hub.
-    """
-    folder = Path(folder).absolute()
-    if is_taken(folder):
-        raise FileExistsError(f"{folder} is not empty: name a new folder")
-    if fold == ALL and format != FORMATS[0]:
-        raise ExportError(
-            f"--fold all is the mean of the outputs of several models, and "
-            f"{format} holds one: take --format petl, or --fold best"
-        )
-    if push is not None:
-        require_free(push, overwrite)
-    write = writer(format)
-    trained = TrainedModel(run, backbone=backbone, merge=False, fold=fold)
-    trained.shared_as = push
-    if base_model is not None:
-        name_base(trained, base_model)
-
-    def build(whole):
-        whole.mkdir()
-        write(trained, whole)
-
-    build_folder(folder, build)
-    return sorted(file.name for file in folder.iterdir())
 
 
 if __name__ == "__main__":

@@ -14,26 +14,30 @@ if __name__ == "__main__":
     end_if_interrupted()
 require_libraries("torch", "torchaudio")
 
-from petl_modules.inference.trained_model import find_fold
+from petl_modules.inference.facts import results_of
+from petl_modules.inference.run_fold import (
+    FORM,
+    find_fold,
+    is_fold,
+    read_recipe,
+)
+from petl_modules.inference.travelling import (
+    CONFIG,
+    read_travelling,
+    weights_of,
+)
 from petl_modules.models import WEIGHTS, read_trained
 from petl_modules.models.weights_file import digest
-from petl_modules.runs.fold_files import RESULT, read_result
-from petl_modules.runs.recipe_file import RecipeFile
-from petl_modules.runs.yaml_text import read_text
-from petl_modules.utils import (
-    UserError,
-    fail,
-    printable,
-    read_json,
-    show,
-    show_json,
-)
+from petl_modules.runs.fold_files import recorded_sha256
+from petl_modules.utils import UserError, fail, printable, show, show_json
 
 __all__ = ["facts_of", "main"]
 
 # Of batch norms: saved with the weights, and not trained
 COUNTERS = ("running_mean", "running_var", "num_batches_tracked")
-REMEDY = "Restore it, or run the recipe again, which writes it anew"
+
+
+MOST = 10  # values of a list that are shown
 
 
 def main(arguments=None):
@@ -84,11 +88,8 @@ def facts_of(run):
     UserError
         If a file is damaged.
     """
-    file, more = Path(run), {}
-    if not file.is_file():
-        folder = find_fold(run)
-        file, more = folder / WEIGHTS, _facts_of_fold(folder)
-    state, about = read_trained(file, more.pop("recorded", None))
+    file, recorded, more = _find(Path(run))
+    state, about = read_trained(file, recorded)
     settings = about["settings"]
     encoder = settings["encoder"]
     counts = _count(state, encoder["methods"])
@@ -113,37 +114,20 @@ def facts_of(run):
     }
 
 
-def _facts_of_fold(folder):
-    """Return what the other files of a fold say."""
-    file = folder / "hyperparams.yaml"
-    settings = RecipeFile.parse(read_text(file), file).settings
-    facts = {
-        name: settings[name]
-        for name in ("dataset", "method", "seed", "backbone")
-        if name in settings
-    }
-    if not (folder / RESULT).exists():
-        return facts
-    metric = settings["best_metric"]["name"]
-    fold = read_result(folder / RESULT, metric)["fold"]
-    facts["recorded"] = fold["weights_sha256"]
-    facts["fold"] = {
-        name: fold[name]
-        for name in ("fold", "draw", "best_epoch", "seconds")
-        if name in fold
-    }
-    names = f"valid_{metric}", f"test_{metric}", f"last_epoch_test_{metric}"
-    facts["results"] = {name: fold[name] for name in names if name in fold}
-    summary = folder.parent / "summary.json"
-    if summary.exists():
-        whole = read_json(summary, {"protocol": str}, REMEDY)
-        facts["protocol"] = whole["protocol"]
-        facts["all folds"] = {
-            name: value
-            for name, value in whole.items()
-            if name.endswith(("_mean", "_std"))
-        }
-    return facts
+def _find(run):
+    """Return a file of weights, its digest if known, and what is beside it."""
+    if run.is_file():
+        return run, None, {}
+    if (run / CONFIG).is_file() and not is_fold(run):
+        config = read_travelling(run)
+        name, recorded = next(iter(weights_of(config).items()))
+        base = {"base": config["base_model"], **config["about"]}
+        return run / name, recorded, base
+    folder = find_fold(run)
+    settings = read_recipe(folder, FORM).settings
+    base = settings["encoder"].get("backbone", {}).get("source")
+    about = {"base": base, **results_of(folder, settings)}
+    return folder / WEIGHTS, recorded_sha256(folder), about
 
 
 def _facts_of_backbone(backbone):
@@ -198,9 +182,10 @@ def _text(value):
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):
-        return f"{', '.join(map(str, value[:10]))}" + (
-            f", ... ({len(value)})" if len(value) > 10 else ""
-        )
+        shown = [*map(_text, value[:MOST])]
+        if len(value) > MOST:
+            shown.append(f"... ({len(value)} in all)")
+        return ("; " if isinstance(value[0], dict) else ", ").join(shown)
     return ", ".join(
         f"{name} {x:.4g}" if isinstance(x, float) else f"{name} {_text(x)}"
         for name, x in value.items()

@@ -4,6 +4,7 @@ import json
 
 from petl_modules import __version__
 from petl_modules.exports.base import base_of
+from petl_modules.exports.markdown import inline
 from petl_modules.exports.results import results_section
 from petl_modules.inference.trained_model import (
     CLASSIFICATION,
@@ -88,14 +89,6 @@ def loaded_as(trained, folder):
     return json.dumps(trained.shared_as or folder.name, ensure_ascii=False)
 
 
-def inline(text):
-    """Return a text of a user's as one line that Markdown shows as it is."""
-    line = " ".join(str(text).split())
-    for character in "\\`*_<>[]|#":
-        line = line.replace(character, f"\\{character}")
-    return line
-
-
 def _front_matter(trained, library):
     """Return the lines in front, which the hub reads: YAML."""
     base, about = base_of(trained), trained.about
@@ -132,8 +125,8 @@ def _base(trained):
         )
     elif not base.is_published:
         lines.append(
-            "It was a folder of the machine that trained it. Elsewhere, give "
-            "a copy's path as `backbone`; another encoder is refused."
+            "It was a folder of the machine that trained it, which others do "
+            "not have."
         )
     return lines
 

@@ -274,6 +274,8 @@ def load_pretrained(kinds, source, **changes):
         ) from error
     finally:
         logging.set_verbosity(verbosity)
+    if hasattr(model, "masked_spec_embed"):  # not used, and at random
+        del model.masked_spec_embed
     said = json.loads(config.to_json_string(False))
     other = [
         k for k in source.config.keys() & said if said[k] != source.config[k]
@@ -288,8 +290,8 @@ def load_pretrained(kinds, source, **changes):
 
 
 def nothing(*arguments, **options):
-    """Stand for what saves memory in training, and for saving the encoder."""
-    return []
+    """Stand for what training alone needs, or other models than this one."""
+    return ()
 
 
 def read_weights(file):

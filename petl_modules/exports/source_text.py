@@ -144,15 +144,19 @@ def _unread(node, read):
         if not CALLED.fullmatch(member.name) and member.name not in read:
             yield member
         elif member.name == "__init__":
-            for statement in member.body:
-                target = getattr(statement, "targets", [None])[0]
-                owner = getattr(target, "value", None)
-                if (
-                    isinstance(target, ast.Attribute)
-                    and target.attr not in read
-                ):
-                    if getattr(owner, "id", None) == "self":
-                        yield statement
+            yield from (s for s in member.body if _sets_unread(s, read))
+
+
+def _sets_unread(statement, read):
+    """Return whether a statement sets an attribute that nothing reads."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) > 1:
+        return False
+    (target,) = statement.targets
+    return (
+        isinstance(target, ast.Attribute)
+        and getattr(target.value, "id", None) == "self"
+        and target.attr not in read
+    )
 
 
 def _checks(node):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from petl_modules import info
+from petl_modules.exports.exporting import export
 from petl_modules.models import WEIGHTS
 from petl_modules.predict import Classifier
 from tests.trained import LABELS, write_run
@@ -35,7 +36,7 @@ def test_counts_are_those_of_the_model(
     assert facts["weights sha256"] == trained.weights_sha256
     own = trained.model.settings()["encoder"]["backbone"]
     assert facts["encoder sha256"] == own["weights"]
-    assert facts["results"]["test_accuracy"] == 0.5
+    assert facts["folds"] == [{"fold": "fold1", "valid": 0.5, "test": 0.5}]
 
 
 @pytest.fixture
@@ -44,14 +45,14 @@ def fold(tiny_ast, tmp_path):
 
 
 def test_run_says_its_protocol_and_all_folds(fold, capsys):
-    summary = {"protocol": "5 folds", "accuracy_mean": 0.75, "folds": []}
+    summary = {"protocol": "5 folds"}
     (fold.parent / "summary.json").write_text(json.dumps(summary))
     info.main([str(fold.parent)])
     lines = dict(
         line.split("  ", 1) for line in capsys.readouterr().out.splitlines()
     )
     assert lines["protocol"].strip() == "5 folds"
-    assert lines["all folds"].strip() == "accuracy_mean 0.75"
+    assert lines["folds"].strip() == "fold fold1, valid 0.5, test 0.5"
     assert "SoftMoA(experts=7" in lines["methods"]
 
 
@@ -60,8 +61,15 @@ def test_a_file_alone_is_enough(fold, tmp_path, capsys):
     (fold / WEIGHTS).rename(file)
     info.main([str(file), "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["model"] == str(file) and "results" not in found
+    assert found["model"] == str(file) and "folds" not in found
     assert found["by part"]["SoftMoA"] > found["by part"]["head"]
+
+
+def test_an_export_says_the_same(fold, tmp_path):
+    export(fold, tmp_path / "export")
+    one, other = map(info.facts_of, (fold, tmp_path / "export"))
+    shared = one.keys() - {"model", "bytes"}
+    assert all(one[key] == other[key] for key in shared)
 
 
 def test_what_is_damaged_or_missing_is_named(fold, tmp_path):
