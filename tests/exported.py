@@ -63,7 +63,7 @@ json.dump(found, open("found.json", "w"))
 
 
 class Runs:
-    """Writes folds of small runs.
+    """Writes folds of small runs, and opens them once.
 
     Arguments
     ---------
@@ -82,6 +82,15 @@ class Runs:
             **{name: e.folder for name, e in tiny_encoders.items()},
         }
         self.count = 0
+        self.opened = {}
+
+    def open(self, kind, method, **values):
+        """Return the model of such a fold, LoRA unmerged; see ``write``."""
+        key = kind, method, repr(values)
+        if key not in self.opened:
+            fold = self.write(kind, method, **values)
+            self.opened[key] = TrainedModel(fold, merge=False)
+        return self.opened[key]
 
     def write(self, kind, method, **values):
         """Return the fold of a run that fits transformers.
@@ -140,9 +149,8 @@ class Exported:
         self.wanted = {}
         write_sound(folder / "dog.wav")
 
-    def add(self, name, fold, format):
-        """Export a fold, and compute what the folder has to give."""
-        trained = TrainedModel(fold, merge=False)
+    def add(self, name, trained, format):
+        """Export a model, and compute what the folder has to give."""
         (self.folder / name).mkdir()
         writer(format)(trained, self.folder / name)
         inputs = sample_input(trained)

@@ -15,7 +15,6 @@ from tests.exported import (
     KINDS,
     METHODS,
     Exported,
-    Runs,
     assert_equal,
     assert_near,
 )
@@ -50,16 +49,10 @@ def nearness(method):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, tiny_ast, tiny_wav2vec2, tiny_encoders):
-    folder = tmp_path_factory.mktemp("runs")
-    return Runs(folder, tiny_ast, tiny_wav2vec2, tiny_encoders)
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory, runs):
+def exported(tmp_path_factory, door_runs):
     made = Exported(tmp_path_factory.mktemp("exported"))
     for kind, method in SAMPLE.items():
-        made.add(kind, runs.write(kind, method), "transformers")
+        made.add(kind, door_runs.open(kind, method), "transformers")
     return made
 
 
@@ -78,8 +71,8 @@ def test_the_lines_give_the_same_model_without_this_project(
 
 @pytest.mark.whole
 @pytest.mark.parametrize("kind, method", WHOLE)
-def test_every_method_and_encoder(runs, tmp_path, kind, method):
-    fold = runs.write(kind, method)
+def test_every_method_and_encoder(door_runs, tmp_path, kind, method):
+    fold = door_runs.write(kind, method)
     if method == "layer sum" and kind in ("ast", *PRE_NORM):
         with pytest.raises(ExportError, match="hidden_states last"):
             export(fold, tmp_path / "out", "transformers")
@@ -163,13 +156,13 @@ PARTS = {
     ],
 )
 def test_other_models_are_refused_with_the_reason(
-    runs, tmp_path, kind, method, values, reason
+    door_runs, tmp_path, kind, method, values, reason
 ):
     tagged = {
         key: parse_yaml(PARTS.get(value, str(value)), key)
         for key, value in values.items()
     }
-    fold = runs.write(kind, method, **tagged)
+    fold = door_runs.write(kind, method, **tagged)
     with pytest.raises(ExportError, match=reason) as caught:
         export(fold, tmp_path / "out", "transformers")
     assert "--format petl, onnx, pt2 and speechbrain" in str(caught.value)
