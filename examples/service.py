@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from petl_modules import TaskBank
 from petl_modules.inference.sounds import read_sound
-from petl_modules.utils import AudioError
+from petl_modules.utils import AudioError, UserError, fail
 
 
 class Limits(NamedTuple):
@@ -132,14 +132,17 @@ def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("backbone", help="folder or name of the encoder")
-    parser.add_argument("--task", nargs="+", default=[], metavar="NAME=DIR")
+    parser.add_argument("--task", action="append", metavar="NAME=DIR")
     own = {"host": "127.0.0.1", "port": 8000, "device": "cpu"}
     for name, value in {**own, **Limits._field_defaults}.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     chosen = parser.parse_args()
-    bank = TaskBank(chosen.backbone, chosen.device)
-    for task in chosen.task:
-        bank.add(*task.split("=", 1))
+    try:
+        bank = TaskBank(chosen.backbone, chosen.device)
+        for task in chosen.task or []:
+            bank.add(*task.partition("=")[::2])
+    except (UserError, OSError) as error:
+        fail(error)
     limits = Limits(*(getattr(chosen, name) for name in Limits._fields))
     address = {"host": chosen.host, "port": chosen.port}
     most = limits.requests

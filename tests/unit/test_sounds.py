@@ -1,5 +1,6 @@
 """What can be given as a sound: every form gives the samples of the file."""
 
+import codecs
 import io
 import zipfile
 from pathlib import Path
@@ -203,6 +204,9 @@ BAD = {
     "no bytes": (b"", "empty file"),
     "junk": (b"junk" * 99, "not audio"),
     "text file": (io.StringIO("a"), "'rb'"),
+    "text of codecs": (codecs.open(__file__, encoding="utf-8"), "'rb'"),
+    "other texts": (SimpleNamespace(read=str), "gives a str"),
+    "no values": ((torch.ones(9, device="meta"), RATE), "no array"),
     "missing": ("no/such.wav", "no/such.wav: No such file"),
     "NUL": ("a\0.wav", "not audio"),
 }
@@ -257,6 +261,15 @@ def test_folders_and_patterns_are_their_files(folder):
     assert names_in(folder, f"{folder}/deep/[1].wav") == ["deep/[1].wav"]
     assert is_one(f"{folder}/deep/[1].wav")
     assert not is_one(f"{folder}/deep") and not is_one(f"{folder}/[2].wav")
+
+
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    write(tmp_path / "one.wav")
+    bad, good = expand(tmp_path)
+    with pytest.raises(AudioError, match="loop.wav: Too many levels"):
+        read_sound(bad, RATE)
+    assert len(read_sound(good, RATE).samples)
 
 
 def test_lists_keep_order_and_duplicates(folder):
