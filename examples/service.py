@@ -16,11 +16,12 @@ from typing import NamedTuple
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from petl_modules import TaskBank
-from petl_modules.inference.sounds import read_sound
+from petl_modules.inference.sounds import read_bounded
 from petl_modules.utils import AudioError, UserError, fail
 
 
@@ -84,8 +85,8 @@ class Service:
             if len(body) > self.limits.body:  # the rest is not read
                 raise HTTPException(413, f"more than {self.limits.body} bytes")
         async with self.readers:
-            args = bytes(body), self.bank.task(task)
-            features, remarks = await asyncio.to_thread(self.prepare, *args)
+            args = self.prepare, body, self.bank.task(task)
+            features, remarks = await asyncio.to_thread(*args)
         answer = asyncio.get_running_loop().create_future()
         self.queue.put_nowait((answer, features, task))
         found, place = await answer
@@ -97,7 +98,7 @@ class Service:
     def prepare(self, body, task):
         """Return the features of a sound, and what is odd about it."""
         rate, longest = task.features.sample_rate, self.limits.longest
-        samples = read_sound(body, rate, int(longest * rate) + 1).samples
+        samples = read_bounded(body, rate, longest, self.limits.time)
         if len(samples) > longest * rate:
             raise HTTPException(413, f"the sound is longer than {longest} s")
         return task.prepare((samples, rate))
@@ -107,22 +108,23 @@ def make_app(bank, limits=Limits()):
     """Return the application that serves a bank."""
     service = Service(bank, limits)
 
-    async def tasks(request):
+    async def about(request):
+        if request.url.path == "/health":
+            return JSONResponse({"status": "ok", "batches": service.batches})
         return JSONResponse({name: bank.labels(name) for name in bank.tasks})
-
-    async def health(request):
-        return JSONResponse({"status": "ok", "batches": service.batches})
 
     async def refuse(request, error):
         status = 400 if isinstance(error, AudioError) else 503
         text = str(error) or f"no answer in {limits.time} s"
-        about = {"error": getattr(error, "detail", text)}
-        return JSONResponse(about, getattr(error, "status_code", status))
+        said = {"error": getattr(error, "detail", text)}
+        return JSONResponse(said, getattr(error, "status_code", status))
 
-    errors = (HTTPException, AudioError, asyncio.TimeoutError)
-    classify = Route("/classify/{task}", service.classify, methods=["POST"])
+    errors = HTTPException, AudioError, asyncio.TimeoutError, ClientDisconnect
+    classify = Route(
+        "/classify/{task:path}", service.classify, methods=["POST"]
+    )
     return Starlette(
-        routes=[classify, Route("/tasks", tasks), Route("/health", health)],
+        routes=[classify, Route("/tasks", about), Route("/health", about)],
         exception_handlers=dict.fromkeys(errors, refuse),
         lifespan=service.running,
     )
@@ -144,9 +146,8 @@ def main():
     except (UserError, OSError) as error:
         fail(error)
     limits = Limits(*(getattr(chosen, name) for name in Limits._fields))
-    address = {"host": chosen.host, "port": chosen.port}
-    most = limits.requests
-    uvicorn.run(make_app(bank, limits), **address, limit_concurrency=most)
+    app, host, port = make_app(bank, limits), chosen.host, chosen.port
+    uvicorn.run(app, host=host, port=port, limit_concurrency=limits.requests)
 
 
 if __name__ == "__main__":

@@ -94,8 +94,7 @@ def facts_of(run):
     encoder = settings["encoder"]
     counts = _count(state, encoder["methods"])
     return {
-        "model": str(file),
-        **more,
+        **{"model": str(file)} | more | {"model": str(file)},
         **_facts_of_backbone(encoder["backbone"]),
         "methods": [_words(method) for method in encoder["methods"]]
         or ["none"],
@@ -121,8 +120,8 @@ def _find(run):
     if (run / CONFIG).is_file() and not is_fold(run):
         config = read_travelling(run)
         name, recorded = next(iter(weights_of(config).items()))
-        base = {"base": config["base_model"], **config["about"]}
-        return run / name, recorded, base
+        base = {"base": config["base_model"]}
+        return run / name, recorded, base | config["about"] | base
     folder = find_fold(run)
     settings = read_recipe(folder, FORM).settings
     base = settings["encoder"].get("backbone", {}).get("source")
@@ -181,6 +180,8 @@ def _text(value):
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, list) and not value:
+        return "none"
     if isinstance(value, list):
         shown = [*map(_text, value[:MOST])]
         if len(value) > MOST:

@@ -32,12 +32,13 @@ def results_section(about):
     list of str
         Markdown.
     """
-    held = HELD.get(about["fold"]) or f"This model is that of {about['fold']}."
+    fold = about["fold"]
+    held = HELD.get(fold) or f"This model is that of {inline(fold)}."
     folds = about["folds"]
     if said := about.get("combined"):
         return [
-            f"This model is a weighted sum of what others have learnt: `{said}`"
-            " (run/fold). **It has no test result.** Whether it is as good as "
+            f"This model is a weighted sum of what others have learnt: "
+            f"{inline(said)} (run/fold). **It has no test result.** Whether it is as good as "
             "they are is not known."
         ]
     if not folds:
@@ -51,8 +52,8 @@ def results_section(about):
 
 def _table(about, folds):
     """Return the table of the folds, and their mean."""
-    name = about["metric"]["name"]
-    form = "{:.4f}" if name in COSTS else "{:.2%}"
+    form = "{:.4f}" if about["metric"]["name"] in COSTS else "{:.2%}"
+    name = inline(about["metric"]["name"])
 
     def cell(value):
         return "-" if value is None else form.format(value)
@@ -61,7 +62,9 @@ def _table(about, folds):
     for fold in folds:
         mark = " (this model)" if fold["fold"] == about["fold"] else ""
         cells = cell(fold["valid"]), cell(fold["test"])
-        lines.append(f"| {fold['fold']}{mark} | {cells[0]} | {cells[1]} |")
+        lines.append(
+            f"| {inline(fold['fold'])}{mark} | {cells[0]} | {cells[1]} |"
+        )
     tests = [fold["test"] for fold in folds]
     if len(tests) > 1:
         mean, deviation = statistics.fmean(tests), statistics.pstdev(tests)

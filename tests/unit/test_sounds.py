@@ -20,7 +20,7 @@ from petl_modules.inference.sound_lists import (
     is_one,
     named,
 )
-from petl_modules.inference.sounds import read_sound
+from petl_modules.inference.sounds import read_bounded, read_sound
 from petl_modules.utils import AudioError
 
 RATE = 16_000
@@ -217,6 +217,19 @@ def test_what_cannot_be_read_is_refused_with_the_remedy(name):
     given, said = BAD[name]
     with pytest.raises(AudioError, match=said):
         read_sound(given, RATE)
+
+
+def test_reading_of_strangers_is_bounded(tmp_path, monkeypatch):
+    file = write(tmp_path / "one.wav")
+    expected = read_sound(file, 8_000).samples
+    found = read_bounded(file, 8_000, 99, 99)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    monkeypatch.setattr("petl_modules.data.decoding.BLOCK", 1_000)
+    assert 800 < len(read_bounded(file, 8_000, 0.1, 99)) < len(expected) / 2
+    with pytest.raises(AudioError, match="one.wav: it takes more than -1 s"):
+        read_bounded(file, 8_000, 99, -1)
+    with pytest.raises(AudioError, match="too short"):
+        read_bounded((np.zeros(1), 48_000), 8_000, 99, 99)
 
 
 def test_a_truncated_file_object_is_refused(tmp_path):
