@@ -59,9 +59,8 @@ class Service:
             await asyncio.sleep(self.limits.wait)
             while len(items) < self.limits.batch and not self.queue.empty():
                 items.append(self.queue.get_nowait())
-            items = [item for item in items if not item[0].done()]
-            if items:  # others are over: nobody waits for the answer
-                await self.run(items)
+            if items := [item for item in items if not item[0].done()]:
+                await self.run(items)  # nobody waits for the others
 
     async def run(self, items):
         answers, *batch = zip(*items)
@@ -119,15 +118,12 @@ def make_app(bank, limits=Limits()):
         said = {"error": getattr(error, "detail", text)}
         return JSONResponse(said, getattr(error, "status_code", status))
 
+    classify = "/classify/{task:path}", service.classify
+    routes = [Route(*classify, methods=["POST"])]
+    routes += [Route(path, about) for path in ("/tasks", "/health")]
     errors = HTTPException, AudioError, asyncio.TimeoutError, ClientDisconnect
-    classify = Route(
-        "/classify/{task:path}", service.classify, methods=["POST"]
-    )
-    return Starlette(
-        routes=[classify, Route("/tasks", about), Route("/health", about)],
-        exception_handlers=dict.fromkeys(errors, refuse),
-        lifespan=service.running,
-    )
+    handlers = dict.fromkeys(errors, refuse)
+    return Starlette(False, routes, None, handlers, lifespan=service.running)
 
 
 def main():

@@ -1,5 +1,6 @@
 """Find what a name means: a run, a fold or a travelling folder."""
 
+import os
 from pathlib import Path
 
 from petl_modules.backbones import is_path
@@ -36,6 +37,11 @@ def open_model(source, revision=None, backbone=None, fold=BEST):
     FileNotFoundError, UserError
         See ``petl_modules.inference.trained_model.TrainedModel``.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        raise HparamsError(
+            f"a model is given by {source!r}: give the path of its folder, or "
+            "its name on the Hugging Face hub"
+        )
     folder = Path(source)
     here = folder.exists() or is_path(str(source))
     if here and revision is not None:

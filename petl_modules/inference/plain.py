@@ -24,9 +24,10 @@ from petl_modules.utils import ExportError, HparamsError, brief, naming
 
 DEEPEST = 30  # levels of nesting
 MOST = 200_000  # values
-# No number of a model is larger, but for rates and seeds: from a size, memory
-# would be filled
-LARGEST, FREE = 1 << 16, {"sample_rate": 1 << 20, "seed": 1 << 53}
+# No number of a model is larger: sizes would fill the memory
+LARGEST = 1 << 16
+# Others, by key; ``test`` is how many windows of a clip are averaged
+LIMITS = {"sample_rate": 1 << 20, "seed": 1 << 53, "test": 1 << 10}
 NEW, NAME, ARGS = "!new", "!name", "!args"
 BACKBONES = ("AST", "W2vBert", "Wav2Vec2", "Whisper")
 ROOMS = {
@@ -231,7 +232,7 @@ def _require_bounds(value, place):
                 below.extend(part.items())
             elif isinstance(part, list):
                 below.extend((key, inner) for inner in part)
-            elif not _is_plain(part, FREE.get(key, LARGEST)):
+            elif not _is_plain(part, LIMITS.get(key, LARGEST)):
                 raise HparamsError(
                     f"{place}: {brief(repr(part))} is no value of plain data"
                 )

@@ -1,6 +1,7 @@
 """Many trained classifiers on one frozen encoder."""
 
 import threading
+from collections.abc import Iterable
 
 import torch
 
@@ -79,7 +80,7 @@ class TaskBank:
 
     def task(self, name):
         """Return a task, a ``petl_modules.inference.bank_task.BankTask``."""
-        task = self._tasks.get(name)
+        task = self._tasks.get(name) if isinstance(name, str) else None
         if task is None:
             raise HparamsError(
                 f"the bank has no task '{name}'; tasks: "
@@ -111,6 +112,8 @@ class TaskBank:
             If it is no classifier, was trained on another encoder, or cannot
             be opened; the bank is as before.
         """
+        if not isinstance(name, str):
+            raise HparamsError(f"a task's name is {name!r}: give a text")
         with self._changing:
             task, base = open_task(folder, self)
             self.base = base
@@ -178,7 +181,7 @@ class TaskBank:
         petl_modules.utils.HparamsError
             If there is no such task, or not one for each sound.
         """
-        require_counts(batch_size=batch_size)
+        require_counts(batch_size=batch_size, top=1 if top is None else top)
         items = named(sounds)
         tasks = self._each(tasks, len(items))
         for task in tasks:
@@ -289,7 +292,9 @@ class TaskBank:
     @staticmethod
     def _each(tasks, count):
         """Return a task's name for each sound."""
-        tasks = [tasks] * count if isinstance(tasks, str) else [*tasks]
+        if isinstance(tasks, str) or not isinstance(tasks, Iterable):
+            tasks = [tasks] * count
+        tasks = [*tasks]
         if len(tasks) != count:
             raise HparamsError(
                 f"there are {count} sounds and {len(tasks)} tasks: name one "

@@ -109,3 +109,4 @@ def test_the_protocol_is_that_of_the_summary(tiny_ast, tmp_path):
 
 def test_names_are_shown_as_they_are():
     assert inline("a|b\n<script> *x*") == "a\\|b \\<script\\> \\*x\\*"
+    assert "\x1b" not in inline("\x1b[2J")

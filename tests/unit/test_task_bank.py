@@ -282,6 +282,16 @@ def test_refusals(everything, tmp_path, tiny_ast):
         everything.logits(wrong, "lora")
     with pytest.raises(HparamsError, match="no task 'x'"):
         everything.remove("x")
+    sound = torch.zeros(16_000), 16_000
+    for tasks in (None, [["lora"]], 5):
+        with pytest.raises(HparamsError, match="the bank has no task"):
+            everything(sound, tasks)
+    with pytest.raises(HparamsError, match="top: expected .* found -1"):
+        everything(sound, "lora", top=-1)
+    with pytest.raises(HparamsError, match="name is None: give a text"):
+        everything.add(None, tmp_path)
+    with pytest.raises(HparamsError, match="given by 5: give the path"):
+        everything.add("x", 5)
     with pytest.raises(HparamsError, match="no such folder"):
         TaskBank(tmp_path / "none")
     run = write_run(

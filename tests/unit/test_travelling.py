@@ -13,6 +13,7 @@ from petl_modules.export import export
 from petl_modules.inference import Transcriber, Verifier
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.inference.travelling import seal_of
+from petl_modules.info import facts_of
 from petl_modules.models import trained_state
 from petl_modules.utils import (
     CheckpointError,
@@ -388,6 +389,45 @@ def test_no_field_runs_code(copy, tmp_path, tiny_ast, monkeypatch):
             except (UserError, OSError):
                 pass
             assert not sentinel.exists(), path
+
+
+@pytest.mark.parametrize(
+    "path, value, said",
+    [
+        ("parts.features.mel_bins", "3", "parts.features"),
+        ("parts.features.std", [], "parts.features"),
+        ("parts.features.sample_rate", True, "sample_rate is True"),
+        ("parts.features.sample_rate", 8_000, "and sampling_rate 16000"),
+        ("parts.features.frames", 1 << 20, "no value of plain data"),
+        ("parts.model.head.out_features", 10**9, "no value of plain data"),
+        ("parts.windows.test", 1 << 16, "no value of plain data"),
+        ("task", "speaker verification", "'scoring' is missing"),
+        ("task", "speech recognition", "'decoder' is missing"),
+        ("about", {}, "'fold' is missing"),
+        ("about.fold", {"a": 1}, "about.fold"),
+        ("about.folds", [{"fold": "fold1"}], "about.folds"),
+        ("about.metric", 0, "about.metric"),
+    ],
+)
+def test_what_opens_can_be_used(copy, path, value, said):
+    *above, last = path.split(".")
+
+    def put(config):
+        for key in above:
+            config = config[key]
+        config[last] = value
+
+    edit(copy, put)
+    with pytest.raises(UserError, match=said):
+        TrainedModel(copy)
+
+
+def test_info_takes_no_names_of_files_from_a_folder(copy):
+    empty = {"model": "trusted", "base": "trusted", "more": []}
+    edit(copy, lambda config: config["about"].update(empty))
+    facts = facts_of(copy)
+    assert facts["model"] == str(copy / "model.safetensors")
+    assert facts["base"] != "trusted"
 
 
 def test_a_number_that_is_none_is_refused(copy):
