@@ -32,18 +32,17 @@ def results_section(about):
     list of str
         Markdown.
     """
-    fold = about["fold"]
+    fold, folds = about.get("fold"), about.get("folds")
     held = HELD.get(fold) or f"This model is that of {inline(fold)}."
-    folds = about["folds"]
     if said := about.get("combined"):
         return [
-            f"This model is a weighted sum of what others have learnt: "
-            f"{inline(said)} (run/fold). **It has no test result.** Whether it is as good as "
-            "they are is not known."
+            "This model is a weighted sum of what others have learnt: "
+            f"{inline(said)} (run/fold). **It has no test result.** Whether it "
+            "is as good as they are is not known."
         ]
     if not folds:
         return ["No results are known."]
-    protocol = about["protocol"] or (
+    protocol = about.get("protocol") or (
         "The run was not finished when this was written; its protocol is not "
         "known"
     )
@@ -60,7 +59,7 @@ def _table(about, folds):
 
     lines = [f"| fold | validation {name} | test {name} |", "|---|---:|---:|"]
     for fold in folds:
-        mark = " (this model)" if fold["fold"] == about["fold"] else ""
+        mark = " (this model)" if fold["fold"] == about.get("fold") else ""
         cells = cell(fold["valid"]), cell(fold["test"])
         lines.append(
             f"| {inline(fold['fold'])}{mark} | {cells[0]} | {cells[1]} |"

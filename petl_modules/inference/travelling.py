@@ -66,9 +66,9 @@ FORM = {
     "threshold?": float,
     "decoder?": str,
     "about": {
-        "fold": (str, None),
-        "protocol": (str, None),
-        "folds": [{"fold": str, "valid": (float, None), "test": float}],
+        "fold?": (str, None),
+        "protocol?": (str, None),
+        "folds?": [{"fold": str, "valid": (float, None), "test": float}],
         "metric?": {"name": str, "mode": re.compile("min|max")},
         "combined?": str,
     },
@@ -131,7 +131,7 @@ def read_travelling(folder):
     if version != FORMAT:
         raise damaged(file, f"its format is {brief(repr(version))}", REMEDY)
     reason = problem(config, FORM) or problem(config, MORE[config["task"]])
-    if reason is None and config["about"]["folds"]:
+    if reason is None and config["about"].get("folds"):
         reason = problem(config["about"], {"metric": object})
     if reason:
         raise damaged(file, reason, REMEDY)

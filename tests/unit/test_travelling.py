@@ -403,7 +403,7 @@ def test_no_field_runs_code(copy, tmp_path, tiny_ast, monkeypatch):
         ("parts.windows.test", 1 << 16, "no value of plain data"),
         ("task", "speaker verification", "'scoring' is missing"),
         ("task", "speech recognition", "'decoder' is missing"),
-        ("about", {}, "'fold' is missing"),
+        ("about.metric", None, "about.metric"),
         ("about.fold", {"a": 1}, "about.fold"),
         ("about.folds", [{"fold": "fold1"}], "about.folds"),
         ("about.metric", 0, "about.metric"),
