@@ -288,6 +288,14 @@ def test_another_list_of_classes_is_named(copy):
         TrainedModel(copy)
 
 
+def test_the_order_of_keys_changes_no_class(copy, exported):
+    def turn(config):
+        config["id2label"] = dict(reversed(config["id2label"].items()))
+
+    edit(copy, turn, seal=False)  # which holds for any order
+    assert TrainedModel(copy).labels == TrainedModel(exported).labels
+
+
 def test_a_list_of_classes_that_was_not_trained_is_named(copy):
     def rename(config):
         config["id2label"]["1"] = "snow"
