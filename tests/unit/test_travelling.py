@@ -406,6 +406,27 @@ def test_a_number_that_is_none_is_refused(copy):
         TrainedModel(copy)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"!name": "petl_modules.data.FilterBank"},
+        {"!new": "torch.nn.Linear", "in_features": 2, "out_features": 2},
+    ],
+)
+def test_features_of_another_kind_are_named(part, copy):
+    edit(copy, lambda config: config["parts"].update(features=part))
+    with pytest.raises(DataError, match="parts.features makes a"):
+        TrainedModel(copy)
+
+
+def test_a_recipe_file_beside_the_config_is_not_read(copy, tmp_path):
+    sentinel = tmp_path / "sentinel"
+    text = f"features: !apply:os.system ['touch {sentinel}']"
+    (copy / "hyperparams.yaml").write_text(text, "utf-8")
+    assert TrainedModel(copy).travels
+    assert not sentinel.exists()
+
+
 def test_weights_are_not_taken_from_elsewhere(copy):
     members = {"../run/fold1/model.safetensors": "0" * 64}
     edit(copy, lambda config: config.update(members=members))
