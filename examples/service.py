@@ -76,16 +76,17 @@ class Service:
         return await asyncio.wait_for(self.answer(request), self.limits.time)
 
     async def answer(self, request):
-        task, body = request.path_params["task"], bytearray()
-        if task not in self.bank.tasks:
-            raise HTTPException(404, f"no task '{task}': see /tasks")
+        name, body = request.path_params["task"], bytearray()
+        if name not in self.bank.tasks:
+            raise HTTPException(404, f"no task '{name}': see /tasks")
+        task = self.bank.task(name)
         async for part in request.stream():
             body += part
             if len(body) > self.limits.body:  # the rest is not read
                 raise HTTPException(413, f"more than {self.limits.body} bytes")
         async with self.readers:
-            args = bytes(body), self.bank.task(task)
-            features, remarks = await asyncio.to_thread(self.prepare, *args)
+            prepared = asyncio.to_thread(self.prepare, bytes(body), task)
+            features, remarks = await prepared
         answer = asyncio.get_running_loop().create_future()
         self.queue.put_nowait((answer, features, task))
         found, place = await answer
@@ -141,9 +142,8 @@ def main():
     for task in chosen.task:
         bank.add(*task.split("=", 1))
     limits = Limits(*(getattr(chosen, name) for name in Limits._fields))
-    address = {"host": chosen.host, "port": chosen.port}
-    most = limits.requests
-    uvicorn.run(make_app(bank, limits), **address, limit_concurrency=most)
+    app, most = make_app(bank, limits), limits.requests
+    uvicorn.run(app, host=chosen.host, port=chosen.port, limit_concurrency=most)
 
 
 if __name__ == "__main__":
