@@ -23,6 +23,18 @@ INPUTS = {
     "WhisperLogMel": ("input_features", {0: "batch", 1: "frames"}),
 }
 OUTPUTS = ("logits", "embeddings")
+USE = """\
+```bash
+pip install {library} soundfile soxr
+python classify.py dog.wav
+```
+
+```python
+from classify import Classifier
+
+classify = Classifier()
+classify("dog.wav")  # labels and their probabilities
+```"""
 
 
 class Graph(nn.Module):

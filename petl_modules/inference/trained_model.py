@@ -24,7 +24,7 @@ from petl_modules.inference.run_fold import (
     find_fold,
     read_threshold,
 )
-from petl_modules.inference.sounds import read_sound
+from petl_modules.inference.sounds import read_used
 from petl_modules.inference.travelling import CONFIG
 from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, weights_sha256
@@ -232,11 +232,7 @@ class TrainedModel:
         -------
         petl_modules.data.audio.Clip
         """
-        longest = getattr(self.features, "longest", None)
-        if self.windows.test != 1:  # windows of the whole clip
-            longest = None
-        rate = self.features.sample_rate
-        return read_sound(sound, rate, longest, name)
+        return read_used(sound, self.features, self.windows, name)
 
     def features_of(self, clip):
         """Return a clip's features as a batch on the model's device.
