@@ -174,6 +174,12 @@ def head_state(config, saved, checkpoint):
             "head.linear.bias": bias,
         }
     inner, weight = scale.double(), weight.double()
+    if weight.shape[1] != len(inner):
+        raise ExportError(
+            f"the adapter's classifier reads {weight.shape[1]} values, and the "
+            f"projector of {checkpoint.source} gives {len(inner)}. Train the "
+            "adapter with both in modules_to_save"
+        )
     return {
         "head.weight": (weight @ inner).float(),
         "head.bias": (weight @ shift.double() + bias).float(),
