@@ -68,6 +68,14 @@ def tiny_encoders(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def folder_of(tiny_ast, tiny_wav2vec2, tiny_encoders):
+    """The folder of a small encoder, by its name."""
+    folders = {name: one.folder for name, one in tiny_encoders.items()}
+    folders |= {"ast": tiny_ast, "wav2vec2": tiny_wav2vec2["group"]}
+    return folders | {"wav2vec2-large": tiny_wav2vec2["layer"]}
+
+
+@pytest.fixture(scope="session")
 def tiny_of(tiny_ast, tiny_wav2vec2, tiny_encoders):
     """Gives the folder of a small encoder for a recipe file, by its stem."""
     from tools.copy_methods import SPEECH_METHODS

@@ -79,6 +79,12 @@ def make_model(kind, method, backbone, frames, **changes):
     -------
     petl_modules.models.TunedModel
     """
+    recipe = make_recipe(kind, method, backbone, frames, **changes)
+    return recipe.make(["model"])["model"]
+
+
+def make_recipe(kind, method, backbone, frames, **changes):
+    """Return the recipe of ``make_model``."""
     base = None if kind == "ast" else "wav2vec2.yaml"
     if method.endswith("wav2vec2"):
         base = None  # the file names its base
@@ -93,7 +99,7 @@ def make_model(kind, method, backbone, frames, **changes):
     recipe.update({"backbone": str(backbone), "labels": labels, **changes})
     if kind == "ast":
         recipe.update({"frames": frames})
-    return recipe.make(["model"])["model"]
+    return recipe
 
 
 def draw_blocks(model):

@@ -59,7 +59,7 @@ def embed(chosen):
     files, problems = expand_all(chosen.files)
     for path in tqdm(dict.fromkeys(files), "Embedding", unit="file"):
         try:
-            vectors[path] = embedder([path])[0]
+            vectors[path] = embedder(path)[0]
         except AudioError as error:
             problems.append(error)
     for problem in problems:

@@ -6,6 +6,7 @@
 import argparse
 import math
 import sys
+from pathlib import Path
 
 from petl_modules.libraries import end_if_interrupted, require_libraries
 
@@ -110,7 +111,7 @@ def classify(chosen):
         if is_text:
             show("\n".join([printable(path), *found.lines()]))
         if picture:
-            found.write_picture(picture, path)
+            found.write_picture(picture, Path(path).name)
     if rows:
         write_csv(table, rows)
         if not chosen.json:
@@ -120,10 +121,12 @@ def classify(chosen):
 
 def scores_of(classifier, files, chosen):
     """Yield each path with what is shown of it, or its error."""
-    found = _scores(classifier, files, chosen)
-    with progress_bar(found, total=len(files), unit="file") as bar:
-        bar.disable |= len(files) <= MANY
-        yield from bar
+    yield from progress_bar(
+        _scores(classifier, files, chosen),
+        total=len(files),
+        unit="file",
+        disable=len(files) <= MANY,
+    )
 
 
 def _scores(classifier, files, chosen):

@@ -47,12 +47,12 @@ class Layout:
         norm behind the layers, or, where layers normalise behind their
         sublayers, in front of the first. ``{last}`` in a path stands for the
         number of the last layer: some encoders have no norm behind it.
-    stem : tuple of str
-        Paths of the modules that an input goes through first, in their order.
-        What is behind them depends on the input through their outputs alone.
     pre_norm : bool
         Whether the norm of a site feeds nothing else: layers normalise in
         front of their sublayers.
+    stem : tuple of str
+        Paths of the modules that an input goes through first, in their order.
+        What is behind them depends on the input through their outputs alone.
     feed_forwards : dict
         The sites that are feed-forwards, each with the site of the linear
         layer that it ends with.
@@ -68,8 +68,8 @@ class Layout:
     sites: dict
     norms: dict
     outside: dict
-    stem: tuple
     pre_norm: bool
+    stem: tuple = ()
     feed_forwards: dict = field(default_factory=lambda: {"ffn": "ffn_out"})
     num_prefix_tokens: int = 0
     tokens_before_prompts: int = 0

@@ -12,6 +12,7 @@ from petl_modules.utils import AudioError
 
 BLOCK = 1 << 16  # samples of a channel that are decoded at a time
 RATES = 1_000, 1_000_000  # Hz
+CHANNELS = 64  # more are taken for samples, if there are fewer of these
 # How whole numbers become -1 .. 1, by their type
 SCALES = {
     "uint8": "Subtract 128 from them, and divide by 128",
@@ -65,7 +66,7 @@ class Samples:
             raise AudioError(
                 f"its samples are of type {kind}: give floats from -1 to 1"
             )
-        if len(shape) == 2 and shape[0] > shape[1]:
+        if len(shape) == 2 and shape[0] > max(shape[1], CHANNELS):
             raise AudioError(
                 f"its samples have shape {shape}, which would be {shape[0]} "
                 "channels: give [channels, time], here its .T"

@@ -4,6 +4,7 @@ import json
 
 from petl_modules import __version__
 from petl_modules.exports.base import base_of
+from petl_modules.exports.markdown import inline
 from petl_modules.exports.results import results_section
 from petl_modules.inference.trained_model import (
     CLASSIFICATION,
@@ -86,14 +87,6 @@ def loaded_as(trained, folder):
         A text of Python: the name on the hub, or the folder's.
     """
     return json.dumps(trained.shared_as or folder.name, ensure_ascii=False)
-
-
-def inline(text):
-    """Return a text of a user's as one line that Markdown shows as it is."""
-    line = " ".join(str(text).split())
-    for character in "\\`*_<>[]|#":
-        line = line.replace(character, f"\\{character}")
-    return line
 
 
 def _front_matter(trained, library):

@@ -69,9 +69,12 @@ class PetlWaveform(PartsOfClips, Wav2Vec2FeatureExtractor):
         """Return samples of at least one frame."""
         if max(map(len, clips)) < self.shortest:
             padding, max_length = "max_length", self.shortest
-        return super().extract(
+        found = super().extract(
             clips, padding=padding, max_length=max_length, **options
         )
+        for mask in found.get("attention_mask", ()):
+            mask[: self.shortest] = 1  # this silence belongs to the clip
+        return found
 
 
 class PetlStackedFeatures(PartsOfClips, SeamlessM4TFeatureExtractor):

@@ -4,16 +4,11 @@
 into one file, with ``CLASSES`` filled in.
 """
 
-import json
 from functools import partial
-from typing import NamedTuple
 
 import torch
-from safetensors import safe_open
 from torch import nn
 from transformers import (
-    AutoConfig,
-    AutoModel,
     PreTrainedConfig,
     PreTrainedModel,
 )
@@ -21,17 +16,13 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES,
 )
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
-from transformers.utils import cached_file, logging
+from transformers.utils import cached_file
 
-from petl_modules.backbones.attention import attention_of
-from petl_modules.backbones.encoder_config import FORM
-from petl_modules.backbones.pretrained import ENCODER_PART, fingerprint
+from petl_modules.exports.modeling_petl_base import REMEDY, Base, read_weights
 from petl_modules.models.trained_weights import trained_state
 from petl_modules.models.weights_file import (
     WEIGHTS,
     digest,
-    file_seal,
 )
 
 # Options of the hub: those for the encoder, too, and all
@@ -39,7 +30,6 @@ HUB = ("cache_dir", "force_download", "local_files_only", "proxies", "token")
 OWN_HUB = (*HUB, "revision", "subfolder")
 # What callers of from_pretrained say, and has no effect here
 SILENT = ("adapter_kwargs", "code_revision", "trust_remote_code")
-REMEDY = "Download or copy the folder again"
 BACKBONES = "petl_modules.backbones."
 # What a model can be made of, by the names in config.json
 CLASSES = {}
@@ -54,33 +44,6 @@ class PetlConfig(PreTrainedConfig):
     """What a trained model is made of, its encoder, and its classes."""
 
     model_type = "petl-audio"
-
-
-class Base(NamedTuple):
-    """The frozen encoder: where it is, and what it must be.
-
-    Arguments
-    ---------
-    name : str
-        ``owner/name`` of the hub, or a folder.
-    revision : str or None
-        The commit.
-    weights : str
-        The fingerprint of its weights.
-    config : dict
-        What of its configuration changes outputs.
-    hub : dict
-        Options of the hub.
-    """
-
-    name: str
-    revision: str
-    weights: str
-    config: dict
-    hub: dict
-
-    def __str__(self):
-        return self.name
 
 
 class PetlForAudioClassification(PreTrainedModel):
@@ -100,8 +63,8 @@ class PetlForAudioClassification(PreTrainedModel):
     def __init__(self, config, base):
         super().__init__(config)
         self.model = make(config.parts["model"], base)
-        windows = config.parts["windows"].get("test", 1)
-        self.windows = windows if isinstance(windows, int) else 1
+        windows = str(config.parts["windows"].get("test", 1))
+        self.windows = int(windows) if windows.isdecimal() else 1
 
     @classmethod
     def from_pretrained(
@@ -236,72 +199,3 @@ def make(data, base):
         values["source"] = base
     made = partial(CLASSES[name], *make(data.get("!args", []), base), **values)
     return made() if "!new" in data else made
-
-
-def load_pretrained(kinds, source, **changes):
-    """Load the frozen encoder, and verify that it is that of the training.
-
-    Arguments
-    ---------
-    kinds : tuple of str
-        Not used: weights are of one kind.
-    source : Base
-        The encoder.
-    **changes : object
-        Values of its configuration to change.
-    """
-    where = {"revision": source.revision, **source.hub}
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # weights of other heads are left out
-    try:
-        config = AutoConfig.from_pretrained(source.name, **where)
-        for key, value in {**FORM, **changes}.items():
-            if hasattr(config, key):
-                setattr(config, key, value)
-        whisper = config.model_type == "whisper"
-        model = (WhisperEncoder if whisper else AutoModel).from_pretrained(
-            source.name,
-            config=config,
-            attn_implementation=attention_of(config),
-            dtype=torch.float32,
-            **({"key_mapping": ENCODER_PART} if whisper else {}),
-            **where,
-        )
-    except Exception as error:
-        raise OSError(
-            f"the encoder {source} could not be loaded: {error}. If it is "
-            "elsewhere, give base_model=PATH"
-        ) from error
-    finally:
-        logging.set_verbosity(verbosity)
-    said = json.loads(config.to_json_string(False))
-    other = [
-        k for k in source.config.keys() & said if said[k] != source.config[k]
-    ]
-    if fingerprint(model) != source.weights or other:
-        what = f"other values of {sorted(other)}" if other else "other weights"
-        raise ValueError(
-            f"the encoder {source} is not the one of the training: it has "
-            f"{what}. Give the right one as base_model=PATH"
-        )
-    return model
-
-
-def nothing(*arguments, **options):
-    """Stand for what saves memory in training, and for saving the encoder."""
-    return []
-
-
-def read_weights(file):
-    """Read what was trained; return tensors by name, and what they fit."""
-    try:
-        with safe_open(file, "pt") as stored:
-            metadata = stored.metadata()
-            state = {name: stored.get_tensor(name) for name in stored.keys()}
-        text = metadata["petl"]
-        intact = metadata["sha256"] == file_seal(text, state)
-    except Exception as error:
-        raise ValueError(f"{file} is damaged: {error}. {REMEDY}") from error
-    if not intact:
-        raise ValueError(f"{file} is damaged or was changed. {REMEDY}")
-    return state, json.loads(text)

@@ -2,6 +2,7 @@
 
 import statistics
 
+from petl_modules.exports.markdown import inline
 from petl_modules.runs.report import COSTS
 
 HELD = {
@@ -45,7 +46,7 @@ def results_section(about):
         "The run was not finished when this was written; its protocol is not "
         "known"
     )
-    return [f"{protocol}.", _table(about, folds), held]
+    return [f"{inline(protocol)}.", _table(about, folds), held]
 
 
 def _table(about, folds):

@@ -7,12 +7,14 @@ folder without this package. It holds what the model uses, and nothing else.
 from petl_modules import __version__
 from petl_modules.backbones import LAYOUTS
 from petl_modules.backbones import layouts as layouts_module
-from petl_modules.exports.tree_shaking import Bundle, Key, Library, Value
+from petl_modules.exports.module_names import Key, Library, Value
+from petl_modules.exports.tree_shaking import Bundle
 from petl_modules.inference.members import Ensemble
 from petl_modules.inference.trained_model import CLASSIFICATION
 from petl_modules.utils import ExportError
 
 MODEL = "petl_modules.exports.modeling_petl"
+BASE = "petl_modules.exports.modeling_petl_base"
 INPUT = "petl_modules.exports.feature_extraction_petl"
 LIBRARIES = ("numpy", "safetensors", "torch", "transformers")
 # By features: the extractor in the file
@@ -33,18 +35,18 @@ NOTES_OF_PIPELINE = (
     "several channels. Where torchaudio is not installed, transformers "
     "computes filter banks by NumPy.",
 )
-# What only loading within this package, training or checkpoints need
-MODELS = "petl_modules.models"
-REPLACED = {
-    Key(
-        "petl_modules.backbones.pretrained", "load_pretrained"
-    ): "load_pretrained",
-    Key("petl_modules.backbones.pretrained", "refuse_to_save"): "nothing",
-    Key(f"{MODELS}.activation_checkpointing", "not_recomputed"): "nothing",
-    Key(f"{MODELS}.activation_checkpointing", "recomputations"): "nothing",
-    Key(f"{MODELS}.norm_recompute", "norms_to_recompute"): "nothing",
-    Key(f"{MODELS}.norm_recompute", "recompute_norms"): "nothing",
-}
+BACKBONES, MODELS = "petl_modules.backbones", "petl_modules.models"
+LOADING = Key(f"{BACKBONES}.pretrained", "load_pretrained")
+# What only training and checkpoints need
+NEEDLESS = (
+    Key(f"{BACKBONES}.pretrained", "refuse_to_save"),
+    Key(f"{MODELS}.activation_checkpointing", "not_recomputed"),
+    Key(f"{MODELS}.activation_checkpointing", "recomputations"),
+    Key(f"{MODELS}.layer_states", "require_common_states"),
+    Key(f"{MODELS}.norm_recompute", "norms_to_recompute"),
+    Key(f"{MODELS}.norm_recompute", "recompute_norms"),
+    Key(f"{MODELS}.tokens", "require_frames"),
+)
 HEADER = '''"""A model that was trained with petl_modules {version}, for transformers.
 
 AutoModelForAudioClassification.from_pretrained(FOLDER, trust_remote_code=True)
@@ -73,8 +75,8 @@ def modeling_file(trained):
     Raises
     ------
     ExportError
-        If it is no classifier, or averages the outputs of folds, or needs
-        another library than torch and transformers.
+        If it is no classifier, averages the outputs of folds, or needs
+        features or a library that transformers does not have.
     """
     if trained.task != CLASSIFICATION:
         raise ExportError(
@@ -87,6 +89,11 @@ def modeling_file(trained):
             "model has one for each fold. Export one fold or their average"
         )
     features = type(trained.features).__name__
+    if features not in EXTRACTORS:
+        raise ExportError(
+            f"transformers has no features like {features}: open the folder "
+            "with petl_modules"
+        )
     names = sorted({*_class_names(trained.parts["model"])})
     classes = {name: _place(name) for name in names}
     kind = trained.model.encoder.backbone.sites.kind
@@ -97,7 +104,10 @@ def modeling_file(trained):
     ]
     bundle = Bundle(
         roots,
-        replaced={key: Key(MODEL, name) for key, name in REPLACED.items()},
+        replaced={
+            **dict.fromkeys(_needless(trained), Key(BASE, "nothing")),
+            LOADING: Key(BASE, "load_pretrained"),
+        },
         values={
             Key(MODEL, "CLASSES"): _table("CLASSES", classes),
             Key(layouts_module.__name__, "LAYOUTS"): _layout(kind),
@@ -120,6 +130,33 @@ def auto_map_of(trained):
         "AutoModelForAudioClassification": f"modeling_petl.{MODEL_CLASS}",
         "AutoFeatureExtractor": f"modeling_petl.{EXTRACTORS[features]}",
     }
+
+
+def _needless(trained):
+    """Return what is named on the way to the model, and not reached by it."""
+    backbone, part = trained.model.encoder.backbone, trained.parts["model"]
+    sites, config = backbone.sites, backbone.model.config
+    methods = part["encoder"].get("methods", [])
+    adapted, positions = "petl_modules.methods.adapted", "conv_positions"
+    states = part["encoder"].get("hidden_states", "last")
+    group = getattr(config, "feat_extract_norm", None) == "group"
+    split = any(site.exit for site in sites.layout.sites.values())
+    stream = any(method.get("reads") == "stream" for method in methods)
+    data2vec, wavlm = (
+        config.model_type == kind for kind in ("data2vec-audio", "wavlm")
+    )
+    needed = {
+        Key(adapted, "Entry"): split,
+        Key(adapted, "Exit"): split,
+        Key(adapted, "Tap"): stream,
+        Key(f"{BACKBONES}.channel_norm", "MaskedChannelNorm"): group,
+        Key(f"{BACKBONES}.{positions}", "MaskedLayer"): data2vec,
+        Key(f"{BACKBONES}.{positions}", "without_weight_norm"): not data2vec,
+        Key(f"{BACKBONES}.wavlm", "call_projections"): wavlm,
+        Key(f"{MODELS}.layer_states", "LayerStates"): states != "last",
+        Key(f"{MODELS}.layer_sum", "LayerSum"): states != "last",
+    }
+    return [*NEEDLESS, *(key for key in needed if not needed[key])]
 
 
 def _class_names(data):

@@ -3,6 +3,7 @@
 import ast
 import re
 import symtable
+from functools import cache
 
 # What is raised where an argument is refused
 REFUSALS = ("HparamsError", "ValueError")
@@ -11,6 +12,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 CALLED = re.compile(r"__\w+__|forward|train")
 
 
+@cache
 def names_used(text):
     """Return the global names that a text uses, and those that it binds.
 
@@ -46,6 +48,7 @@ def names_used(text):
     return used - bound, local
 
 
+@cache
 def attributes_read(text):
     """Return the attributes that a text reads, also by ``getattr``.
 
@@ -128,9 +131,9 @@ def rename(text, names):
     lines = [line.encode() for line in text.splitlines(keepends=True)]
     for number, start, name in sorted(places, reverse=True):
         line = lines[number - 1]
-        there = line.index(name.encode(), start)
-        end = there + len(name.encode())
-        lines[number - 1] = line[:there] + names[name].encode() + line[end:]
+        word = re.compile(rb"\b%s\b" % name.encode()).search(line, start)
+        front, back = line[: word.start()], line[word.end() :]
+        lines[number - 1] = front + names[name].encode() + back
     return b"".join(lines).decode()
 
 
@@ -144,15 +147,19 @@ def _unread(node, read):
         if not CALLED.fullmatch(member.name) and member.name not in read:
             yield member
         elif member.name == "__init__":
-            for statement in member.body:
-                target = getattr(statement, "targets", [None])[0]
-                owner = getattr(target, "value", None)
-                if (
-                    isinstance(target, ast.Attribute)
-                    and target.attr not in read
-                ):
-                    if getattr(owner, "id", None) == "self":
-                        yield statement
+            yield from (s for s in member.body if _sets_unread(s, read))
+
+
+def _sets_unread(statement, read):
+    """Return whether a statement sets an attribute that nothing reads."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) > 1:
+        return False
+    (target,) = statement.targets
+    return (
+        isinstance(target, ast.Attribute)
+        and getattr(target.value, "id", None) == "self"
+        and target.attr not in read
+    )
 
 
 def _checks(node):

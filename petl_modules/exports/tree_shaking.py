@@ -8,11 +8,9 @@ left out: definitions, methods, and attributes that ``__init__`` sets.
 import ast
 import builtins
 import sys
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from typing import NamedTuple
 
+from petl_modules.exports.file_layout import import_lines, spaced
+from petl_modules.exports.module_names import Key, Library, Module
 from petl_modules.exports.source_text import (
     attributes_read,
     names_used,
@@ -22,72 +20,6 @@ from petl_modules.exports.source_text import (
 from petl_modules.utils import ExportError
 
 PACKAGE = "petl_modules"
-
-
-class Key(NamedTuple):
-    """A definition: the module that has it, and its name there."""
-
-    module: str
-    name: str
-
-
-class Library(NamedTuple):
-    """What an import brings from another package; ``name`` None: all of it."""
-
-    module: str
-    name: str | None
-    alias: str | None = None
-
-
-class Value(NamedTuple):
-    """A constant of its own: its text, and what the names in it stand for."""
-
-    text: str
-    uses: dict
-
-
-@cache
-class Module:
-    """The top level of one module.
-
-    Arguments
-    ---------
-    name : str
-        Its dotted name.
-
-    Attributes
-    ----------
-    lines : list of str
-        Its source.
-    statements : dict
-        From name to the statement that defines it. Calls, such as a
-        registration, have a number as their name.
-    imports : dict
-        From name to ``Library``.
-    """
-
-    def __init__(self, name):
-        text = Path(find_spec(name).origin).read_text(encoding="utf-8")
-        self.lines = text.splitlines(keepends=True)
-        self.statements, self.imports = {}, {}
-        for node in ast.parse(text).body:
-            if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
-                self.statements[node.name] = node
-            elif isinstance(node, ast.Assign):
-                self.statements[node.targets[0].id] = node
-            elif isinstance(getattr(node, "value", None), ast.Call):
-                self.statements[node.lineno] = node
-            elif isinstance(node, (ast.Import, ast.ImportFrom)):
-                self._add_import(node)
-
-    def _add_import(self, node):
-        for each in node.names:
-            if isinstance(node, ast.ImportFrom):
-                found = Library(node.module, each.name, each.asname)
-            else:
-                found = Library(each.name, None, each.asname)
-            local = each.asname or each.name.partition(".")[0]
-            self.imports[local] = found
 
 
 class Bundle:
@@ -113,8 +45,8 @@ class Bundle:
 
     def __init__(self, roots, *, replaced, values, libraries):
         self.roots, self.replaced, self.values = roots, replaced, values
-        self.libraries = {*libraries, *sys.stdlib_module_names}
-        self.whole = {key.module for key in roots}
+        self.libraries = libraries
+        self.whole = {key.module for key in [*roots, *replaced.values()]}
         read, found = None, set()
         while read != found:
             read = found
@@ -137,7 +69,7 @@ class Bundle:
             parts.append(rename(self.texts[key], new))
         used = {u for uses in self.uses.values() for u in uses.values()}
         used = sorted((u for u in used if isinstance(u, Library)), key=repr)
-        return _import_lines(used) + _spaced(parts)
+        return import_lines(used) + spaced(parts)
 
     def _reach(self, read):
         """Return the texts of all definitions that are used, by ``Key``."""
@@ -181,17 +113,22 @@ class Bundle:
     def _uses(self, key):
         """Return what the names in a definition stand for."""
         if key in self.values:
-            return {
+            found = {
                 name: self._found(place)
                 for name, place in self.values[key].uses.items()
             }
-        found = {}
-        for name in sorted(names_used(self.texts[key])[0]):
-            if hasattr(builtins, name):
-                continue
-            found[name] = self._resolve(key.module, name)
-            if isinstance(found[name], Library):
-                self._require(found[name], key)
+        else:
+            found = {
+                name: self._resolve(key.module, name)
+                for name in sorted(names_used(self.texts[key])[0])
+                if not hasattr(builtins, name)
+            }
+        for place in found.values():
+            if isinstance(place, Library) and not self._allows(place):
+                raise ExportError(
+                    f"{key.name} of {key.module} needs {place.module}, and "
+                    f"the file can import {', '.join(self.libraries)} alone"
+                )
         return found
 
     def _resolve(self, module, name):
@@ -215,14 +152,8 @@ class Bundle:
         return place
 
     def _allows(self, place):
-        return place.module.partition(".")[0] in self.libraries
-
-    def _require(self, place, key):
-        if not self._allows(place):
-            raise ExportError(
-                f"{key.module}.{key.name} needs {place.module}, which a file "
-                f"for {', '.join(sorted(self.libraries))} cannot import"
-            )
+        allowed = {*self.libraries, *sys.stdlib_module_names}
+        return place.module.partition(".")[0] in allowed
 
     def _names(self):
         """Return the name that each definition has in the file."""
@@ -269,42 +200,3 @@ class Bundle:
                 Module(key.module).statements[key.name].lineno,
             ),
         )
-
-
-def _import_lines(used):
-    """Return the import statements of what is used of libraries."""
-    whole, parts = [], {}
-    for module, name, alias in used:
-        end = f" as {alias}" if alias else ""
-        if name is None:
-            whole.append(f"import {module}{end}\n")
-        else:
-            parts.setdefault(module, []).append(f"{name}{end}")
-    froms = [
-        f"from {module} import (\n"
-        + "".join(f"    {name},\n" for name in sorted(names))
-        + ")\n"
-        if len(f"from {module} import {', '.join(names)}") > 80
-        else f"from {module} import {', '.join(sorted(names))}\n"
-        for module, names in parts.items()
-    ]
-    own = [line for line in [*whole, *froms] if _is_own(line)]
-    others = [line for line in [*whole, *froms] if not _is_own(line)]
-    return "".join([*own, "\n" if own else "", *others])
-
-
-def _is_own(line):
-    """Return whether an import is of Python's own library."""
-    return line.split()[1].partition(".")[0] in sys.stdlib_module_names
-
-
-def _spaced(parts):
-    """Join definitions with the usual empty lines."""
-    text, kind = "", "constant"
-    for part in parts:
-        before, kind = kind, "constant"
-        if part.startswith(("class ", "def ", "@")):
-            kind = "definition"
-        text += "\n\n" if "definition" in (before, kind) else ""
-        text += part
-    return "\n" + text

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from petl_modules.inference.batches import BATCH, outputs_of, require_counts
+from petl_modules.inference.members import Ensemble
 from petl_modules.inference.recordings import (
     WindowStream,
     good,
@@ -48,8 +49,7 @@ class AudioClassifier:
     """
 
     def __init__(self, run, device="cpu", backbone=None, revision=None):
-        options = {} if revision is None else {"revision": revision}
-        self.trained = TrainedModel(run, device, backbone, **options)
+        self.trained = TrainedModel(run, device, backbone, revision=revision)
         self.folder, self.labels = self.trained.folder, self.trained.labels
         self.trained.require_task(CLASSIFICATION)
 
@@ -190,10 +190,13 @@ class AudioClassifier:
         petl_modules.utils.AudioError
             See ``__call__``.
         petl_modules.utils.HparamsError
-            If layers are wanted of a model with prompts in some of them alone.
+            If layers are wanted of a model with prompts in some of them alone,
+            or if it is an ensemble of folds.
         """
         model = self.trained.model
-        compute = partial(layer_means, model) if layers else model.embed
+        compute = model.embed
+        if layers and not isinstance(model, Ensemble):  # which refuses
+            compute = partial(layer_means, model)
         found = self._outputs(compute, named(sounds), batch_size)
         rows = [row.numpy() for row in good(found)]
         if not layers:

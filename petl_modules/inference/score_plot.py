@@ -57,7 +57,8 @@ def write_score_plot(path, scores, classes, title=""):
     shown = np.argsort(-scores.max, kind="stable")[:classes]
     edges = cell_edges(scores.starts, scores.stops)
     minutes = edges[-1] > 180
-    figure = Figure(figsize=(10, 1.2 + 0.35 * len(shown)), layout="constrained")
+    height = max(2.2, 1.2 + 0.35 * len(shown))
+    figure = Figure(figsize=(10, height), layout="constrained")
     axes = figure.subplots()
     mesh = axes.pcolormesh(
         edges / (60 if minutes else 1),

@@ -2,12 +2,15 @@
 
 import glob
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from petl_modules.data.prepare.folders import is_sound, walk
 from petl_modules.inference.sounds import file_of, is_array, is_pair, title_of
 from petl_modules.utils import AudioError
+
+PATTERN = re.compile(r"[*?]|\[.+\]", re.DOTALL)
 
 
 def named(given):
@@ -148,10 +151,10 @@ def _is_folder(path):
 
 
 def _is_pattern(path):
-    """Return whether a path that is no file has ``*``, ``?`` or ``[``."""
+    """Return whether a path that is no file has ``*``, ``?`` or ``[...]``."""
     text = os.fspath(path)
     try:
         there = os.path.lexists(text)
     except ValueError:
         return False
-    return not there and glob.has_magic(text)
+    return not there and bool(PATTERN.search(text))

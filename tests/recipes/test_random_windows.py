@@ -95,7 +95,7 @@ def test_runs_without_the_key_use_the_beginning(run, tmp_path, corpus):
     (old / "model.safetensors").write_bytes(weights)
     path = next(Path(corpus, "audio").glob("1-*.wav"))
     first = Classifier(fold)
-    windows = first.run.windows
+    windows = first.trained.windows
     windows.train, windows.test = "first", 1
     assert Classifier(old)(path) == first(path)
 

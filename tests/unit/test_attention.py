@@ -91,7 +91,7 @@ def test_only_what_may_be_padded_has_a_mask(masked, tiny_ast, monkeypatch):
         torch.nn.functional, "scaled_dot_product_attention", spied
     )
     model = ASTModel.from_pretrained(
-        tiny_ast, attn_implementation="petl_sdpa"
+        tiny_ast, attn_implementation=ATTENTION
     ).eval()
     whole = torch.ones(2, 2 + 8 * 64, dtype=torch.long)
     model(torch.zeros(2, 1024, 128), attention_mask=whole if masked else None)

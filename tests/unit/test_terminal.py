@@ -6,6 +6,7 @@ import logging
 import sys
 import unicodedata
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,17 +82,19 @@ def test_error_of_a_run_is_escaped():
 class Named:
     """A classifier of one class with a nasty name."""
 
-    folder = "run" + NASTY
+    folder, labels = "run" + NASTY, [NASTY]
 
     def __init__(self, *_):
         pass
 
-    def __call__(self, path, top):
-        if "bad" in path:
-            raise AudioError(f"{path}: empty")
-        warning = "cut" + NASTY[:-1]  # workers of pytest send no surrogates
-        logging.getLogger("petl_modules.inference.classifier").warning(warning)
-        return [(NASTY, 1.0)]
+    def each(self, sounds, batch_size):
+        for name, _ in sounds:
+            if "bad" in name:
+                yield name, AudioError(f"{name}: empty")
+                continue
+            warning = "cut" + NASTY[:-1]  # workers of pytest send no surrogates
+            logging.getLogger("petl_modules.inference.batches").warning(warning)
+            yield name, np.ones(1)
 
 
 def test_predict_escapes_names(monkeypatch, capsys):

@@ -82,7 +82,11 @@ def test_text_is_that_of_the_model(transcriber, sound, file):
     units = Units("characters", LABELS)
     expected = GreedyDecoder(units)(logits)[0]
     assert len(expected.split()) > 1
-    for given in (file, str(file), sound, sound.numpy(), sound.double()):
+    for given in (
+        *(file, str(file), file.read_bytes(), open(file, "rb")),
+        *(sound, sound.numpy(), sound.double(), torch.stack([sound, sound])),
+        *((sound, 16_000), {"array": sound, "sampling_rate": 16_000}),
+    ):
         assert transcriber(given) == expected
     assert transcriber.stride == 320
     words = transcriber.words(file)
@@ -95,9 +99,9 @@ def test_text_is_that_of_the_model(transcriber, sound, file):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (torch.zeros(2, 16_000), "one channel"),
-        (torch.zeros(0), "one channel"),
-        (torch.full((16_000,), torch.nan), "not all are finite"),
+        (torch.zeros(2, 2, 16_000), r"give \[time\]"),
+        (torch.zeros(0), "no samples"),
+        (torch.full((16_000,), torch.nan), "NaN or infinite"),
         (
             torch.full((16_000,), 1000, dtype=torch.int16),
             "reach 1000, .* 32768",

@@ -1,0 +1,150 @@
+"""An HTTP service that classifies sounds by many tasks of one encoder.
+
+    pip install "petl_modules[service]"
+    python examples/service.py pretrained/tiny-ast --task esc50=results/lora
+    curl --data-binary @dog.wav localhost:8000/classify/esc50
+
+``GET /tasks`` lists the classes of each task. Sounds that arrive together run
+as one batch, whatever their tasks. It has no encryption: put it behind a proxy.
+"""
+
+import argparse
+import asyncio
+import contextlib
+from typing import NamedTuple
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from petl_modules import TaskBank
+from petl_modules.inference.sounds import read_sound
+from petl_modules.utils import AudioError
+
+
+class Limits(NamedTuple):
+    """Limits of a request, and how requests are put into batches."""
+
+    batch: int = 16  # sounds that run together
+    wait: float = 0.01  # seconds that a sound waits for others
+    body: int = 20_000_000  # bytes
+    longest: float = 60.0  # seconds of a sound
+    time: float = 30.0  # seconds from a request to its answer
+    requests: int = 256  # at a time
+    readers: int = 4  # sounds that are read at a time
+
+
+class Service:
+    """Puts the sounds of concurrent requests into batches of a bank."""
+
+    def __init__(self, bank, limits):
+        self.bank, self.limits, self.batches = bank, limits, 0
+
+    @contextlib.asynccontextmanager
+    async def running(self, app):
+        """Run batches until the server, its last requests answered, stops."""
+        self.queue = asyncio.Queue()
+        self.readers = asyncio.Semaphore(self.limits.readers)
+        worker = asyncio.create_task(self.work())
+        yield
+        worker.cancel()
+
+    async def work(self):
+        """Run one mixed batch after another, each in a thread."""
+        while True:
+            items = [await self.queue.get()]
+            await asyncio.sleep(self.limits.wait)
+            while len(items) < self.limits.batch and not self.queue.empty():
+                items.append(self.queue.get_nowait())
+            items = [item for item in items if not item[0].done()]
+            if items:  # others are over: nobody waits for the answer
+                await self.run(items)
+
+    async def run(self, items):
+        answers, *batch = zip(*items)
+        self.batches += 1
+        found = asyncio.to_thread(self.bank.logits, *batch)
+        (found,) = await asyncio.gather(found, return_exceptions=True)
+        for place, answer in enumerate(answers):
+            if not answer.done():
+                answer.set_result((found, place))
+
+    async def classify(self, request):
+        """Answer ``POST /classify/{task}`` with the body of an audio file."""
+        return await asyncio.wait_for(self.answer(request), self.limits.time)
+
+    async def answer(self, request):
+        task, body = request.path_params["task"], bytearray()
+        if task not in self.bank.tasks:
+            raise HTTPException(404, f"no task '{task}': see /tasks")
+        async for part in request.stream():
+            body += part
+            if len(body) > self.limits.body:  # the rest is not read
+                raise HTTPException(413, f"more than {self.limits.body} bytes")
+        async with self.readers:
+            args = bytes(body), self.bank.task(task)
+            features, remarks = await asyncio.to_thread(self.prepare, *args)
+        answer = asyncio.get_running_loop().create_future()
+        self.queue.put_nowait((answer, features, task))
+        found, place = await answer
+        if isinstance(found, Exception):
+            raise found
+        labels = dict(self.bank.rank(found[place], task))
+        return JSONResponse({"labels": labels, "remarks": [*remarks]})
+
+    def prepare(self, body, task):
+        """Return the features of a sound, and what is odd about it."""
+        rate, longest = task.features.sample_rate, self.limits.longest
+        samples = read_sound(body, rate, int(longest * rate) + 1).samples
+        if len(samples) > longest * rate:
+            raise HTTPException(413, f"the sound is longer than {longest} s")
+        return task.prepare((samples, rate))
+
+
+def make_app(bank, limits=Limits()):
+    """Return the application that serves a bank."""
+    service = Service(bank, limits)
+
+    async def tasks(request):
+        return JSONResponse({name: bank.labels(name) for name in bank.tasks})
+
+    async def health(request):
+        return JSONResponse({"status": "ok", "batches": service.batches})
+
+    async def refuse(request, error):
+        status = 400 if isinstance(error, AudioError) else 503
+        text = str(error) or f"no answer in {limits.time} s"
+        about = {"error": getattr(error, "detail", text)}
+        return JSONResponse(about, getattr(error, "status_code", status))
+
+    errors = (HTTPException, AudioError, asyncio.TimeoutError)
+    classify = Route("/classify/{task}", service.classify, methods=["POST"])
+    return Starlette(
+        routes=[classify, Route("/tasks", tasks), Route("/health", health)],
+        exception_handlers=dict.fromkeys(errors, refuse),
+        lifespan=service.running,
+    )
+
+
+def main():
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("backbone", help="folder or name of the encoder")
+    parser.add_argument("--task", nargs="+", default=[], metavar="NAME=DIR")
+    own = {"host": "127.0.0.1", "port": 8000, "device": "cpu"}
+    for name, value in {**own, **Limits._field_defaults}.items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
+    chosen = parser.parse_args()
+    bank = TaskBank(chosen.backbone, chosen.device)
+    for task in chosen.task:
+        bank.add(*task.split("=", 1))
+    limits = Limits(*(getattr(chosen, name) for name in Limits._fields))
+    address = {"host": chosen.host, "port": chosen.port}
+    most = limits.requests
+    uvicorn.run(make_app(bank, limits), **address, limit_concurrency=most)
+
+
+if __name__ == "__main__":
+    main()
