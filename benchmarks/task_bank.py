@@ -7,7 +7,8 @@ An AST of the published size with random weights. Each side holds the same tasks
 and answers the same batch, one sound for each task: the bank at once, the
 models (LoRA merged) one after another. Memory is the growth of what is resident
 (VmRSS), and of what is private to the process (RssAnon): weights in safetensors
-are mapped from their file, so that on a CPU models can share their pages.
+are mapped from their file, so that on a CPU models can share their pages. Time
+is that of the process on all cores.
 """
 
 import argparse
@@ -91,7 +92,7 @@ def measure(mix, folders, backbone, frames, repeats):
     pairs = zip(each(), at_once())
     difference = max((one - two).abs().max().item() for one, two in pairs)
     runs = {"models": each, "bank": at_once}
-    times = common.interleaved(runs, repeats)
+    times = common.interleaved(runs, repeats, clock=time.process_time)
     return {
         "mix": mix,
         "tasks": len(folders),

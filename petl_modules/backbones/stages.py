@@ -23,7 +23,7 @@ class Stage(NamedTuple):
 def stages(sites):
     """Return the stages of an encoder, with all that is inserted in it.
 
-    The first is the stem; then each layer is one. What lies between the stem
+    The first is the stem, if one is known; then each layer is one. What lies between the stem
     and the layers belongs to the first layer. A norm behind the layers belongs
     to none.
 
@@ -46,7 +46,9 @@ def stages(sites):
         for tensor in _tensors(module)
     }
     between = [t for t in _tensors(model) if id(t) not in elsewhere]
-    found = [Stage(stem, [t for module in stem for t in _tensors(module)])]
+    found = []
+    if stem:
+        found.append(Stage(stem, [t for m in stem for t in _tensors(m)]))
     for layer in layers:
         found.append(Stage([layer], [*between, *_tensors(layer)]))
         between = []

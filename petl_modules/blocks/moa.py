@@ -95,8 +95,8 @@ class DenseMoA(nn.Module):
         )
         hidden, logits = hidden.split([len(hidden) - n, n])
         weights = _softmax(logits, 0)  # n (b t)
-        hidden = hidden.unflatten(1, x.shape[:2]).permute(1, 2, 0)  # b t (n r)
-        hidden = experts.inner(hidden, mask).permute(2, 0, 1).flatten(1)
+        hidden = hidden.t().unflatten(0, x.shape[:2])  # b t (n r)
+        hidden = experts.inner(hidden, mask).flatten(0, 1).t()
         hidden = hidden.unflatten(0, (n, -1)) * weights.unsqueeze(1)
         # The same product adds the weighted biases
         hidden = torch.cat([hidden.flatten(0, 1), weights])

@@ -7,6 +7,8 @@ format cannot carry.
 
 from importlib import import_module
 
+from petl_modules.utils import ExportError
+
 FORMATS = ("petl", "transformers", "peft", "onnx", "pt2", "speechbrain")
 
 __all__ = ["FORMATS", "writer"]
@@ -26,5 +28,16 @@ def writer(format):
         ``write(trained, folder)``, with a
         ``petl_modules.inference.trained_model.TrainedModel`` and the
         ``pathlib.Path`` of a folder that is there and empty.
+
+    Raises
+    ------
+    ExportError
+        If a library that the format needs is not installed.
     """
-    return import_module(f"petl_modules.exports.to_{format}").write
+    try:
+        return import_module(f"petl_modules.exports.to_{format}").write
+    except ModuleNotFoundError as error:
+        raise ExportError(
+            f"--format {format} needs {error.name}: install the extra 'export' "
+            "(in a checkout: python -m pip install -r requirements-export.txt)"
+        ) from error

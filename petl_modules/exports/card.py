@@ -125,8 +125,8 @@ def _base(trained):
         )
     elif not base.is_published:
         lines.append(
-            "It was a folder of the machine that trained it. Elsewhere, give "
-            "a copy's path as `backbone`; another encoder is refused."
+            "It was a folder of the machine that trained it, which others do "
+            "not have."
         )
     return lines
 

@@ -59,7 +59,7 @@ class Graph(nn.Module):
             reason = f"it is a run of {trained.task}, and no classifier"
         elif kind not in INPUTS:
             reason = f"nothing outside this project makes {kind} features"
-        elif trained.settings["backbone_dtype"] != "float32":
+        elif trained.settings.get("backbone_dtype") == "bfloat16":
             reason = "backbone_dtype is bfloat16: train with float32"
         if reason:
             raise ExportError(

@@ -1,9 +1,12 @@
 """The input of a run as the feature extractors of transformers make it."""
 
-from petl_modules.data import FilterBank, StackedFilterBank, Waveform
+from petl_modules.data import FilterBank, StackedFilterBank
 from petl_modules.exports.fitting import OURS
 from petl_modules.exports.preprocessor import preprocessor_config
 from petl_modules.utils import ExportError
+
+# Of the extractor in modeling_petl.py; the library's own read whole clips
+OWN = ("longest", "shortest", "windows")
 
 
 def extractor_config(trained):
@@ -24,7 +27,7 @@ def extractor_config(trained):
         If the library's extractor makes other features.
     """
     features = trained.features
-    config = preprocessor_config(features)
+    config = preprocessor_config(features, trained.windows)
     always = type(features) is StackedFilterBank  # whatever its file says
     if config is None or (always and not features.normalize):
         raise ExportError(
@@ -32,6 +35,7 @@ def extractor_config(trained):
             f"{type(features).__name__} with do_normalize "
             f"{getattr(features, 'normalize', None)}. {OURS}"
         )
+    config = {k: v for k, v in config.items() if k not in OWN}
     if _has_group_norm(trained):  # which its class was trained without
         config["return_attention_mask"] = False
     return config
@@ -55,7 +59,7 @@ def input_notes(trained):
     list of str
     """
     features, notes = trained.features, []
-    cuts = type(features) is FilterBank
+    cuts = type(features) is FilterBank  # to one length, in its extractor
     if features.longest is not None and not cuts:
         notes.append(
             "transformers reads the whole sound: cut longer ones to what was "
@@ -71,7 +75,7 @@ def input_notes(trained):
         "torchaudio here, and were by soxr in training: the probabilities "
         "differ somewhat. The difference at that rate is below 1e-4."
     )
-    if type(features) is Waveform:
+    if not cuts:
         notes.append(
             "Give one sound a call, or sounds of one length: transformers "
             "pads others, and an encoder with a group norm or with several "

@@ -58,8 +58,8 @@ def _keeps_positions(encoder, published):
     return same and encoder.backbone.settings["positions"] != "zeros"
 
 
-def lora_config(trained, blocks, whole, **place):
-    """Return peft's configuration.
+def lora_options(trained, blocks, whole):
+    """Return the arguments of peft's configuration.
 
     Arguments
     ---------
@@ -67,17 +67,13 @@ def lora_config(trained, blocks, whole, **place):
         See ``require_peft``.
     whole : transformers.PreTrainedModel
         The classifier that the adapter is put on.
-    **place : str
-        Where its base is.
 
     Returns
     -------
-    peft.LoraConfig
+    dict
         Without LoRA in the run, one of rank 1 is at the first query; peft
         starts it so that it changes nothing.
     """
-    from peft import LoraConfig
-
     sites, root = trained.model.encoder.backbone.sites, whole.base_model_prefix
     norms, biases = _trained(trained.model.encoder)
     saved = [f"{root}.{sites.path(norm)}" for norm in norms]
@@ -90,21 +86,18 @@ def lora_config(trained, blocks, whole, **place):
     }
     if not sizes:
         sizes = {f"{root}.{sites.path('layers.0.query')}": (1, 1.0)}
-    rank, scaling = next(iter(sizes.values()))
-    return LoraConfig(
-        r=rank,
-        lora_alpha=_alpha(rank, scaling),
-        target_modules=_targets(sizes, sites, root),
-        rank_pattern={p: r for p, (r, _) in sizes.items() if r != rank},
-        alpha_pattern={
-            path: _alpha(*size)
-            for path, size in sizes.items()
-            if _alpha(*size) != _alpha(rank, scaling)
-        },
-        bias="all" if biases else "none",
-        modules_to_save=saved,
-        **place,
-    )
+    rank, _ = next(iter(sizes.values()))
+    alphas = {path: _alpha(*size) for path, size in sizes.items()}
+    alpha = alphas[next(iter(alphas))]
+    return {
+        "r": rank,
+        "lora_alpha": alpha,
+        "target_modules": _targets(sizes, sites, root),
+        "rank_pattern": {p: r for p, (r, _) in sizes.items() if r != rank},
+        "alpha_pattern": {p: a for p, a in alphas.items() if a != alpha},
+        "bias": "all" if biases else "none",
+        "modules_to_save": saved,
+    }
 
 
 def _alpha(rank, scaling):

@@ -49,7 +49,7 @@ def write(trained, folder):
         See ``Graph``.
     """
     graph = Graph(trained, "onnx")
-    with quiet():
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
             (graph.inputs(2, 0.7),),
@@ -75,5 +75,5 @@ def write(trained, folder):
         TOLERANCE,
     )
     write_example(trained, folder, "classify_onnx")
-    card = model_card(trained, USE, NOTES)
+    card = model_card(trained, USE, NOTES, "onnx")
     (folder / "README.md").write_text(card, encoding="utf-8")

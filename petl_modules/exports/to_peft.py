@@ -21,11 +21,11 @@ from petl_modules.exports.library_classifier import (
     lora_sites,
 )
 from petl_modules.exports.library_input import extractor_config, input_notes
-from petl_modules.exports.peft_config import lora_config, require_peft
+from petl_modules.exports.peft_config import lora_options, require_peft
 from petl_modules.utils import ExportError, write_json, write_text
 
 try:
-    from peft import PeftModel, get_peft_model
+    from peft import LoraConfig, PeftModel, get_peft_model
 except ImportError as error:
     raise ExportError(
         f"--format peft needs peft, which cannot be imported ({error}): "
@@ -84,8 +84,12 @@ def write(trained, folder):
     whole = library_classifier(trained)
     options = _options(whole.config, published)
     named = base_of(trained)
-    place = {"base_model_name_or_path": named.name, "revision": named.revision}
-    model = get_peft_model(whole, lora_config(trained, blocks, whole, **place))
+    config = LoraConfig(
+        base_model_name_or_path=named.name,
+        revision=named.revision,
+        **lora_options(trained, blocks, whole),
+    )
+    model = get_peft_model(whole, config)
     encoder = whole.base_model
     for path, (block,) in blocks.items():
         layer = encoder.get_submodule(path)

@@ -47,7 +47,8 @@ NOTES = (
     "This folder is JSON and safetensors: petl_modules runs no code of it, and "
     "neither YAML nor a pickle is read.",
     "It holds what was trained. The base is loaded from where it was "
-    "published, and is refused if its weights are not those of the training.",
+    "published, or from a place given as `backbone`, and is refused if its "
+    "weights are not those of the training.",
 )
 
 

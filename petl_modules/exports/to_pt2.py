@@ -56,7 +56,8 @@ def write(trained, folder):
         run = torch.export.load(file).module(check_guards=False)
         graph.check(run, TOLERANCE)
     write_example(trained, folder, "classify_pt2")
-    card = model_card(trained, USE, [*NOTES, *_limits(graph, program)])
+    notes = [*NOTES, *_limits(graph, program)]
+    card = model_card(trained, USE, notes, "pytorch")
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 

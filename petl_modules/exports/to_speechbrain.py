@@ -64,6 +64,9 @@ NOTES = (
     "names its classes.",
     "SpeechBrain makes whatever `hyperparams.yaml` names, and so can run any "
     "code: open only folders that you trust. The format `petl` runs none.",
+    "The base is loaded from the `source` of `backbone` in `hyperparams.yaml`; "
+    "`overrides` of `from_hparams` gives another place, and another encoder is "
+    "refused.",
     "`classify_batch` takes samples at the model's rate, with relative lengths "
     "if they are padded.",
 )

@@ -109,11 +109,15 @@ def open_task(folder, bank):
             f"SHA-256 {base}, and the bank's, {bank.backbone}, has {bank.base}"
         )
     structure = _structure(opened, settings)
+    # Copies: what was read is a part of the file's map in memory
+    state = {name: value.clone() for name, value in state.items()}
     skeleton = bank.skeletons.get(structure)
     if skeleton is None:
         model = opened.make_model()
         load_trained(model, file, recorded, opened.remedy)
         skeleton = Skeleton(model, bank.device, bank.skeletons.values())
+        # A single tensor left of the encoder's file would keep its whole map
+        skeleton.activate(state)
     else:
         _require_fit(opened, file, state, settings, skeleton)
     return BankTask(
@@ -122,7 +126,7 @@ def open_task(folder, bank):
         windows=opened.windows,
         structure=structure,
         skeleton=skeleton,
-        state={name: value.clone() for name, value in state.items()},
+        state=state,
     ), base
 
 

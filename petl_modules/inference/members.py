@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from petl_modules.methods import Adapted
-from petl_modules.models import load_trained, trained_state
+from petl_modules.models import combine, load_trained, trained_state
 from petl_modules.models.weights_file import digest
 from petl_modules.utils import HparamsError
 
@@ -56,7 +56,7 @@ def average_states(model, states):
     model : petl_modules.models.TunedModel
         The model.
     states : list of dict
-        Tensors by name. A counter, as of a batch norm, is the largest.
+        Tensors by name; see ``petl_modules.models.combine``.
 
     Returns
     -------
@@ -72,18 +72,11 @@ def average_states(model, states):
             "the folds have LoRA, whose update of a weight is the product BA. "
             "The mean of the folds' A and the mean of their B, multiplied, "
             "are not the mean of their products, and no model that any fold "
-            "has seen. --fold all averages the folds' outputs instead"
+            "has seen. --fold all averages the folds' outputs instead, and "
+            "petl_modules.models.combine the products"
         )
-    return {
-        name: _mean([state[name] for state in states]) for name in states[0]
-    }
-
-
-def _mean(values):
-    stacked = torch.stack(values)
-    if not stacked.is_floating_point():
-        return stacked.amax(0)
-    return stacked.double().mean(0).to(stacked.dtype)
+    models = [(state, model.settings()) for state in states]
+    return combine(models, [1 / len(states)] * len(states)).state
 
 
 class Ensemble(nn.Module):

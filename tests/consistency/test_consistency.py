@@ -14,7 +14,7 @@ from petl_modules.models import TunedModel
 from petl_modules.runs import RecipeFile, compose, fill_in_input
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import read_csv
-from tests.plain import assert_plain, plain_parts
+from tests.plain import assert_plain
 from tests.readmes import row_of
 from tools import copy_methods
 
@@ -131,13 +131,6 @@ def test_file_loads(file, tiny_of, tmp_path, monkeypatch):
     model = recipe.make_all()["modules"]["model"]
     assert isinstance(model, TunedModel)
     assert_plain(recipe, model)
-
-
-@every_file
-def test_a_model_has_a_form_as_plain_data(file):
-    assert plain_parts(settings(file)).keys() == {
-        *("features", "windows", "model")
-    }
 
 
 @every_file

@@ -59,6 +59,7 @@ def test_adapters_learn_an_order_that_is_not_in_the_mean(accuracy):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_without_positions_ast_does_not_hear_the_order(accuracy):
     without = accuracy("bottleneck", positions="zeros")
     assert accuracy("bottleneck") > without + 0.05

@@ -1,15 +1,18 @@
 """Many tasks on one encoder give what their own models give."""
 
 import gc
+import shutil
 import threading
 import weakref
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
 from petl_modules.backbones import ast, write_tiny_ast
 from petl_modules.inference import TaskBank
+from petl_modules.inference.prefetch import padded
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.models import trained_state
 from petl_modules.utils import CheckpointError, HparamsError
@@ -79,9 +82,9 @@ def alone(models, features, names):
     return [models[n](x.unsqueeze(0))[0] for x, n in zip(features, names)]
 
 
-def require_equal(found, wanted):
+def require_equal(found, wanted, atol=1e-6):
     for one, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+        torch.testing.assert_close(one, other, rtol=0, atol=atol)
 
 
 def test_a_mixed_batch_equals_single_models(everything, singles):
@@ -120,7 +123,16 @@ def test_clips_of_any_length_equal_single_models(
     features = [make(sound) for make, sound in zip(prepare, sounds)]
     models = {name: TrainedModel(run).model for name, run in runs.items()}
     found = bank.logits(features, names)
-    require_equal(found, alone(models, features, names))
+    batch, lengths = padded(features)
+    with torch.inference_mode():
+        together = [
+            models[name](batch, lengths)[row] for row, name in enumerate(names)
+        ]
+    require_equal(found, together)
+    # A single model rounds a padded clip by as much
+    require_equal(found, alone(models, features, names), atol=5e-6)
+    again = bank.logits(batch, names, lengths)
+    require_equal(again, found)
 
 
 def counted(monkeypatch, kind):
@@ -173,6 +185,19 @@ def test_frozen_weights_are_in_memory_once(everything, singles):
     halved = whole / 2  # once for all tasks that store them in bfloat16
     assert bytes_of(everything) <= whole + own + longer + halved
     assert len(everything.skeletons) == len(AST) - 1
+
+
+def test_one_file_of_the_encoder_stays_mapped(runs, tmp_path, tiny_ast):
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("the system does not tell what is mapped")
+    backbone = shutil.copytree(tiny_ast, tmp_path / "copy")
+    bank = TaskBank(backbone)
+    for name in ("lora", "biases", "prompts", "last layer", "longer"):
+        bank.add(name, runs[name])
+    gc.collect()
+    mapped = [x for x in maps.read_text().splitlines() if str(backbone) in x]
+    assert len(mapped) <= 1
 
 
 def test_a_task_of_a_known_structure_does_not_load_the_encoder(
