@@ -104,9 +104,7 @@ def test_the_files_have_the_names_of_peft(exported):
 
 
 @pytest.mark.parametrize("kind", ["hubert", "wav2vec2"])
-def test_the_card_says_whether_the_other_loader_takes_it(
-    exported, door_runs, kind
-):
+def test_the_card_says_whether_the_other_loader_takes_it(exported, kind):
     folder = exported.folder / kind
     card = (folder / "README.md").read_text("utf-8")
 
