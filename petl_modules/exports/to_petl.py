@@ -6,15 +6,15 @@
 
 import torch
 
-from petl_modules.exports.base import base_of
-from petl_modules.exports.card import loaded_as, model_card
-from petl_modules.exports.fitting import sample_input
-from petl_modules.exports.preprocessor import preprocessor_config
-from petl_modules.exports.single_file import (
+from petl_modules.exports.cards.base import base_of
+from petl_modules.exports.cards.model_card import loaded_as, model_card
+from petl_modules.exports.library.fitting import sample_input
+from petl_modules.exports.one_file.single_file import (
     NOTES_OF_PIPELINE,
     auto_map_of,
     modeling_file,
 )
+from petl_modules.exports.preprocessor import preprocessor_config
 from petl_modules.inference.members import Ensemble, set_state
 from petl_modules.inference.trained_model import (
     CLASSIFICATION,

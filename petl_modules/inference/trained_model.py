@@ -93,7 +93,7 @@ class TrainedModel:
         trained from scratch.
     base_checked : bool
         Whether it is known that this is the base; see
-        ``petl_modules.exports.base.name_base``.
+        ``petl_modules.exports.cards.base.name_base``.
     backbone : str or None
         Where the base was loaded from.
     shared_as : str or None

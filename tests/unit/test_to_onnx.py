@@ -18,8 +18,8 @@ from petl_modules.data import (
     window_features,
 )
 from petl_modules.exports import writer
-from petl_modules.exports.graph import INPUTS, Graph, write_example
-from petl_modules.exports.numpy_features import KINDS, features_of
+from petl_modules.exports.graphs.graph import INPUTS, Graph, write_example
+from petl_modules.exports.graphs.numpy_features import KINDS, features_of
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.utils import ExportError
 from tests.doors import run_alone

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from petl_modules.exports.fitting import require_classifier
+from petl_modules.exports.library.fitting import require_classifier
 from petl_modules.methods import merge_lora
 from petl_modules.utils import ExportError
 
