@@ -76,16 +76,16 @@ class Service:
         return await asyncio.wait_for(self.answer(request), self.limits.time)
 
     async def answer(self, request):
-        task, body = request.path_params["task"], bytearray()
-        if task not in self.bank.tasks:
-            raise HTTPException(404, f"no task '{task}': see /tasks")
+        name, body = request.path_params["task"], bytearray()
+        if name not in self.bank.tasks:
+            raise HTTPException(404, f"no task '{name}': see /tasks")
+        task = self.bank.task(name)
         async for part in request.stream():
             body += part
             if len(body) > self.limits.body:  # the rest is not read
                 raise HTTPException(413, f"more than {self.limits.body} bytes")
         async with self.readers:
-            args = self.prepare, body, self.bank.task(task)
-            features, remarks = await asyncio.to_thread(*args)
+            features, remarks = await asyncio.to_thread(self.read, body, task)
         answer = asyncio.get_running_loop().create_future()
         self.queue.put_nowait((answer, features, task))
         found, place = await answer
@@ -94,7 +94,7 @@ class Service:
         labels = dict(self.bank.rank(found[place], task))
         return JSONResponse({"labels": labels, "remarks": [*remarks]})
 
-    def prepare(self, body, task):
+    def read(self, body, task):
         """Return the features of a sound, and what is odd about it."""
         rate, longest = task.features.sample_rate, self.limits.longest
         samples = read_bounded(body, rate, longest, self.limits.time)
@@ -130,7 +130,9 @@ def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("backbone", help="folder or name of the encoder")
-    parser.add_argument("--task", action="append", metavar="NAME=DIR")
+    parser.add_argument(
+        "--task", nargs="+", action="extend", metavar="NAME=DIR"
+    )
     own = {"host": "127.0.0.1", "port": 8000, "device": "cpu"}
     for name, value in {**own, **Limits._field_defaults}.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
@@ -142,8 +144,8 @@ def main():
     except (UserError, OSError) as error:
         fail(error)
     limits = Limits(*(getattr(chosen, name) for name in Limits._fields))
-    app, host, port = make_app(bank, limits), chosen.host, chosen.port
-    uvicorn.run(app, host=host, port=port, limit_concurrency=limits.requests)
+    app, most = make_app(bank, limits), limits.requests
+    uvicorn.run(app, host=chosen.host, port=chosen.port, limit_concurrency=most)
 
 
 if __name__ == "__main__":

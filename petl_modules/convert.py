@@ -17,15 +17,20 @@ require_libraries("torch", "torchaudio")
 import torch
 from transformers import AutoConfig
 
-from petl_modules.backbones import INPUT_KEYS, find_checkpoint, input_facts
+from petl_modules.backbones import (
+    INPUT_KEYS,
+    check_fact,
+    find_checkpoint,
+    input_facts,
+)
 from petl_modules.exports.exporting import export
-from petl_modules.exports.fitting import KINDS
-from petl_modules.exports.from_library import (
+from petl_modules.exports.library.fitting import KINDS
+from petl_modules.exports.library.from_library import (
     Names,
     head_state,
     parts_of_library,
 )
-from petl_modules.exports.from_peft import lora_methods, read_adapter
+from petl_modules.exports.library.from_peft import lora_methods, read_adapter
 from petl_modules.exports.tagged import tagged
 from petl_modules.models import WEIGHTS, save_trained, trained_state
 from petl_modules.runs import RecipeFile
@@ -125,9 +130,9 @@ def convert(adapter, folder, base_model=None, labels=None):
     if "max_length" in said:  # frames of an AST
         config.max_length = said["max_length"]
     values = dict(input_facts(checkpoint.source).values)
-    values.update(
-        (n, said[INPUT_KEYS[n]]) for n in values if INPUT_KEYS[n] in said
-    )
+    for name in values:
+        values[name] = said.get(INPUT_KEYS[name], values[name])
+        check_fact(name, values[name], read.folder / INPUT)
     labels = labels or said.get("labels") or _names_of(config)
     count = len([*head.values()][-1])
     if labels is None or len(labels) != count:
@@ -177,7 +182,8 @@ def _require_ours(read, config):
 def _input_of(read):
     """Return what an adapter's folder says of its input."""
     file = read.folder / INPUT
-    return read_json(file, {}, "Restore it") if file.exists() else {}
+    form = {"labels?": [str], "max_length?": range(1, 1 << 20)}
+    return read_json(file, form, "Restore it") if file.exists() else {}
 
 
 def _names_of(config):

@@ -15,12 +15,7 @@ if __name__ == "__main__":
 require_libraries("torch", "torchaudio")
 
 from petl_modules.inference.facts import results_of
-from petl_modules.inference.run_fold import (
-    FORM,
-    find_fold,
-    is_fold,
-    read_recipe,
-)
+from petl_modules.inference.run_fold import FORM, find_fold, read_recipe
 from petl_modules.inference.travelling import (
     CONFIG,
     read_travelling,
@@ -35,8 +30,6 @@ __all__ = ["facts_of", "main"]
 
 # Of batch norms: saved with the weights, and not trained
 COUNTERS = ("running_mean", "running_var", "num_batches_tracked")
-
-
 MOST = 10  # values of a list that are shown
 
 
@@ -117,7 +110,7 @@ def _find(run):
     """Return a file of weights, its digest if known, and what is beside it."""
     if run.is_file():
         return run, None, {}
-    if (run / CONFIG).is_file() and not is_fold(run):
+    if (run / CONFIG).is_file():
         config = read_travelling(run)
         name, recorded = next(iter(weights_of(config).items()))
         base = {"base": config["base_model"]}

@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from petl_modules.exports import writer
-from petl_modules.exports.fitting import AST_KEYS, sample_input
+from petl_modules.exports.library.fitting import AST_KEYS, sample_input
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.runs.arguments import read_value
 from tests.doors import run_alone
@@ -108,7 +108,7 @@ class Runs:
         file, own = METHODS.get(method, (method, {}))
         if file == "ipet" and kind != "ast":
             file = "ipet_wav2vec2"
-        bases = {"ast": None, "w2v-bert": "w2v_bert.yaml"}
+        bases = {"ast": "ast.yaml", "w2v-bert": "w2v_bert.yaml"}
         bases["whisper"] = "whisper.yaml"
         fits = kind == "ast" and method in METHODS
         head = AST_VALUES if fits else {}

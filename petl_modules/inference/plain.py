@@ -57,6 +57,9 @@ CLASSES = {
     for room, names in ROOMS.items()
     for name in names
 }
+FEATURES = tuple(
+    getattr(data, name) for name in ROOMS[data] if name != "Windows"
+)
 # Their ``source`` is no part of the data: see ``from_plain``
 FROZEN = {f"{backbones.__name__}.{name}" for name in BACKBONES}
 

@@ -48,6 +48,33 @@ def read_sound(given, sample_rate, longest=None, name=None):
     return read_clip(source, sample_rate, longest, name)
 
 
+def read_used(given, features, windows, name=None):
+    """Read as much of a sound as is used of a test clip.
+
+    Arguments
+    ---------
+    given, name
+        See ``read_sound``.
+    features : callable
+        See ``petl_modules.data.load_features``.
+    windows : petl_modules.data.Windows
+        Which parts of a clip are used.
+
+    Returns
+    -------
+    petl_modules.data.audio.Clip
+
+    Raises
+    ------
+    AudioError
+        It cannot be used.
+    """
+    longest = getattr(features, "longest", None)
+    if windows.test != 1:  # windows of the whole clip
+        longest = None
+    return read_sound(given, features.sample_rate, longest, name)
+
+
 def read_bounded(given, sample_rate, seconds, limit):
     """Read a sound of strangers, in bounded memory and time.
 

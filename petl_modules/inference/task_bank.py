@@ -6,14 +6,19 @@ from collections.abc import Iterable
 import torch
 
 from petl_modules.backbones import find_checkpoint
-from petl_modules.inference.bank_task import open_task
-from petl_modules.inference.batches import BATCH, require_counts, warn
+from petl_modules.inference.bank_task import BankTask, open_task
+from petl_modules.inference.batches import (
+    BATCH,
+    not_finite,
+    require_counts,
+    warn,
+)
 from petl_modules.inference.mixed_batch import run_mixed
 from petl_modules.inference.prefetch import padded, prefetched
 from petl_modules.inference.sound_lists import is_one, named
 from petl_modules.inference.window_scores import best_of
 from petl_modules.runs.devices import check_device
-from petl_modules.utils import AudioError, HparamsError
+from petl_modules.utils import HparamsError
 
 
 class TaskBank:
@@ -38,7 +43,8 @@ class TaskBank:
     ====================== =================================================
 
     LoRA is not merged. The bank can be used from several threads: tasks may be
-    added and removed while others are in use, and batches run one at a time.
+    added, removed and swapped while they are in use, and batches run one at a
+    time. A call goes on with the tasks that it began with.
 
     Arguments
     ---------
@@ -79,7 +85,13 @@ class TaskBank:
         return self.task(name).labels
 
     def task(self, name):
-        """Return a task, a ``petl_modules.inference.bank_task.BankTask``."""
+        """Return a task, a ``petl_modules.inference.bank_task.BankTask``.
+
+        It can be given in place of its name, and stays the same if another one
+        takes its name.
+        """
+        if isinstance(name, BankTask):
+            return name
         task = self._tasks.get(name) if isinstance(name, str) else None
         if task is None:
             raise HparamsError(
@@ -141,8 +153,10 @@ class TaskBank:
     def _put(self, name, task):
         """Set or remove a task, and let go of the one that had its name."""
         with self._running:
-            old = self._tasks.pop(name, None)
-            if task is not None:
+            old = self._tasks.get(name)
+            if task is None:
+                del self._tasks[name]
+            else:
                 self._tasks[name] = task
             if old is None:
                 return
@@ -181,11 +195,10 @@ class TaskBank:
         petl_modules.utils.HparamsError
             If there is no such task, or not one for each sound.
         """
-        require_counts(batch_size=batch_size, top=1 if top is None else top)
+        counts = {} if top is None else {"top": top}
+        require_counts(batch_size=batch_size, **counts)
         items = named(sounds)
         tasks = self._each(tasks, len(items))
-        for task in tasks:
-            self.task(task)
         found = []
         pairs = [(name, item, t) for (name, item), t in zip(items, tasks)]
         ready = prefetched(self._prepare, pairs, 2 * batch_size)
@@ -199,7 +212,7 @@ class TaskBank:
 
     def _prepare(self, item):
         name, sound, task = item
-        features, remarks = self.task(task).prepare(sound, name)
+        features, remarks = task.prepare(sound, name)
         warn(name, remarks)
         return features
 
@@ -210,7 +223,7 @@ class TaskBank:
         ---------
         logits : torch.Tensor
             See ``logits``.
-        task : str
+        task : str or petl_modules.inference.bank_task.BankTask
             The sound's task.
         top, name
             How many classes to return, and what an error calls the sound.
@@ -220,13 +233,9 @@ class TaskBank:
         list of tuple
         """
         if not logits.isfinite().all():
-            raise AudioError(
-                f"{name}: the outputs of '{task}' for it are not finite, so "
-                "it has no class. Is the sound far louder than those of "
-                "training?"
-            )
+            raise not_finite(name)
         row = logits.softmax(-1).cpu().numpy()
-        return best_of(row, self.labels(task), top)
+        return best_of(row, self.task(task).labels, top)
 
     @torch.inference_mode()
     def logits(self, features, tasks, lengths=None):
@@ -240,7 +249,7 @@ class TaskBank:
             several windows, ``[windows, time, ...]`` each: its logits are
             their mean.
         tasks : str or list of str
-            See ``__call__``.
+            See ``__call__``; or such tasks themselves, see ``task``.
         lengths : torch.Tensor or None
             Of a padded tensor the relative lengths, ``[batch]``.
 
@@ -250,7 +259,7 @@ class TaskBank:
             ``[classes]`` of each sound's task, in order.
         """
         with self._running:
-            tasks = map(self.task, self._each(tasks, len(features)))
+            tasks = self._each(tasks, len(features))
             pieces = [
                 (
                     sound,
@@ -289,10 +298,10 @@ class TaskBank:
         lengths = None if lengths is None else lengths.to(self.device)
         return run_mixed(batch, lengths, tasks)
 
-    @staticmethod
-    def _each(tasks, count):
-        """Return a task's name for each sound."""
-        if isinstance(tasks, str) or not isinstance(tasks, Iterable):
+    def _each(self, tasks, count):
+        """Return the task of each sound."""
+        is_one = isinstance(tasks, (str, BankTask))
+        if is_one or not isinstance(tasks, Iterable):
             tasks = [tasks] * count
         tasks = [*tasks]
         if len(tasks) != count:
@@ -300,7 +309,7 @@ class TaskBank:
                 f"there are {count} sounds and {len(tasks)} tasks: name one "
                 "task for each sound, or one for all"
             )
-        return tasks
+        return [*map(self.task, tasks)]
 
 
 def _windows(features, task):

@@ -8,7 +8,6 @@ nor a pickle is read.
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from petl_modules.inference.opened import (
     VERIFICATION,
     Opened,
 )
-from petl_modules.inference.plain import from_plain
+from petl_modules.inference.plain import FEATURES, from_plain
 from petl_modules.models import WEIGHTS, TunedModel
 from petl_modules.utils import (
     CheckpointError,
@@ -46,7 +45,7 @@ SHA256 = re.compile("[0-9a-f]{64}")
 MEMBER = re.compile(r"fold\d+(-draw\d+)?\.safetensors")
 TASKS = (CLASSIFICATION, VERIFICATION, RECOGNITION)
 PLAIN = {str: object}
-KINDS = {"features": Callable, "windows": Windows, "model": TunedModel}
+KINDS = {"features": FEATURES, "windows": Windows, "model": TunedModel}
 FORM = {
     "task": re.compile("|".join(TASKS)),
     "base_model": (str, None),
@@ -210,7 +209,7 @@ def open_travelling(folder, backbone=None):
         folder=folder,
         task=config["task"],
         settings=config,
-        labels=[*config["id2label"].values()],
+        labels=config["parts"]["model"]["must_match"]["labels"],
         base=base,
         weights={folder / k: digest for k, digest in weights.items()},
         remedy=REMEDY,

@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from petl_modules.export import export
-from petl_modules.exports.markdown import inline
-from petl_modules.exports.results import results_section
+from petl_modules.exports.cards.markdown import inline
+from petl_modules.exports.cards.results import results_section
 from petl_modules.utils import write_json
 from tests.trained import write_run
 

@@ -272,6 +272,18 @@ def test_a_task_is_swapped_or_stays(runs, tiny_ast, tmp_path, singles):
         TaskBank(tmp_path / "other").add("it", runs["lora"])
 
 
+def test_a_call_goes_on_with_a_task_that_was_swapped(runs, tiny_ast, singles):
+    bank = TaskBank(tiny_ast).add("it", runs["lora"])
+    task, features = bank.task("it"), spectrograms(["lora"])
+    bank.add("it", runs["two classes"])
+    (logits,) = bank.logits(features, task)
+    require_equal([logits], alone(singles, features, ["lora"]))
+    assert len(bank.rank(logits, task)) == len(task.labels) == 4
+    assert bank.labels("it") == ["a", "b"]
+    bank.remove("it")
+    require_equal(bank.logits(features, [task]), [logits])
+
+
 def test_refusals(everything, tmp_path, tiny_ast):
     with pytest.raises(HparamsError, match="no task 'none'; tasks: lora, two"):
         everything.logits(spectrograms(["lora"]), "none")

@@ -10,7 +10,7 @@ from transformers import AutoModelForAudioClassification
 
 from petl_modules.exports import writer
 from petl_modules.exports.exporting import export
-from petl_modules.exports.fitting import sample_input
+from petl_modules.exports.library.fitting import sample_input
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.runs.yaml_text import parse_yaml
 from petl_modules.utils import ExportError
@@ -104,9 +104,7 @@ def test_the_files_have_the_names_of_peft(exported):
 
 
 @pytest.mark.parametrize("kind", ["hubert", "wav2vec2"])
-def test_the_card_says_whether_the_other_loader_takes_it(
-    exported, door_runs, kind
-):
+def test_the_card_says_whether_the_other_loader_takes_it(exported, kind):
     folder = exported.folder / kind
     card = (folder / "README.md").read_text("utf-8")
 

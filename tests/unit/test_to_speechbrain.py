@@ -41,8 +41,6 @@ WHOLE = [
     for method in METHODS
     if SAMPLE.get(kind) != method
 ]
-# Those that read the layers of encoders of speech
-SPEECH_ONLY = ("e_adapter", "el_adapters", "l_adapter", "layer_sum")
 # Runs the lines of each card, and what they have made, in one fresh process
 ALONE = """
 import json, torch
@@ -124,8 +122,6 @@ def test_the_lines_give_the_run_s_result(exported, found, kind):
 @pytest.mark.whole
 @pytest.mark.parametrize("kind, method", WHOLE)
 def test_every_method_and_encoder(door_runs, tmp_path, kind, method):
-    if kind == "ast" and method in SPEECH_ONLY:
-        pytest.skip("there is no such recipe")
     fold = door_runs.write(kind, method)
     export(fold, tmp_path / "out", "speechbrain")
     write_sounds(tmp_path)

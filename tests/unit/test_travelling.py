@@ -289,6 +289,14 @@ def test_another_list_of_classes_is_named(copy):
         TrainedModel(copy)
 
 
+def test_the_order_of_keys_changes_no_class(copy, exported):
+    def turn(config):
+        config["id2label"] = dict(reversed(config["id2label"].items()))
+
+    edit(copy, turn, seal=False)  # which holds for any order
+    assert TrainedModel(copy).labels == TrainedModel(exported).labels
+
+
 def test_a_list_of_classes_that_was_not_trained_is_named(copy):
     def rename(config):
         config["id2label"]["1"] = "snow"
@@ -436,6 +444,27 @@ def test_a_number_that_is_none_is_refused(copy):
     file.write_text(text, "utf-8")
     with pytest.raises(DataError, match="NaN is no number"):
         TrainedModel(copy)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"!name": "petl_modules.data.FilterBank"},
+        {"!new": "torch.nn.Linear", "in_features": 2, "out_features": 2},
+    ],
+)
+def test_features_of_another_kind_are_named(part, copy):
+    edit(copy, lambda config: config["parts"].update(features=part))
+    with pytest.raises(DataError, match="parts.features makes a"):
+        TrainedModel(copy)
+
+
+def test_a_recipe_file_beside_the_config_is_not_read(copy, tmp_path):
+    sentinel = tmp_path / "sentinel"
+    text = f"features: !apply:os.system ['touch {sentinel}']"
+    (copy / "hyperparams.yaml").write_text(text, "utf-8")
+    assert TrainedModel(copy).travels
+    assert not sentinel.exists()
 
 
 def test_weights_are_not_taken_from_elsewhere(copy):

@@ -4,18 +4,19 @@ import torch
 import transformers
 
 from petl_modules.backbones.layouts import LAYOUTS, kind_of
-from petl_modules.exports.fitting import AST, KINDS
+from petl_modules.exports.library.fitting import AST, KINDS, SPEECH
 from petl_modules.inference.plain import NAME, NEW
 from petl_modules.utils import ExportError
 
 HEADS = {
     AST: ("classifier.layernorm", "classifier.dense"),
-    **dict.fromkeys([*KINDS][1:], ("projector", "classifier")),
+    **dict.fromkeys(SPEECH, ("projector", "classifier")),
 }
-# Backbone and features; each clip is read whole, as transformers does
+# Backbone and features
 PARTS = {
-    **dict.fromkeys(KINDS, ("Wav2Vec2", "Waveform", {"seconds": None})),
-    "wav2vec2-bert": ("W2vBert", "StackedFilterBank", {"seconds": None}),
+    AST: ("AST", "FilterBank"),
+    **dict.fromkeys(SPEECH, ("Wav2Vec2", "Waveform")),
+    "wav2vec2-bert": ("W2vBert", "StackedFilterBank"),
 }
 
 
@@ -42,27 +43,19 @@ def parts_of_library(config, methods, norms, labels, values):
         ``petl_modules.inference.plain``.
     """
     values = dict(values)
-    normalize = {"normalize": values.pop("do_normalize")}
+    values["normalize"] = values.pop("do_normalize")
+    backbone, features = PARTS[config.model_type]
+    size, cut = {}, {"seconds": None}  # each clip is read whole
     tokens, head = "speech", {NAME: "torch.nn.Linear"}
-    backbone, features, size = PARTS[config.model_type]
     if config.model_type == AST:
-        size = {"frames": config.max_length}
-        backbone, features, tokens = "AST", "FilterBank", "cls+distillation"
-        eps = {"norm": True, "eps": config.layer_norm_eps}
-        head = {NAME: "petl_modules.models.LinearHead", **eps}
+        size = cut = {"frames": config.max_length}
+        tokens, norm = "cls+distillation", {"eps": config.layer_norm_eps}
+        head = {NAME: "petl_modules.models.LinearHead", "norm": True, **norm}
     return {
-        "features": {
-            NEW: f"petl_modules.data.{features}",
-            **size,
-            **values,
-            **normalize,
-        },
+        "features": {NEW: f"petl_modules.data.{features}", **cut, **values},
         "encoder": {
             NEW: "petl_modules.models.TunedEncoder",
-            "backbone": {
-                NEW: f"petl_modules.backbones.{backbone}",
-                **(size if config.model_type == AST else {}),
-            },
+            "backbone": {NEW: f"petl_modules.backbones.{backbone}", **size},
             "methods": [
                 {NEW: "petl_modules.methods.LoRA", **one} for one in methods
             ],
@@ -174,6 +167,12 @@ def head_state(config, saved, checkpoint):
             "head.linear.bias": bias,
         }
     inner, weight = scale.double(), weight.double()
+    if weight.shape[1] != len(inner):
+        raise ExportError(
+            f"the adapter's classifier reads {weight.shape[1]} values, and the "
+            f"projector of {checkpoint.source} gives {len(inner)}. Train the "
+            "adapter with both in modules_to_save"
+        )
     return {
         "head.weight": (weight @ inner).float(),
         "head.bias": (weight @ shift.double() + bias).float(),

@@ -2,7 +2,7 @@
 
 import statistics
 
-from petl_modules.exports.markdown import inline
+from petl_modules.exports.cards.markdown import inline
 from petl_modules.runs.report import COSTS
 
 HELD = {

@@ -4,9 +4,10 @@ import json
 import sys
 from pathlib import Path
 
-import torch
+import numpy as np
+import onnxruntime
 
-from petl_modules.exports.numpy_features import features_of, read
+from petl_modules.exports.graphs.numpy_features import features_of, read
 
 
 class Classifier:
@@ -18,23 +19,21 @@ class Classifier:
             json.loads((folder / name).read_text(encoding="utf-8"))
             for name in ("labels.json", "preprocessor.json")
         )
-        program = torch.export.load(folder / "model.pt2")
-        # The guards are on strides, and refuse a batch of one
-        self.model = program.module(check_guards=False)
+        self.session = onnxruntime.InferenceSession(folder / "model.onnx")
+        self.input = self.session.get_inputs()[0].name
 
-    @torch.no_grad()
     def logits(self, samples):
         """Return a clip's logits, the mean over the windows of it."""
-        inputs = torch.from_numpy(features_of(samples, self.facts))
-        logits, _ = self.model(inputs)
-        return logits.mean(0)
+        inputs = features_of(samples, self.facts)
+        return self.session.run(["logits"], {self.input: inputs})[0].mean(0)
 
     def __call__(self, path, top=5):
         """Return labels and their probabilities, the most probable first."""
         logits = self.logits(read(path, self.facts["sample_rate"]))
-        best = logits.softmax(0).topk(min(top, len(self.labels)))
-        labels = [self.labels[i] for i in best.indices]
-        return list(zip(labels, best.values.tolist()))
+        shares = np.exp(logits - logits.max())
+        shares /= shares.sum()
+        best = np.argsort(-shares)[:top]
+        return [(self.labels[i], float(shares[i])) for i in best]
 
 
 if __name__ == "__main__":
