@@ -130,9 +130,7 @@ def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("backbone", help="folder or name of the encoder")
-    parser.add_argument(
-        "--task", nargs="+", action="extend", metavar="NAME=DIR"
-    )
+    parser.add_argument("--task", nargs="+", action="extend", metavar="ID=DIR")
     own = {"host": "127.0.0.1", "port": 8000, "device": "cpu"}
     for name, value in {**own, **Limits._field_defaults}.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
