@@ -230,6 +230,15 @@ def test_a_fold_that_is_not_there_is_named(run, fold, reason, tmp_path):
         export(run, tmp_path / "out", fold=fold)
 
 
+def test_folds_that_read_sounds_in_two_ways_are_not_averaged(
+    tiny_ast, tmp_path
+):
+    for fold, mean in [(1, -4.0), (2, -5.0)]:
+        write_run(tmp_path / "run", "linear", tiny_ast, fold=fold, mean=mean)
+    with pytest.raises(HparamsError, match="other values of features"):
+        TrainedModel(tmp_path / "run", fold="all")
+
+
 def test_one_fold_and_one_folder_have_no_folds(run, exported, tmp_path):
     with pytest.raises(HparamsError, match="name the folder of the run"):
         export(run / "fold1", tmp_path / "out", fold="all")
