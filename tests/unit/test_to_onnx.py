@@ -48,7 +48,6 @@ SAMPLE = {
     "conformer": ("pt2", "ast"),
     "dense_moa": ("pt2", "whisper"),
     "ipet": ("pt2", "ast"),
-    "ipet_wav2vec2": ("pt2", "layer"),
     "layer_sum": ("pt2", "whisper"),
     "linear": ("pt2", "ast"),
 }
