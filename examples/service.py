@@ -132,7 +132,13 @@ def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("backbone", help="folder or name of the encoder")
-    parser.add_argument("--task", nargs="+", default=[], metavar="NAME=DIR")
+    parser.add_argument(
+        "--task",
+        nargs="+",
+        default=[],
+        metavar="NAME=DIR",
+        help="names of tasks, and what each was trained to: runs or exports",
+    )
     own = {"host": "127.0.0.1", "port": 8000, "device": "cpu"}
     for name, value in {**own, **Limits._field_defaults}.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)

@@ -140,7 +140,7 @@ def convert(adapter, folder, base_model=None, labels=None):
     if labels is None or len(labels) != count:
         raise ExportError(
             f"{read.folder} has a head of {count} classes, and "
-            f"{len(labels or [])} names of classes are known: give --labels"
+            f"{len(labels or [])} names of classes are known: name all, --labels"
         )
     parts = parts_of_library(config, methods, norms, labels, values)
     with tempfile.TemporaryDirectory() as scratch:

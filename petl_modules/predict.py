@@ -117,6 +117,8 @@ def classify(chosen):
             show("\n".join([printable(path), *found.lines()]))
         if picture:
             found.write_picture(picture, Path(path).name)
+            if is_text:
+                show(printable(f"picture: {picture}"))
     if rows:
         write_csv(table, rows)
         if not chosen.json:
