@@ -16,6 +16,7 @@ from petl_modules.exports.fitting import (
     require_same,
     sample_input,
 )
+from petl_modules.exports.graph import quiet
 from petl_modules.exports.library_classifier import (
     library_classifier,
     lora_sites,
@@ -59,6 +60,7 @@ print(classify({{"array": samples, "sampling_rate": rate}}))
 ```"""
 
 
+@quiet()
 @torch.no_grad()
 def write(trained, folder):
     """Write a trained model as an adapter of peft.
