@@ -1,7 +1,7 @@
 """An HTTP service that classifies sounds by many tasks of one encoder.
 
-    pip install "petl_modules[service]"
-    python examples/service.py pretrained/tiny-ast --task esc50=results/lora
+    pip install ".[service]"
+    python examples/service.py pretrained/tiny-ast --task esc50=results/demo/lora
     curl --data-binary @dog.wav localhost:8000/classify/esc50
 
 ``GET /tasks`` lists the classes of each task. Sounds that arrive together run

@@ -64,7 +64,7 @@ def main(arguments=None):
         metavar="N",
         help="keep the head of the run of this number, from 0",
     )
-    parser.add_argument("--backbone", help="its new path, if it was moved")
+    parser.add_argument("--backbone", help="the encoder's new path, if moved")
     chosen = parser.parse_args(arguments)
     log_to()
     try:

@@ -55,12 +55,14 @@ INPUT = "preprocessor_config.json"
 def main(arguments=None):
     """Run the command line: ``PEFT_DIR DIR --base_model NAME``."""
     parser = argparse.ArgumentParser(prog="python -m petl_modules.convert")
-    parser.add_argument("adapter", metavar="PEFT_DIR", help="its folder")
+    parser.add_argument(
+        "adapter", metavar="PEFT_DIR", help="folder of a LoRA adapter of peft"
+    )
     parser.add_argument("folder", metavar="DIR", help="a new or empty folder")
     parser.add_argument(
         "--base_model",
         metavar="OWNER/NAME",
-        help="or a folder; by default the one that the adapter names",
+        help="the base, or its folder; default: the one the adapter names",
     )
     parser.add_argument(
         "--labels",
@@ -138,7 +140,7 @@ def convert(adapter, folder, base_model=None, labels=None):
     if labels is None or len(labels) != count:
         raise ExportError(
             f"{read.folder} has a head of {count} classes, and "
-            f"{len(labels or [])} names of classes are known: give --labels"
+            f"{len(labels or [])} names of classes are known: name all, --labels"
         )
     parts = parts_of_library(config, methods, norms, labels, values)
     with tempfile.TemporaryDirectory() as scratch:

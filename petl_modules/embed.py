@@ -33,13 +33,17 @@ __all__ = ["Embedder", "main"]
 def main(arguments=None):
     """Run the command line: ``RUN_FOLDER file.wav ... --output FILE``."""
     parser = argparse.ArgumentParser(prog="python -m petl_modules.embed")
-    parser.add_argument("run", help="folder of a run or of one fold")
+    parser.add_argument(
+        "run", help="folder of a run, a fold or an export, or a hub name"
+    )
     parser.add_argument(
         "files", nargs="+", help="audio files, folders of them, or patterns"
     )
-    parser.add_argument("--output", required=True, help="a .safetensors file")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--backbone", help="its new path, if it was moved")
+    parser.add_argument(
+        "--output", required=True, help="a new .safetensors file"
+    )
+    parser.add_argument("--device", default="cpu", help="such as cuda")
+    parser.add_argument("--backbone", help="the encoder's new path, if moved")
     chosen = parser.parse_args(arguments)
     log_to()
     try:

@@ -29,12 +29,18 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m petl_modules.export")
     parser.add_argument("run", help="folder of a run or of one fold")
     parser.add_argument("folder", metavar="DIR", help="a new or empty folder")
-    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0])
-    parser.add_argument("--backbone", help="its new path, if it was moved")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default=FORMATS[0],
+        help="default: petl; see docs/exports.md",
+    )
+    parser.add_argument("--backbone", help="the encoder's new path, if moved")
     parser.add_argument(
         "--fold",
         default=BEST,
-        help="best, fold<k>, all (their logits' mean) or average (weights')",
+        help="best by validation (the default), fold<k>, all (mean of the "
+        "folds' logits) or average (of their weights)",
     )
     parser.add_argument(
         "--base_model",
@@ -45,10 +51,14 @@ def main(arguments=None):
         "--push", metavar="OWNER/NAME", help="upload it to the hub as well"
     )
     parser.add_argument(
-        "--private", action="store_true", help="what is pushed, if it is new"
+        "--private",
+        action="store_true",
+        help="with --push: make a new repository private",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="files that are on the hub"
+        "--overwrite",
+        action="store_true",
+        help="with --push: replace files that are on the hub",
     )
     chosen = parser.parse_args(arguments)
     if chosen.push is None and (chosen.private or chosen.overwrite):

@@ -180,9 +180,13 @@ def _text(value):
         if len(value) > MOST:
             shown.append(f"... ({len(value)} in all)")
         return ("; " if isinstance(value[0], dict) else ", ").join(shown)
-    return ", ".join(
-        f"{name} {x:.4g}" if isinstance(x, float) else f"{name} {_text(x)}"
+    parts = {
+        name: f"{x:.4g}" if isinstance(x, float) else _text(x)
         for name, x in value.items()
+    }
+    return ", ".join(
+        text if name == "fold" else f"{name} {text}"
+        for name, text in parts.items()
     )
 
 

@@ -41,29 +41,34 @@ MANY = 10  # files; more have a progress bar
 def main(arguments=None):
     """Run the command line: ``RUN_FOLDER FILES... [--top N] ...``."""
     parser = argparse.ArgumentParser(prog="python -m petl_modules.predict")
-    parser.add_argument("run", help="folder of a run or of one fold")
+    parser.add_argument(
+        "run", help="folder of a run, a fold or an export, or a hub name"
+    )
     parser.add_argument(
         "files", nargs="+", help="audio files, folders of them, or patterns"
     )
-    parser.add_argument("--top", type=int, default=5, help="classes to print")
+    parser.add_argument("--top", type=int, default=5, help="classes a file")
     parser.add_argument(
         "--json", action="store_true", help="a JSON object for each file"
     )
     parser.add_argument("--csv", help="a new CSV file for the classes")
-    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument(
+        "--batch_size", type=int, default=16, help="clips that run together"
+    )
     parser.add_argument(
         "--window",
         type=float,
         help="classify windows of so many seconds, of recordings of any length",
     )
     parser.add_argument(
-        "--hop", type=float, help="seconds between them; default: the window"
+        "--hop", type=float, help="seconds between windows; default: the window"
     )
     parser.add_argument(
-        "--picture", help="an image file for the windows' scores over time"
+        "--picture",
+        help="a new .png, .pdf, .svg or .jpg of the scores over time",
     )
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--backbone", help="its new path, if it was moved")
+    parser.add_argument("--device", default="cpu", help="such as cuda")
+    parser.add_argument("--backbone", help="the encoder's new path, if moved")
     chosen = parser.parse_args(arguments)
     for option in ("top", "batch_size"):
         if (value := getattr(chosen, option)) < 1:
@@ -115,6 +120,8 @@ def classify(chosen):
             show("\n".join([printable(path), *found.lines()]))
         if picture:
             found.write_picture(picture, Path(path).name)
+            if is_text:
+                show(printable(f"picture: {picture}"))
     if rows:
         write_csv(table, rows)
         if not chosen.json:

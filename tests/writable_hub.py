@@ -117,12 +117,8 @@ class WritableHub(Hub):
         if not folder.is_dir():
             self.answer(404, {"X-Error-Code": "RepoNotFound"})
             return
-        self.say(
-            [
-                {"type": "file", "path": x.name, "size": 1, "oid": "0" * 40}
-                for x in sorted(folder.iterdir())
-            ]
-        )
+        files = [{"rfilename": x.name} for x in sorted(folder.iterdir())]
+        self.say({"id": name, "siblings": files})
 
     def commit_of(self, folder):
         """A commit is known by its files."""

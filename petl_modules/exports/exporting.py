@@ -1,13 +1,18 @@
 """Write a trained model in a format, whole or not at all."""
 
+import logging
 from pathlib import Path
 
 from petl_modules.exports import FORMATS, writer
-from petl_modules.exports.cards.base import name_base
+from petl_modules.exports.cards.base import base_of, name_base
 from petl_modules.exports.pushing import require_free
 from petl_modules.inference.run_fold import ALL, BEST
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.utils import ExportError, build_folder, is_taken
+
+logger = logging.getLogger(__name__)
+
+WITHOUT_BASE = ("petl", "peft", "speechbrain")  # what opens them finds it
 
 
 def export(
@@ -78,4 +83,11 @@ def export(
         write(trained, whole)
 
     build_folder(folder, build)
+    base = base_of(trained)
+    if format in WITHOUT_BASE and base.name and not base.is_published:
+        logger.warning(
+            "the base is named by its path, %s, which others do not have: "
+            "--base_model owner/name gives its name on the hub",
+            base.name,
+        )
     return sorted(file.name for file in folder.iterdir())

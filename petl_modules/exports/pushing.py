@@ -34,7 +34,9 @@ def require_free(name, overwrite=False):
             "or its first part is a folder here"
         )
     try:
-        there = {*HfApi().list_repo_files(name)} - OWN
+        # Asks once; list_repo_files asks six times, and logs each
+        files = HfApi().model_info(name).siblings or []
+        there = {file.rfilename for file in files} - OWN
     except RepositoryNotFoundError:  # it will be made
         return
     except Exception as error:  # the client's and the network's own

@@ -16,6 +16,7 @@ from petl_modules.exports.library.fitting import (
     require_same,
     sample_input,
 )
+from petl_modules.exports.graphs.graph import quiet
 from petl_modules.exports.library.library_classifier import (
     library_classifier,
     lora_sites,
@@ -62,6 +63,7 @@ print(classify({{"array": samples, "sampling_rate": rate}}))
 ```"""
 
 
+@quiet()
 @torch.no_grad()
 def write(trained, folder):
     """Write a trained model as an adapter of peft.

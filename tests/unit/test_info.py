@@ -52,7 +52,7 @@ def test_run_says_its_protocol_and_all_folds(fold, capsys):
         line.split("  ", 1) for line in capsys.readouterr().out.splitlines()
     )
     assert lines["protocol"].strip() == "5 folds"
-    assert lines["folds"].strip() == "fold fold1, valid 0.5, test 0.5"
+    assert lines["folds"].strip() == "fold1, valid 0.5, test 0.5"
     assert "SoftMoA(experts=7" in lines["methods"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -18,7 +19,9 @@ class Classifier:
             json.loads((folder / name).read_text(encoding="utf-8"))
             for name in ("labels.json", "preprocessor.json")
         )
-        program = torch.export.load(folder / "model.pt2")
+        with warnings.catch_warnings():  # it reads weights, and writes none
+            warnings.filterwarnings("ignore", "The given buffer is not writ")
+            program = torch.export.load(folder / "model.pt2")
         # The guards are on strides, and refuse a batch of one
         self.model = program.module(check_guards=False)
 
