@@ -110,7 +110,8 @@ def test_windows_of_a_file(run, classifier, folder, tmp_path, capsys):
     words = run, file, "--window", 1, "--hop", 0.75
     assert started(predict, *words, "--picture", picture) == 0
     known = classifier(file, window=1, hop=0.75)
-    lines = capsys.readouterr().out.splitlines()
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == f"picture: {picture}"
     row = known.table()[0]
     assert lines[2:-11][0].split(maxsplit=3) == [
         "0.00",
