@@ -16,12 +16,13 @@ from typing import NamedTuple
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from petl_modules import TaskBank
-from petl_modules.inference.sounds import read_sound
-from petl_modules.utils import AudioError
+from petl_modules.inference.sounds import read_bounded
+from petl_modules.utils import AudioError, UserError, fail
 
 
 class Limits(NamedTuple):
@@ -58,9 +59,8 @@ class Service:
             await asyncio.sleep(self.limits.wait)
             while len(items) < self.limits.batch and not self.queue.empty():
                 items.append(self.queue.get_nowait())
-            items = [item for item in items if not item[0].done()]
-            if items:  # others are over: nobody waits for the answer
-                await self.run(items)
+            if items := [item for item in items if not item[0].done()]:
+                await self.run(items)  # nobody waits for the others
 
     async def run(self, items):
         answers, *batch = zip(*items)
@@ -76,16 +76,16 @@ class Service:
         return await asyncio.wait_for(self.answer(request), self.limits.time)
 
     async def answer(self, request):
-        task, body = request.path_params["task"], bytearray()
-        if task not in self.bank.tasks:
-            raise HTTPException(404, f"no task '{task}': see /tasks")
+        name, body = request.path_params["task"], bytearray()
+        if name not in self.bank.tasks:
+            raise HTTPException(404, f"no task '{name}': see /tasks")
+        task = self.bank.task(name)
         async for part in request.stream():
             body += part
             if len(body) > self.limits.body:  # the rest is not read
                 raise HTTPException(413, f"more than {self.limits.body} bytes")
         async with self.readers:
-            args = bytes(body), self.bank.task(task)
-            features, remarks = await asyncio.to_thread(self.prepare, *args)
+            features, remarks = await asyncio.to_thread(self.read, body, task)
         answer = asyncio.get_running_loop().create_future()
         self.queue.put_nowait((answer, features, task))
         found, place = await answer
@@ -94,10 +94,10 @@ class Service:
         labels = dict(self.bank.rank(found[place], task))
         return JSONResponse({"labels": labels, "remarks": [*remarks]})
 
-    def prepare(self, body, task):
+    def read(self, body, task):
         """Return the features of a sound, and what is odd about it."""
         rate, longest = task.features.sample_rate, self.limits.longest
-        samples = read_sound(body, rate, int(longest * rate) + 1).samples
+        samples = read_bounded(body, rate, longest, self.limits.time)
         if len(samples) > longest * rate:
             raise HTTPException(413, f"the sound is longer than {longest} s")
         return task.prepare((samples, rate))
@@ -107,49 +107,43 @@ def make_app(bank, limits=Limits()):
     """Return the application that serves a bank."""
     service = Service(bank, limits)
 
-    async def tasks(request):
+    async def about(request):
+        if request.url.path == "/health":
+            return JSONResponse({"status": "ok", "batches": service.batches})
         return JSONResponse({name: bank.labels(name) for name in bank.tasks})
-
-    async def health(request):
-        return JSONResponse({"status": "ok", "batches": service.batches})
 
     async def refuse(request, error):
         status = 400 if isinstance(error, AudioError) else 503
         text = str(error) or f"no answer in {limits.time} s"
-        about = {"error": getattr(error, "detail", text)}
-        return JSONResponse(about, getattr(error, "status_code", status))
+        said = {"error": getattr(error, "detail", text)}
+        return JSONResponse(said, getattr(error, "status_code", status))
 
-    errors = (HTTPException, AudioError, asyncio.TimeoutError)
-    classify = Route("/classify/{task}", service.classify, methods=["POST"])
-    return Starlette(
-        routes=[classify, Route("/tasks", tasks), Route("/health", health)],
-        exception_handlers=dict.fromkeys(errors, refuse),
-        lifespan=service.running,
-    )
+    classify = "/classify/{task:path}", service.classify
+    routes = [Route(*classify, methods=["POST"])]
+    routes += [Route(path, about) for path in ("/tasks", "/health")]
+    errors = HTTPException, AudioError, asyncio.TimeoutError, ClientDisconnect
+    handlers = dict.fromkeys(errors, refuse)
+    return Starlette(False, routes, None, handlers, lifespan=service.running)
 
 
 def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("backbone", help="folder or name of the encoder")
-    parser.add_argument(
-        "--task",
-        nargs="+",
-        default=[],
-        metavar="NAME=DIR",
-        help="names of tasks, and what each was trained to: runs or exports",
-    )
+    parser.add_argument("--task", nargs="+", action="extend", metavar="ID=DIR")
     own = {"host": "127.0.0.1", "port": 8000, "device": "cpu"}
     for name, value in {**own, **Limits._field_defaults}.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     chosen = parser.parse_args()
-    bank = TaskBank(chosen.backbone, chosen.device)
-    for task in chosen.task:
-        bank.add(*task.split("=", 1))
+    try:
+        bank = TaskBank(chosen.backbone, chosen.device)
+        for task in chosen.task or []:
+            bank.add(*task.partition("=")[::2])
+    except (UserError, OSError) as error:
+        fail(error)
     limits = Limits(*(getattr(chosen, name) for name in Limits._fields))
-    address = {"host": chosen.host, "port": chosen.port}
-    most = limits.requests
-    uvicorn.run(make_app(bank, limits), **address, limit_concurrency=most)
+    app, most = make_app(bank, limits), limits.requests
+    uvicorn.run(app, host=chosen.host, port=chosen.port, limit_concurrency=most)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ from petl_modules.backbones import (
     input_facts,
 )
 from petl_modules.exports.exporting import export
-from petl_modules.exports.fitting import KINDS
-from petl_modules.exports.from_library import (
+from petl_modules.exports.library.fitting import KINDS
+from petl_modules.exports.library.from_library import (
     Names,
     head_state,
     parts_of_library,
 )
-from petl_modules.exports.from_peft import lora_methods, read_adapter
+from petl_modules.exports.library.from_peft import lora_methods, read_adapter
 from petl_modules.exports.tagged import tagged
 from petl_modules.models import WEIGHTS, save_trained, trained_state
 from petl_modules.runs import RecipeFile

@@ -15,12 +15,7 @@ if __name__ == "__main__":
 require_libraries("torch", "torchaudio")
 
 from petl_modules.inference.facts import results_of
-from petl_modules.inference.run_fold import (
-    FORM,
-    find_fold,
-    is_fold,
-    read_recipe,
-)
+from petl_modules.inference.run_fold import FORM, find_fold, read_recipe
 from petl_modules.inference.travelling import (
     CONFIG,
     read_travelling,
@@ -35,8 +30,6 @@ __all__ = ["facts_of", "main"]
 
 # Of batch norms: saved with the weights, and not trained
 COUNTERS = ("running_mean", "running_var", "num_batches_tracked")
-
-
 MOST = 10  # values of a list that are shown
 
 
@@ -95,8 +88,7 @@ def facts_of(run):
     encoder = settings["encoder"]
     counts = _count(state, encoder["methods"])
     return {
-        "model": str(file),
-        **more,
+        **{"model": str(file)} | more | {"model": str(file)},
         **_facts_of_backbone(encoder["backbone"]),
         "methods": [_words(method) for method in encoder["methods"]]
         or ["none"],
@@ -119,11 +111,11 @@ def _find(run):
     """Return a file of weights, its digest if known, and what is beside it."""
     if run.is_file():
         return run, None, {}
-    if (run / CONFIG).is_file() and not is_fold(run):
+    if (run / CONFIG).is_file():
         config = read_travelling(run)
         name, recorded = next(iter(weights_of(config).items()))
-        base = {"base": config["base_model"], **config["about"]}
-        return run / name, recorded, base
+        base = {"base": config["base_model"]}
+        return run / name, recorded, base | config["about"] | base
     folder = find_fold(run)
     settings = read_recipe(folder, FORM).settings
     base = settings["encoder"].get("backbone", {}).get("source")
@@ -182,6 +174,8 @@ def _text(value):
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, list) and not value:
+        return "none"
     if isinstance(value, list):
         shown = [*map(_text, value[:MOST])]
         if len(value) > MOST:

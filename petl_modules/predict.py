@@ -77,7 +77,7 @@ def main(arguments=None):
         value = getattr(chosen, option)
         if value is not None and not 0 < value < math.inf:
             parser.error(f"--{option} is {value}: give seconds above 0")
-    if not chosen.window and (chosen.hop or chosen.picture):
+    if not chosen.window and (chosen.hop or chosen.picture is not None):
         parser.error("--hop and --picture go with --window SECONDS")
     log_to()
     try:
@@ -91,8 +91,11 @@ def main(arguments=None):
 
 def classify(chosen):
     """Print the classes of each file; return whether all could be read."""
-    table = require_new(chosen.csv, "--csv") if chosen.csv else None
-    picture = require_picture(chosen.picture) if chosen.picture else None
+    table, picture = chosen.csv, chosen.picture
+    if table is not None:
+        table = require_new(table, "--csv")
+    if picture is not None:
+        picture = require_picture(picture)
     classifier = Classifier(chosen.run, chosen.device, chosen.backbone)
     files, errors = expand_all(chosen.files)
     if picture and len(files) != 1:

@@ -55,7 +55,7 @@ def main(arguments=None):
     chosen = parser.parse_args(arguments)
     if len(chosen.files) != (0 if chosen.trials else 2):
         parser.error("give two audio files, or --trials LIST")
-    if not chosen.trials and (chosen.folder or chosen.output):
+    if not chosen.trials and (chosen.folder or chosen.output is not None):
         parser.error("--folder and --output go with --trials LIST")
     log_to()
     try:
@@ -70,7 +70,9 @@ def main(arguments=None):
 
 def verify(chosen):
     """Print the scores and decisions; return whether all files were good."""
-    output = require_new(chosen.output) if chosen.output else None
+    output = chosen.output
+    if output is not None:
+        output = require_new(output)
     verifier = Verifier(
         chosen.run, chosen.device, chosen.backbone, chosen.threshold
     )

@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from petl_modules.exports import writer
-from petl_modules.exports.fitting import AST_KEYS, sample_input
+from petl_modules.exports.library.fitting import AST_KEYS, sample_input
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.runs.arguments import read_value
 from tests.doors import run_alone

@@ -23,8 +23,8 @@ class Stage(NamedTuple):
 def stages(sites):
     """Return the stages of an encoder, with all that is inserted in it.
 
-    The first is the stem, if one is known; then each layer is one. What lies between the stem
-    and the layers belongs to the first layer. A norm behind the layers belongs
+    The first is the stem, if one is known; then each layer is one. What lies
+    between them belongs to the first layer. A norm behind the layers belongs
     to none.
 
     Arguments

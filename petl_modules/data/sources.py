@@ -1,5 +1,6 @@
 """What sounds are read from: files, file objects, samples in memory."""
 
+import codecs
 import contextlib
 import io
 import os
@@ -90,10 +91,10 @@ class Samples:
 
 def _as_array(array):
     """Return samples as a NumPy array, which may share their memory."""
-    if isinstance(array, torch.Tensor):
-        array = array.detach().cpu()
-        array = array.float() if array.dtype == torch.bfloat16 else array
     try:
+        if isinstance(array, torch.Tensor):
+            array = array.detach().cpu()
+            array = array.float() if array.dtype == torch.bfloat16 else array
         return np.asarray(array)
     except (TypeError, ValueError, RuntimeError) as error:
         raise AudioError(f"its samples are no array ({error})") from error
@@ -161,13 +162,16 @@ def opened(source):
 
 def _seekable(file):
     """Return a file object, or one of its content if it cannot seek."""
-    if isinstance(file, io.TextIOBase):
+    if isinstance(file, (io.TextIOBase, codecs.StreamReaderWriter)):
         raise AudioError("it is open as text: open it with 'rb'")
     # A raw file may give fewer bytes than it is asked for
     if isinstance(file, io.RawIOBase) or not (
         hasattr(file, "readinto") and file.seekable()
     ):
-        return io.BytesIO(file.read())
+        content = file.read()
+        if isinstance(content, (bytes, bytearray, memoryview)):
+            return io.BytesIO(content)
+        raise AudioError(f"reading it gives a {type(content).__name__}")
     return file
 
 

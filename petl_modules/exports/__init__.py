@@ -2,7 +2,9 @@
 
 ``to_<format>.py`` has ``write(trained, folder)``: it writes the files of a
 trained model into a new folder, and raises ``ExportError`` for a model that the
-format cannot carry.
+format cannot carry. What several of these need is in the rooms: ``cards`` (model
+cards), ``library`` (classes of transformers, adapters of peft), ``graphs`` (onnx,
+pt2) and ``one_file`` (``modeling_petl.py``).
 """
 
 from importlib import import_module

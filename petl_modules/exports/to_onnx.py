@@ -6,23 +6,18 @@ import onnxruntime
 import onnxscript  # noqa: F401  the exporter needs it
 import torch
 
-from petl_modules.exports.card import model_card
-from petl_modules.exports.graph import OUTPUTS, Graph, quiet, write_example
+from petl_modules.exports.cards.model_card import model_card
+from petl_modules.exports.graphs.graph import (
+    OUTPUTS,
+    USE,
+    Graph,
+    quiet,
+    write_example,
+)
+from petl_modules.utils import write_text
 
 TOLERANCE = 1e-5
 OPSET = 18
-USE = """\
-```bash
-pip install onnxruntime soundfile soxr
-python classify.py dog.wav
-```
-
-```python
-from classify import Classifier
-
-classify = Classifier()
-classify("dog.wav")  # labels and their probabilities
-```"""
 NOTES = (
     "`model.onnx` takes the features of `numpy_features.py`, in batches of any "
     "size and of clips of one length; it returns `logits` and `embeddings`.",
@@ -75,5 +70,6 @@ def write(trained, folder):
         TOLERANCE,
     )
     write_example(trained, folder, "classify_onnx")
-    card = model_card(trained, USE, NOTES, "onnx")
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    use = USE.format(library="onnxruntime")
+    card = model_card(trained, use, NOTES, "onnx")
+    write_text(folder / "README.md", card)

@@ -9,20 +9,23 @@ import torch
 from transformers import AutoConfig, AutoModelForAudioClassification
 
 from petl_modules.backbones import find_checkpoint
-from petl_modules.exports.base import base_of
-from petl_modules.exports.card import loaded_as, model_card
-from petl_modules.exports.fitting import (
+from petl_modules.exports.cards.base import base_of
+from petl_modules.exports.cards.model_card import loaded_as, model_card
+from petl_modules.exports.library.fitting import (
     require_fitting,
     require_same,
     sample_input,
 )
-from petl_modules.exports.graph import quiet
-from petl_modules.exports.library_classifier import (
+from petl_modules.exports.graphs.graph import quiet
+from petl_modules.exports.library.library_classifier import (
     library_classifier,
     lora_sites,
 )
-from petl_modules.exports.library_input import extractor_config, input_notes
-from petl_modules.exports.peft_config import lora_options, require_peft
+from petl_modules.exports.library.library_input import (
+    extractor_config,
+    input_notes,
+)
+from petl_modules.exports.library.peft_config import lora_options, require_peft
 from petl_modules.utils import ExportError, write_json, write_text
 
 try:

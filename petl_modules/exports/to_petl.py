@@ -6,14 +6,15 @@
 
 import torch
 
-from petl_modules.exports.base import base_of
-from petl_modules.exports.card import loaded_as, model_card
-from petl_modules.exports.preprocessor import preprocessor_config
-from petl_modules.exports.single_file import (
+from petl_modules.exports.cards.base import base_of
+from petl_modules.exports.cards.model_card import loaded_as, model_card
+from petl_modules.exports.library.fitting import sample_input
+from petl_modules.exports.one_file.single_file import (
     NOTES_OF_PIPELINE,
     auto_map_of,
     modeling_file,
 )
+from petl_modules.exports.preprocessor import preprocessor_config
 from petl_modules.inference.members import Ensemble, set_state
 from petl_modules.inference.trained_model import (
     CLASSIFICATION,
@@ -152,12 +153,9 @@ def _verify(trained, folder):
     """Refuse a folder that is not opened as the same model."""
     source = trained.backbone  # its base may only be known elsewhere
     again = TrainedModel(folder, trained.device, source, merge=False)
-    rate = trained.features.sample_rate
-    draw = torch.Generator().manual_seed(0)
-    noise = 0.1 * torch.randn(rate, generator=draw)
     outputs = []
     for one in (trained, again):
-        batch = one.features(noise).unsqueeze(0).to(one.device)
+        batch = sample_input(one, clips=1).to(one.device)
         with torch.inference_mode():
             made = one.model(batch)
         outputs.append(made[0] if isinstance(made, tuple) else made)

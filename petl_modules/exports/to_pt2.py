@@ -3,22 +3,11 @@
 import torch
 from torch.export import Dim
 
-from petl_modules.exports.card import model_card
-from petl_modules.exports.graph import Graph, quiet, write_example
+from petl_modules.exports.cards.model_card import model_card
+from petl_modules.exports.graphs.graph import USE, Graph, quiet, write_example
+from petl_modules.utils import write_text
 
 TOLERANCE = 1e-6
-USE = """\
-```bash
-pip install torch soundfile soxr
-python classify.py dog.wav
-```
-
-```python
-from classify import Classifier
-
-classify = Classifier()
-classify("dog.wav")  # labels and their probabilities
-```"""
 NOTES = (
     "`torch.export.load` opens `model.pt2`, without the code of the model. It "
     "takes the features of `numpy_features.py`, in batches of any size and of "
@@ -57,8 +46,9 @@ def write(trained, folder):
         graph.check(run, TOLERANCE)
     write_example(trained, folder, "classify_pt2")
     notes = [*NOTES, *_limits(graph, program)]
-    card = model_card(trained, USE, notes, "pytorch")
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    use = USE.format(library="torch")
+    card = model_card(trained, use, notes, "pytorch")
+    write_text(folder / "README.md", card)
 
 
 def _limits(graph, program):

@@ -216,7 +216,7 @@ class AudioClassifier:
 
         Returns
         -------
-        petl_modules.inference.window_stream.WindowStream
+        petl_modules.inference.recordings.WindowStream
 
         Raises
         ------

@@ -9,7 +9,7 @@ from petl_modules.data.loading import one_thread
 from petl_modules.inference.opened import CLASSIFICATION
 from petl_modules.inference.opening import open_model
 from petl_modules.inference.skeleton import Skeleton
-from petl_modules.inference.sounds import read_sound
+from petl_modules.inference.sounds import read_used
 from petl_modules.models import load_trained, read_trained
 from petl_modules.utils import CheckpointError, HparamsError
 
@@ -52,11 +52,7 @@ class BankTask(NamedTuple):
             ``[time, ...]``, or ``[windows, time, ...]``.
         remarks : tuple of str
         """
-        longest = getattr(self.features, "longest", None)
-        if self.windows.test != 1:  # windows of the whole clip
-            longest = None
-        rate = self.features.sample_rate
-        clip = read_sound(sound, rate, longest, name)
+        clip = read_used(sound, self.features, self.windows, name)
         with one_thread():
             features = window_features(
                 self.windows, self.features, clip.samples

@@ -87,15 +87,18 @@ def warn(name, remarks):
         logger.warning(f"{name}: {remark}")
 
 
+def not_finite(name):
+    """Return the error for a sound of which a model makes no numbers."""
+    return AudioError(
+        f"{name}: the model's outputs for it are not finite, so it has no "
+        "class. Is the sound far louder than those of training?"
+    )
+
+
 def _checked(found, sound):
     """Return a sound's outputs, or an error if they are not finite."""
     outputs = found[id(sound)]
-    if outputs.isfinite().all():
-        return outputs
-    return AudioError(
-        f"{sound.name}: the model's outputs for it are not finite, so it has "
-        "no class. Is the sound far louder than those of training?"
-    )
+    return outputs if outputs.isfinite().all() else not_finite(sound.name)
 
 
 def _prepare(trained, read, item):

@@ -1,9 +1,10 @@
 """Find what a name means: a run, a fold or a travelling folder."""
 
+import os
 from pathlib import Path
 
 from petl_modules.backbones import is_path
-from petl_modules.inference.run_fold import BEST, is_fold, open_fold
+from petl_modules.inference.run_fold import BEST, open_fold
 from petl_modules.inference.travelling import (
     CONFIG,
     fetch_travelling,
@@ -36,6 +37,11 @@ def open_model(source, revision=None, backbone=None, fold=BEST):
     FileNotFoundError, UserError
         See ``petl_modules.inference.trained_model.TrainedModel``.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        raise HparamsError(
+            f"a model is given by {source!r}: give the path of its folder, or "
+            "its name on the Hugging Face hub"
+        )
     folder = Path(source)
     here = folder.exists() or is_path(str(source))
     if here and revision is not None:
@@ -43,8 +49,8 @@ def open_model(source, revision=None, backbone=None, fold=BEST):
             f"{source} is a folder here, which has no revision {revision!r}: "
             "revisions are of names on the Hugging Face hub"
         )
-    travels = not here or (folder / CONFIG).exists() and not is_fold(folder)
-    if not travels:
+    # A recipe file beside it, which can run code, is not read
+    if here and not (folder / CONFIG).exists():
         return open_fold(folder, backbone, fold)
     if fold != BEST:
         raise HparamsError(

@@ -6,7 +6,6 @@ Objects are made of the classes in ``CLASSES`` alone.
 """
 
 import math
-import sys
 from functools import partial
 
 import speechbrain.lobes.models.ECAPA_TDNN
@@ -25,6 +24,10 @@ from petl_modules.utils import ExportError, HparamsError, brief, naming
 
 DEEPEST = 30  # levels of nesting
 MOST = 200_000  # values
+# No number of a model is larger: sizes would fill the memory
+LARGEST = 1 << 16
+# Others, by key; ``test`` is how many windows of a clip are averaged
+LIMITS = {"sample_rate": 1 << 20, "seed": 1 << 53, "test": 1 << 10}
 NEW, NAME, ARGS = "!new", "!name", "!args"
 BACKBONES = ("AST", "W2vBert", "Wav2Vec2", "Whisper")
 ROOMS = {
@@ -54,6 +57,9 @@ CLASSES = {
     for room, names in ROOMS.items()
     for name in names
 }
+FEATURES = tuple(
+    getattr(data, name) for name in ROOMS[data] if name != "Windows"
+)
 # Their ``source`` is no part of the data: see ``from_plain``
 FROZEN = {f"{backbones.__name__}.{name}" for name in BACKBONES}
 
@@ -220,16 +226,16 @@ def _make(value, place, source):
 
 def _require_bounds(value, place):
     """Refuse what is no plain data, or more of it than any model has."""
-    level, count = [value], 0
+    level, count = [(None, value)], 0
     for _ in range(DEEPEST):
         below = []
-        for part in level:
+        for key, part in level:
             count += 1
             if isinstance(part, dict):
-                below.extend(part.values())
+                below.extend(part.items())
             elif isinstance(part, list):
-                below.extend(part)
-            elif not _is_plain(part):
+                below.extend((key, inner) for inner in part)
+            elif not _is_plain(part, LIMITS.get(key, LARGEST)):
                 raise HparamsError(
                     f"{place}: {brief(repr(part))} is no value of plain data"
                 )
@@ -244,10 +250,8 @@ def _require_bounds(value, place):
     )
 
 
-def _is_plain(value):
+def _is_plain(value, largest):
     """Return whether a value is None, a text or a number of usual size."""
     if value is None or isinstance(value, (bool, str)):
         return True
-    if isinstance(value, int):
-        return abs(value) < 1 << 53
-    return isinstance(value, float) and abs(value) <= sys.float_info.max
+    return isinstance(value, (int, float)) and abs(value) <= largest

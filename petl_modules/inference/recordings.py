@@ -108,6 +108,7 @@ class WindowStream:
             self.rate = wanted if rate is None else as_rate(rate)
         self.resampler = Resampler(self.rate, wanted)
         self.cutter = WindowCutter(window, hop)
+        self.ended = False
 
     def feed(self, chunk):
         """Return the windows that are complete with a chunk.
@@ -125,9 +126,11 @@ class WindowStream:
         Raises
         ------
         petl_modules.utils.AudioError
-            The chunk cannot be used, or the model makes no finite numbers of
-            it.
+            The chunk cannot be used, the model makes no finite numbers of
+            it, or the sound has ended.
         """
+        if self.ended:
+            raise AudioError("the stream has ended: begin another one")
         if 0 in np.shape(chunk):
             return []
         found = []
@@ -143,6 +146,9 @@ class WindowStream:
         -------
         list of petl_modules.inference.window_scores.Window
         """
+        if self.ended:
+            return []
+        self.ended = True
         found = self.cutter.add(self.resampler.end())
         return self._scored([*found, *self.cutter.end()])
 

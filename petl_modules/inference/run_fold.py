@@ -199,6 +199,7 @@ def open_fold(run, backbone=None, fold=BEST):
     settings = recipe.settings
     tasks = [TASKS[key] for key in TASKS if key in settings]
     key = "test_features" if "test_features" in settings else "features"
+    _require_alike(settings, folds, (key, "windows"))
     made = recipe.make([key, "labels", *{"windows"} & {*settings}])
     windows = made.get("windows") or Windows()
     if not callable(made[key]):
@@ -218,6 +219,18 @@ def open_fold(run, backbone=None, fold=BEST):
         weights={one / WEIGHTS: recorded_sha256(one) for one in folds},
         remedy=REMEDY,
     )
+
+
+def _require_alike(settings, folds, keys):
+    """Refuse folds of which one makes other inputs of a sound than the first."""
+    for fold in folds[1:]:
+        others = read_recipe(fold, FORM).settings
+        for key in keys:
+            if others.get(key) != settings.get(key):
+                raise HparamsError(
+                    f"{fold} and {folds[0]} have other values of {key}, so "
+                    "they do not read a sound alike: open one of them"
+                )
 
 
 def _make_model(recipe, folder):

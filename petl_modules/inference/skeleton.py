@@ -7,7 +7,7 @@ from petl_modules.models import trained_tensors
 
 
 class Skeleton:
-    """A model whose trained tensors are exchanged, and whose frozen ones are shared.
+    """A model with exchanged trained tensors, and shared frozen ones.
 
     Every frozen tensor that equals one of another skeleton, bit by bit, takes
     that one's memory. What a task trains stays its own: it is put in by

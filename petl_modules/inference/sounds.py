@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 from collections.abc import Mapping
 from numbers import Number
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from petl_modules.data import read_clip
+from petl_modules.data.audio import stream_audio
 from petl_modules.data.decoding import naming
 from petl_modules.data.sources import Samples, name_of
 from petl_modules.utils import AudioError
@@ -44,6 +46,72 @@ def read_sound(given, sample_rate, longest=None, name=None):
     with naming(name):
         source = source_of(given)
     return read_clip(source, sample_rate, longest, name)
+
+
+def read_used(given, features, windows, name=None):
+    """Read as much of a sound as is used of a test clip.
+
+    Arguments
+    ---------
+    given, name
+        See ``read_sound``.
+    features : callable
+        See ``petl_modules.data.load_features``.
+    windows : petl_modules.data.Windows
+        Which parts of a clip are used.
+
+    Returns
+    -------
+    petl_modules.data.audio.Clip
+
+    Raises
+    ------
+    AudioError
+        It cannot be used.
+    """
+    longest = getattr(features, "longest", None)
+    if windows.test != 1:  # windows of the whole clip
+        longest = None
+    return read_sound(given, features.sample_rate, longest, name)
+
+
+def read_bounded(given, sample_rate, seconds, limit):
+    """Read a sound of strangers, in bounded memory and time.
+
+    A few bytes may hold hours of many channels.
+
+    Arguments
+    ---------
+    given, sample_rate
+        See ``read_sound``.
+    seconds : float
+        Of a longer sound a little more than this is returned.
+    limit : float
+        Seconds that reading may take.
+
+    Returns
+    -------
+    numpy.ndarray
+        Float32 of shape [samples].
+
+    Raises
+    ------
+    AudioError
+        It cannot be used, or takes longer to read.
+    """
+    blocks, count, end = [], 0, time.monotonic() + limit
+    name = title_of(given)
+    with naming(name):
+        for block in stream_audio(source_of(given), sample_rate):
+            blocks.append(block)
+            count += len(block)
+            if count > seconds * sample_rate:
+                break
+            if time.monotonic() > end:
+                raise AudioError(f"it takes more than {limit} s to read")
+        if not count:
+            raise AudioError(f"too short to hold a sample at {sample_rate} Hz")
+    return np.concatenate(blocks)
 
 
 def title_of(given):

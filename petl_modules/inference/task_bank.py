@@ -1,18 +1,24 @@
 """Many trained classifiers on one frozen encoder."""
 
 import threading
+from collections.abc import Iterable
 
 import torch
 
 from petl_modules.backbones import find_checkpoint
-from petl_modules.inference.bank_task import open_task
-from petl_modules.inference.batches import BATCH, require_counts, warn
+from petl_modules.inference.bank_task import BankTask, open_task
+from petl_modules.inference.batches import (
+    BATCH,
+    not_finite,
+    require_counts,
+    warn,
+)
 from petl_modules.inference.mixed_batch import run_mixed
 from petl_modules.inference.prefetch import padded, prefetched
 from petl_modules.inference.sound_lists import is_one, named
 from petl_modules.inference.window_scores import best_of
 from petl_modules.runs.devices import check_device
-from petl_modules.utils import AudioError, HparamsError
+from petl_modules.utils import HparamsError
 
 
 class TaskBank:
@@ -37,7 +43,8 @@ class TaskBank:
     ====================== =================================================
 
     LoRA is not merged. The bank can be used from several threads: tasks may be
-    added and removed while others are in use, and batches run one at a time.
+    added, removed and swapped while they are in use, and batches run one at a
+    time. A call goes on with the tasks that it began with.
 
     Arguments
     ---------
@@ -78,8 +85,14 @@ class TaskBank:
         return self.task(name).labels
 
     def task(self, name):
-        """Return a task, a ``petl_modules.inference.bank_task.BankTask``."""
-        task = self._tasks.get(name)
+        """Return a task, a ``petl_modules.inference.bank_task.BankTask``.
+
+        It can be given in place of its name, and stays the same if another one
+        takes its name.
+        """
+        if isinstance(name, BankTask):
+            return name
+        task = self._tasks.get(name) if isinstance(name, str) else None
         if task is None:
             raise HparamsError(
                 f"the bank has no task '{name}'; tasks: "
@@ -111,6 +124,8 @@ class TaskBank:
             If it is no classifier, was trained on another encoder, or cannot
             be opened; the bank is as before.
         """
+        if not isinstance(name, str):
+            raise HparamsError(f"a task's name is {name!r}: give a text")
         with self._changing:
             task, base = open_task(folder, self)
             self.base = base
@@ -138,8 +153,10 @@ class TaskBank:
     def _put(self, name, task):
         """Set or remove a task, and let go of the one that had its name."""
         with self._running:
-            old = self._tasks.pop(name, None)
-            if task is not None:
+            old = self._tasks.get(name)
+            if task is None:
+                del self._tasks[name]
+            else:
                 self._tasks[name] = task
             if old is None:
                 return
@@ -178,11 +195,10 @@ class TaskBank:
         petl_modules.utils.HparamsError
             If there is no such task, or not one for each sound.
         """
-        require_counts(batch_size=batch_size)
+        counts = {} if top is None else {"top": top}
+        require_counts(batch_size=batch_size, **counts)
         items = named(sounds)
         tasks = self._each(tasks, len(items))
-        for task in tasks:
-            self.task(task)
         found = []
         pairs = [(name, item, t) for (name, item), t in zip(items, tasks)]
         ready = prefetched(self._prepare, pairs, 2 * batch_size)
@@ -196,7 +212,7 @@ class TaskBank:
 
     def _prepare(self, item):
         name, sound, task = item
-        features, remarks = self.task(task).prepare(sound, name)
+        features, remarks = task.prepare(sound, name)
         warn(name, remarks)
         return features
 
@@ -207,7 +223,7 @@ class TaskBank:
         ---------
         logits : torch.Tensor
             See ``logits``.
-        task : str
+        task : str or petl_modules.inference.bank_task.BankTask
             The sound's task.
         top, name
             How many classes to return, and what an error calls the sound.
@@ -217,13 +233,9 @@ class TaskBank:
         list of tuple
         """
         if not logits.isfinite().all():
-            raise AudioError(
-                f"{name}: the outputs of '{task}' for it are not finite, so "
-                "it has no class. Is the sound far louder than those of "
-                "training?"
-            )
+            raise not_finite(name)
         row = logits.softmax(-1).cpu().numpy()
-        return best_of(row, self.labels(task), top)
+        return best_of(row, self.task(task).labels, top)
 
     @torch.inference_mode()
     def logits(self, features, tasks, lengths=None):
@@ -237,7 +249,7 @@ class TaskBank:
             several windows, ``[windows, time, ...]`` each: its logits are
             their mean.
         tasks : str or list of str
-            See ``__call__``.
+            See ``__call__``; or such tasks themselves, see ``task``.
         lengths : torch.Tensor or None
             Of a padded tensor the relative lengths, ``[batch]``.
 
@@ -247,7 +259,7 @@ class TaskBank:
             ``[classes]`` of each sound's task, in order.
         """
         with self._running:
-            tasks = map(self.task, self._each(tasks, len(features)))
+            tasks = self._each(tasks, len(features))
             pieces = [
                 (
                     sound,
@@ -286,16 +298,18 @@ class TaskBank:
         lengths = None if lengths is None else lengths.to(self.device)
         return run_mixed(batch, lengths, tasks)
 
-    @staticmethod
-    def _each(tasks, count):
-        """Return a task's name for each sound."""
-        tasks = [tasks] * count if isinstance(tasks, str) else [*tasks]
+    def _each(self, tasks, count):
+        """Return the task of each sound."""
+        is_one = isinstance(tasks, (str, BankTask))
+        if is_one or not isinstance(tasks, Iterable):
+            tasks = [tasks] * count
+        tasks = [*tasks]
         if len(tasks) != count:
             raise HparamsError(
                 f"there are {count} sounds and {len(tasks)} tasks: name one "
                 "task for each sound, or one for all"
             )
-        return tasks
+        return [*map(self.task, tasks)]
 
 
 def _windows(features, task):

@@ -24,7 +24,7 @@ from petl_modules.inference.run_fold import (
     find_fold,
     read_threshold,
 )
-from petl_modules.inference.sounds import read_sound
+from petl_modules.inference.sounds import read_used
 from petl_modules.inference.travelling import CONFIG
 from petl_modules.methods import merge_lora
 from petl_modules.models import WEIGHTS, load_trained, weights_sha256
@@ -93,15 +93,13 @@ class TrainedModel:
         trained from scratch.
     base_checked : bool
         Whether it is known that this is the base; see
-        ``petl_modules.exports.base.name_base``.
+        ``petl_modules.exports.cards.base.name_base``.
     backbone : str or None
         Where the base was loaded from.
     shared_as : str or None
         The name on the hub under which an export will be found.
     members : list of str
         Names of the folds whose outputs or weights are averaged, if any.
-    averaged : bool
-        Whether it is their weights.
     weights_sha256 : str
         Digest of the trained weights.
 
@@ -139,9 +137,9 @@ class TrainedModel:
             self.travels and "members" in self.settings
         )
         self.members = [_fold_of(file) for file in weights] if several else []
-        self.averaged = fold == AVERAGE
         if several:
-            self._combine(load_states(self.model, weights, remedy))
+            states = load_states(self.model, weights, remedy)
+            self._combine(states, fold == AVERAGE)
             return
         ((file, recorded),) = weights.items()
         load_trained(self.model, file, recorded, remedy)
@@ -149,9 +147,9 @@ class TrainedModel:
         if merge:
             merge_lora(self.model)
 
-    def _combine(self, states):
+    def _combine(self, states, weights):
         """Average the weights of all folds, or make their outputs so."""
-        if self.averaged:
+        if weights:
             set_state(self.model, average_states(self.model, states))
             self.weights_sha256 = weights_sha256(self.model)
             return
@@ -178,7 +176,8 @@ class TrainedModel:
             return self.settings["about"]
         about = results_of(self.folder, self.settings)
         if self.members:
-            about["fold"] = AVERAGE if self.averaged else ALL
+            averages = not isinstance(self.model, Ensemble)
+            about["fold"] = AVERAGE if averages else ALL
             about["members"] = self.members
         return about
 
@@ -232,11 +231,7 @@ class TrainedModel:
         -------
         petl_modules.data.audio.Clip
         """
-        longest = getattr(self.features, "longest", None)
-        if self.windows.test != 1:  # windows of the whole clip
-            longest = None
-        rate = self.features.sample_rate
-        return read_sound(sound, rate, longest, name)
+        return read_used(sound, self.features, self.windows, name)
 
     def features_of(self, clip):
         """Return a clip's features as a batch on the model's device.

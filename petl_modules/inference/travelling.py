@@ -8,9 +8,10 @@ nor a pickle is read.
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+
+import torch
 
 from petl_modules.backbones import fetch_file, find_commit
 from petl_modules.data import Windows
@@ -20,7 +21,7 @@ from petl_modules.inference.opened import (
     VERIFICATION,
     Opened,
 )
-from petl_modules.inference.plain import from_plain
+from petl_modules.inference.plain import FEATURES, from_plain
 from petl_modules.models import WEIGHTS, TunedModel
 from petl_modules.utils import (
     CheckpointError,
@@ -29,6 +30,7 @@ from petl_modules.utils import (
     UserError,
     brief,
     damaged,
+    naming,
     parse_json,
     problem,
     read_bytes,
@@ -43,7 +45,7 @@ SHA256 = re.compile("[0-9a-f]{64}")
 MEMBER = re.compile(r"fold\d+(-draw\d+)?\.safetensors")
 TASKS = (CLASSIFICATION, VERIFICATION, RECOGNITION)
 PLAIN = {str: object}
-KINDS = {"features": Callable, "windows": Windows, "model": TunedModel}
+KINDS = {"features": FEATURES, "windows": Windows, "model": TunedModel}
 FORM = {
     "task": re.compile("|".join(TASKS)),
     "base_model": (str, None),
@@ -62,8 +64,20 @@ FORM = {
     "scoring?": str,
     "threshold?": float,
     "decoder?": str,
-    "about": PLAIN,
+    "about": {
+        "fold?": (str, None),
+        "protocol?": (str, None),
+        "folds?": [{"fold": str, "valid": (float, None), "test": float}],
+        "metric?": {"name": str, "mode": re.compile("min|max")},
+        "combined?": str,
+    },
     "config_sha256": SHA256,
+}
+# What a model of a task has as well
+MORE = {
+    CLASSIFICATION: {},
+    VERIFICATION: {"scoring": str, "threshold": float},
+    RECOGNITION: {"decoder": str, "parts": {"units": PLAIN}},
 }
 # What config_sha256 is of: all that changes how the folder is opened
 SEALED = [key.removesuffix("?") for key in FORM if key != "config_sha256"]
@@ -115,7 +129,10 @@ def read_travelling(folder):
         )
     if version != FORMAT:
         raise damaged(file, f"its format is {brief(repr(version))}", REMEDY)
-    if reason := problem(config, FORM):
+    reason = problem(config, FORM) or problem(config, MORE[config["task"]])
+    if reason is None and config["about"].get("folds"):
+        reason = problem(config["about"], {"metric": object})
+    if reason:
         raise damaged(file, reason, REMEDY)
     for name in config.get("members", ()):
         if not MEMBER.fullmatch(name):
@@ -187,17 +204,32 @@ def open_travelling(folder, backbone=None):
     made = {
         key: _make_part(folder, config, key) for key in ("features", "windows")
     }
+    _try_features(made["features"], config, folder / CONFIG)
     return Opened(
         folder=folder,
         task=config["task"],
         settings=config,
-        labels=[*config["id2label"].values()],
+        labels=config["parts"]["model"]["must_match"]["labels"],
         base=base,
         weights={folder / k: digest for k, digest in weights.items()},
         remedy=REMEDY,
         make_model=partial(_make_model, folder, config, backbone or base),
         **made,
     )
+
+
+def _try_features(features, config, file):
+    """Refuse features that take no sound of the rate that is said."""
+    rate, place = config["sampling_rate"], f"{file}: parts.features"
+    found = getattr(features, "sample_rate", None)
+    if type(found) is not int or found != rate:
+        reason = f"parts.features.sample_rate is {brief(repr(found))}"
+        raise damaged(file, f"{reason}, and sampling_rate {rate}", REMEDY)
+    with naming(place):
+        made = features(torch.zeros(rate))
+    if not isinstance(made, torch.Tensor):
+        reason = f"parts.features make a {type(made).__name__}"
+        raise damaged(file, reason, REMEDY)
 
 
 def _make_model(folder, config, source):

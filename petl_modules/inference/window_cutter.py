@@ -35,7 +35,8 @@ def in_samples(trained, window, hop=None):
     """
     hop, found = window if hop is None else hop, []
     for name, value in {"window": window, "hop": hop}.items():
-        number = isinstance(value, Real) and math.isfinite(value)
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        number = number and math.isfinite(value)
         count = round(value * trained.features.sample_rate) if number else 0
         if count < 1:
             raise HparamsError(f"{name} is {value}: give seconds above 0")

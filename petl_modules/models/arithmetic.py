@@ -132,6 +132,11 @@ def combine(models, weights, *, rank=None, head=None, base=None):
                     "weights that sum to 1, or combine LoRA"
                 )
             state[name] = _sum(values, weights)
+            if name.endswith("running_var") and (state[name] < 0).any():
+                raise HparamsError(
+                    f"weights {weights} make negative variances of {name}: "
+                    "give none below 0 to models with a batch norm"
+                )
     error = math.sqrt(lost / whole) if whole else 0.0
     return Combined(state, settings, error, nonlinear)
 

@@ -147,13 +147,14 @@ def write_csv(path, rows):
     path : pathlib.Path
         The file.
     rows : list of dict
-        One or more rows, all with the same keys.
+        One or more rows, all with the same keys. What has no form in UTF-8,
+        such as some names of files, is written as ``printable`` shows it.
     """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, stream.getvalue())
+    write_bytes(path, stream.getvalue().encode(errors="backslashreplace"))
 
 
 def require_new(path, option="--output"):
@@ -173,7 +174,8 @@ def require_new(path, option="--output"):
     Raises
     ------
     UserError
-        It is there already, or is below a file.
+        It is there already, or is below a file or in a folder that cannot be
+        written to.
     """
     path = Path(path)
     if os.path.lexists(path):
@@ -185,6 +187,11 @@ def require_new(path, option="--output"):
     if not there.is_dir():
         raise UserError(
             f"{path} cannot be written, as {there} is no folder: name another "
+            f"{option}"
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{path} cannot be written, as {there} is read-only: name another "
             f"{option}"
         )
     return path

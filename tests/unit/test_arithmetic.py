@@ -251,3 +251,13 @@ def test_other_classes_need_a_head(write, loras, tmp_path):
     assert "no test result" in (tmp_path / "made" / "README.md").read_text()
     method = made.model.settings()["encoder"]["methods"][0]
     assert (method["rank"], method["alpha"]) == (4, 4.0)
+
+
+def test_no_variance_is_negative():
+    settings = {"encoder": {"methods": []}, "head": {}}
+    models = [
+        ({"0.layers.0.ffn.norm.running_var": torch.tensor([x])}, settings)
+        for x in (1.0, 4.0)
+    ]
+    with pytest.raises(HparamsError, match="negative variances of 0.layers"):
+        combine(models, [2.0, -1.0])

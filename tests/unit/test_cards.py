@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from petl_modules.export import export
-from petl_modules.exports.markdown import inline
-from petl_modules.exports.results import results_section
+from petl_modules.exports.cards.markdown import inline
+from petl_modules.exports.cards.results import results_section
 from petl_modules.utils import write_json
 from tests.trained import write_run
 
@@ -109,3 +109,4 @@ def test_the_protocol_is_that_of_the_summary(tiny_ast, tmp_path):
 
 def test_names_are_shown_as_they_are():
     assert inline("a|b\n<script> *x*") == "a\\|b \\<script\\> \\*x\\*"
+    assert "\x1b" not in inline("\x1b[2J")

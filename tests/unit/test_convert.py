@@ -13,7 +13,7 @@ from petl_modules import AudioClassifier
 from petl_modules.backbones import write_tiny
 from petl_modules.convert import convert, main
 from petl_modules.exports import writer
-from petl_modules.exports.fitting import sample_input
+from petl_modules.exports.library.fitting import sample_input
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.utils import CheckpointError, ExportError
 from tests.exported import assert_near

@@ -264,6 +264,15 @@ def test_windows_of_a_stream_come_as_soon_as_they_can(classifier):
     assert (last.start, last.stop) == (1.25, 2.25)
 
 
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_a_stream_ends_once(rate, classifier):
+    stream = classifier.stream(1.0, rate=rate)
+    stream.feed(np.ones(rate // 2, "float32"))
+    assert len(stream.end()) == 1 and stream.end() == []
+    with pytest.raises(AudioError, match="the stream has ended"):
+        stream.feed(np.ones(1, "float32"))
+
+
 def test_bad_chunks_are_refused(classifier):
     stream = classifier.stream(1.0)
     with pytest.raises(AudioError, match="a chunk of the stream: .*int16"):

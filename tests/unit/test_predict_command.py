@@ -1,6 +1,7 @@
 """The commands that classify and embed files, folders and patterns."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -102,6 +103,25 @@ def test_patterns_and_a_table(run, classifier, folder, tmp_path, capsys):
         assert float(first["probability"]) == pytest.approx(probability)
     message = started(predict, run, *words)
     assert "nothing is written over it: name another --csv" in message
+
+
+def test_names_that_are_no_text_are_written_as_shown(run, folder, tmp_path):
+    odd = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    shutil.copy(folder / "00.wav", odd)
+    table = tmp_path / "x.csv"
+    assert started(predict, run, odd, "--csv", table, "--top", 1) == 0
+    assert read_csv(table)[0]["file"] == str(tmp_path / r"caf\udce9.wav")
+
+
+def test_a_folder_that_is_read_only_is_refused_first(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    message = started(predict, run, "a.wav", "--csv", tmp_path / "x.csv")
+    assert f"as {tmp_path} is read-only: name another --csv" in message
+    assert "nothing is written over" in started(
+        predict, run, "a.wav", "--csv", ""
+    )
 
 
 def test_windows_of_a_file(run, classifier, folder, tmp_path, capsys):

@@ -5,7 +5,7 @@ from huggingface_hub import constants
 
 from petl_modules import export as command
 from petl_modules.backbones import write_tiny_ast
-from petl_modules.exports.base import Base
+from petl_modules.exports.cards.base import Base
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.utils import DownloadError, ExportError, HparamsError
 from tests.hub import serving

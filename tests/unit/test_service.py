@@ -179,6 +179,27 @@ def test_a_failure_ends_its_batch_alone(bank, monkeypatch):
     require_same(content["labels"], bank(sound(0), "one"))
 
 
+def test_few_bytes_that_hold_much_take_no_longer_than_a_request(bank):
+    file = io.BytesIO()
+    kind = {"format": "FLAC", "subtype": "PCM_16"}
+    with soundfile.SoundFile(file, "w", 655_350, 8, **kind) as flac:
+        for _ in range(20):
+            flac.write(np.zeros((655_350, 8), "int16"))
+    with Running(bank, time=0.2) as started:
+        status, content = started.ask("/classify/one", file.getvalue())
+    assert status == 503 or "to read" in content["error"]
+
+
+def test_a_client_may_go_away(running, caplog):
+    connection = http.client.HTTPConnection("127.0.0.1", running.port)
+    connection.putrequest("POST", "/classify/one")
+    connection.putheader("Content-Length", "1000")
+    connection.endheaders(b"the beginning")
+    connection.close()
+    assert running.ask("/health")[0] == 200
+    assert "Traceback" not in caplog.text
+
+
 def test_the_example_is_short():
     lines = (ROOT / "examples" / "service.py").read_text("utf-8").splitlines()
     assert len(lines) <= 150

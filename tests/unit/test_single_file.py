@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from petl_modules.backbones import write_tiny_ast
-from petl_modules.exports.single_file import modeling_file
+from petl_modules.exports.one_file.single_file import modeling_file
 from petl_modules.exports.to_petl import build_config, write
 from petl_modules.inference.facts import parts_of
 from petl_modules.inference.trained_model import CLASSIFICATION, TrainedModel

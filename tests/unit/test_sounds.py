@@ -1,5 +1,6 @@
 """What can be given as a sound: every form gives the samples of the file."""
 
+import codecs
 import io
 import zipfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from petl_modules.inference.sound_lists import (
     is_one,
     named,
 )
-from petl_modules.inference.sounds import read_sound
+from petl_modules.inference.sounds import read_bounded, read_sound
 from petl_modules.utils import AudioError
 
 RATE = 16_000
@@ -203,6 +204,9 @@ BAD = {
     "no bytes": (b"", "empty file"),
     "junk": (b"junk" * 99, "not audio"),
     "text file": (io.StringIO("a"), "'rb'"),
+    "text of codecs": (codecs.open(__file__, encoding="utf-8"), "'rb'"),
+    "other texts": (SimpleNamespace(read=str), "gives a str"),
+    "no values": ((torch.ones(9, device="meta"), RATE), "no array"),
     "missing": ("no/such.wav", "no/such.wav: No such file"),
     "NUL": ("a\0.wav", "not audio"),
 }
@@ -213,6 +217,19 @@ def test_what_cannot_be_read_is_refused_with_the_remedy(name):
     given, said = BAD[name]
     with pytest.raises(AudioError, match=said):
         read_sound(given, RATE)
+
+
+def test_reading_of_strangers_is_bounded(tmp_path, monkeypatch):
+    file = write(tmp_path / "one.wav")
+    expected = read_sound(file, 8_000).samples
+    found = read_bounded(file, 8_000, 99, 99)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    monkeypatch.setattr("petl_modules.data.decoding.BLOCK", 1_000)
+    assert 800 < len(read_bounded(file, 8_000, 0.1, 99)) < len(expected) / 2
+    with pytest.raises(AudioError, match="one.wav: it takes more than -1 s"):
+        read_bounded(file, 8_000, 99, -1)
+    with pytest.raises(AudioError, match="too short"):
+        read_bounded((np.zeros(1), 48_000), 8_000, 99, 99)
 
 
 def test_a_truncated_file_object_is_refused(tmp_path):
@@ -257,6 +274,15 @@ def test_folders_and_patterns_are_their_files(folder):
     assert names_in(folder, f"{folder}/deep/[1].wav") == ["deep/[1].wav"]
     assert is_one(f"{folder}/deep/[1].wav")
     assert not is_one(f"{folder}/deep") and not is_one(f"{folder}/[2].wav")
+
+
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    write(tmp_path / "one.wav")
+    bad, good = expand(tmp_path)
+    with pytest.raises(AudioError, match="loop.wav: Too many levels"):
+        read_sound(bad, RATE)
+    assert len(read_sound(good, RATE).samples)
 
 
 def test_lists_keep_order_and_duplicates(folder):

@@ -272,6 +272,18 @@ def test_a_task_is_swapped_or_stays(runs, tiny_ast, tmp_path, singles):
         TaskBank(tmp_path / "other").add("it", runs["lora"])
 
 
+def test_a_call_goes_on_with_a_task_that_was_swapped(runs, tiny_ast, singles):
+    bank = TaskBank(tiny_ast).add("it", runs["lora"])
+    task, features = bank.task("it"), spectrograms(["lora"])
+    bank.add("it", runs["two classes"])
+    (logits,) = bank.logits(features, task)
+    require_equal([logits], alone(singles, features, ["lora"]))
+    assert len(bank.rank(logits, task)) == len(task.labels) == 4
+    assert bank.labels("it") == ["a", "b"]
+    bank.remove("it")
+    require_equal(bank.logits(features, [task]), [logits])
+
+
 def test_refusals(everything, tmp_path, tiny_ast):
     with pytest.raises(HparamsError, match="no task 'none'; tasks: lora, two"):
         everything.logits(spectrograms(["lora"]), "none")
@@ -282,6 +294,16 @@ def test_refusals(everything, tmp_path, tiny_ast):
         everything.logits(wrong, "lora")
     with pytest.raises(HparamsError, match="no task 'x'"):
         everything.remove("x")
+    sound = torch.zeros(16_000), 16_000
+    for tasks in (None, [["lora"]], 5):
+        with pytest.raises(HparamsError, match="the bank has no task"):
+            everything(sound, tasks)
+    with pytest.raises(HparamsError, match="top: expected .* found -1"):
+        everything(sound, "lora", top=-1)
+    with pytest.raises(HparamsError, match="name is None: give a text"):
+        everything.add(None, tmp_path)
+    with pytest.raises(HparamsError, match="given by 5: give the path"):
+        everything.add("x", 5)
     with pytest.raises(HparamsError, match="no such folder"):
         TaskBank(tmp_path / "none")
     run = write_run(

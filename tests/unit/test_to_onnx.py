@@ -18,8 +18,8 @@ from petl_modules.data import (
     window_features,
 )
 from petl_modules.exports import writer
-from petl_modules.exports.graph import INPUTS, Graph, write_example
-from petl_modules.exports.numpy_features import KINDS, features_of
+from petl_modules.exports.graphs.graph import INPUTS, Graph, write_example
+from petl_modules.exports.graphs.numpy_features import KINDS, features_of
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.utils import ExportError
 from tests.doors import run_alone
@@ -48,7 +48,6 @@ SAMPLE = {
     "conformer": ("pt2", "ast"),
     "dense_moa": ("pt2", "whisper"),
     "ipet": ("pt2", "ast"),
-    "ipet_wav2vec2": ("pt2", "layer"),
     "layer_sum": ("pt2", "whisper"),
     "linear": ("pt2", "ast"),
 }
@@ -248,10 +247,19 @@ def test_recomputation(make, tmp_path):
     write(trained, "pt2", tmp_path / "out")
 
 
-def test_bfloat16(make):
+def test_bfloat16(make, tmp_path):
     trained = make("linear", "ast", backbone_dtype="bfloat16")
-    with pytest.raises(ExportError, match="Backbone_dtype is bfloat16"):
-        Graph(trained, "onnx")
+    writer("petl")(trained, tmp_path)
+    for one in (trained, TrainedModel(tmp_path, merge=False)):
+        with pytest.raises(ExportError, match="Backbone_dtype is bfloat16"):
+            Graph(one, "onnx")
+
+
+def test_an_ensemble(tmp_path, tiny_ast):
+    for fold in (1, 2):
+        write_run(tmp_path, "linear", tiny_ast, fold=fold)
+    with pytest.raises(ExportError, match="outputs of several folds"):
+        Graph(TrainedModel(tmp_path, fold="all"), "onnx")
 
 
 def test_another_task(tmp_path, tiny_ast):
@@ -261,7 +269,7 @@ def test_another_task(tmp_path, tiny_ast):
     trained = TrainedModel(fold, merge=False)
     with pytest.raises(ExportError, match="run of speaker verification") as no:
         writer("pt2")(trained, tmp_path)
-    assert str(no.value).endswith("--format petl can")
+    assert str(no.value).endswith("take --format petl")
 
 
 def test_features_of_ones_own(make):

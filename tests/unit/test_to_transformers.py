@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForAudioClassification
 
 from petl_modules.exports.exporting import export
-from petl_modules.exports.fitting import sample_input
+from petl_modules.exports.library.fitting import sample_input
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.runs.yaml_text import parse_yaml
 from petl_modules.utils import ExportError

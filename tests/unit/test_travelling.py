@@ -13,6 +13,7 @@ from petl_modules.export import export
 from petl_modules.inference import Transcriber, Verifier
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.inference.travelling import seal_of
+from petl_modules.info import facts_of
 from petl_modules.models import trained_state
 from petl_modules.utils import (
     CheckpointError,
@@ -229,6 +230,15 @@ def test_a_fold_that_is_not_there_is_named(run, fold, reason, tmp_path):
         export(run, tmp_path / "out", fold=fold)
 
 
+def test_folds_that_read_sounds_in_two_ways_are_not_averaged(
+    tiny_ast, tmp_path
+):
+    for fold, mean in [(1, -4.0), (2, -5.0)]:
+        write_run(tmp_path / "run", "linear", tiny_ast, fold=fold, mean=mean)
+    with pytest.raises(HparamsError, match="other values of features"):
+        TrainedModel(tmp_path / "run", fold="all")
+
+
 def test_one_fold_and_one_folder_have_no_folds(run, exported, tmp_path):
     with pytest.raises(HparamsError, match="name the folder of the run"):
         export(run / "fold1", tmp_path / "out", fold="all")
@@ -286,6 +296,14 @@ def test_another_list_of_classes_is_named(copy):
     edit(copy, lambda config: config["id2label"].update({"1": "snow"}))
     with pytest.raises(CheckpointError, match="class 1 is 'snow'.*'rain'"):
         TrainedModel(copy)
+
+
+def test_the_order_of_keys_changes_no_class(copy, exported):
+    def turn(config):
+        config["id2label"] = dict(reversed(config["id2label"].items()))
+
+    edit(copy, turn, seal=False)  # which holds for any order
+    assert TrainedModel(copy).labels == TrainedModel(exported).labels
 
 
 def test_a_list_of_classes_that_was_not_trained_is_named(copy):
@@ -390,12 +408,72 @@ def test_no_field_runs_code(copy, tmp_path, tiny_ast, monkeypatch):
             assert not sentinel.exists(), path
 
 
+@pytest.mark.parametrize(
+    "path, value, said",
+    [
+        ("parts.features.mel_bins", "3", "parts.features"),
+        ("parts.features.std", [], "parts.features"),
+        ("parts.features.sample_rate", True, "sample_rate is True"),
+        ("parts.features.sample_rate", 8_000, "and sampling_rate 16000"),
+        ("parts.features.frames", 1 << 20, "no value of plain data"),
+        ("parts.model.head.out_features", 10**9, "no value of plain data"),
+        ("parts.windows.test", 1 << 16, "no value of plain data"),
+        ("task", "speaker verification", "'scoring' is missing"),
+        ("task", "speech recognition", "'decoder' is missing"),
+        ("about.metric", None, "about.metric"),
+        ("about.fold", {"a": 1}, "about.fold"),
+        ("about.folds", [{"fold": "fold1"}], "about.folds"),
+        ("about.metric", 0, "about.metric"),
+    ],
+)
+def test_what_opens_can_be_used(copy, path, value, said):
+    *above, last = path.split(".")
+
+    def put(config):
+        for key in above:
+            config = config[key]
+        config[last] = value
+
+    edit(copy, put)
+    with pytest.raises(UserError, match=said):
+        TrainedModel(copy)
+
+
+def test_info_takes_no_names_of_files_from_a_folder(copy):
+    empty = {"model": "trusted", "base": "trusted", "more": []}
+    edit(copy, lambda config: config["about"].update(empty))
+    facts = facts_of(copy)
+    assert facts["model"] == str(copy / "model.safetensors")
+    assert facts["base"] != "trusted"
+
+
 def test_a_number_that_is_none_is_refused(copy):
     file = copy / "config.json"
     text = file.read_text("utf-8").replace("-4.2677393", "NaN")
     file.write_text(text, "utf-8")
     with pytest.raises(DataError, match="NaN is no number"):
         TrainedModel(copy)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"!name": "petl_modules.data.FilterBank"},
+        {"!new": "torch.nn.Linear", "in_features": 2, "out_features": 2},
+    ],
+)
+def test_features_of_another_kind_are_named(part, copy):
+    edit(copy, lambda config: config["parts"].update(features=part))
+    with pytest.raises(DataError, match="parts.features makes a"):
+        TrainedModel(copy)
+
+
+def test_a_recipe_file_beside_the_config_is_not_read(copy, tmp_path):
+    sentinel = tmp_path / "sentinel"
+    text = f"features: !apply:os.system ['touch {sentinel}']"
+    (copy / "hyperparams.yaml").write_text(text, "utf-8")
+    assert TrainedModel(copy).travels
+    assert not sentinel.exists()
 
 
 def test_weights_are_not_taken_from_elsewhere(copy):

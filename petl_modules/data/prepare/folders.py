@@ -54,7 +54,7 @@ def _walk(folder, path, above):
         if here in above:
             return  # a link back up gives nothing new
         with os.scandir(place) as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+            found = sorted((entry.name, _is_folder(entry)) for entry in entries)
     except OSError as error:
         raise refusal(place, error, "make it a readable folder") from error
     for name, is_folder in found:
@@ -63,3 +63,11 @@ def _walk(folder, path, above):
         yield f"{path}{name}" + "/" * is_folder
         if is_folder:
             yield from _walk(folder, f"{path}{name}/", (*above, here))
+
+
+def _is_folder(entry):
+    """Return whether an entry is a folder; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:  # what it is shows when it is read
+        return False

@@ -3,9 +3,9 @@
 import json
 
 from petl_modules import __version__
-from petl_modules.exports.base import base_of
-from petl_modules.exports.markdown import inline
-from petl_modules.exports.results import results_section
+from petl_modules.exports.cards.base import base_of
+from petl_modules.exports.cards.markdown import inline
+from petl_modules.exports.cards.results import results_section
 from petl_modules.inference.trained_model import (
     CLASSIFICATION,
     RECOGNITION,

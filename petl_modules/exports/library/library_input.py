@@ -1,7 +1,7 @@
 """The input of a run as the feature extractors of transformers make it."""
 
 from petl_modules.data import FilterBank, StackedFilterBank
-from petl_modules.exports.fitting import OURS
+from petl_modules.exports.library.fitting import OURS
 from petl_modules.exports.preprocessor import preprocessor_config
 from petl_modules.utils import ExportError
 

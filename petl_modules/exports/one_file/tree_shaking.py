@@ -9,9 +9,9 @@ import ast
 import builtins
 import sys
 
-from petl_modules.exports.file_layout import import_lines, spaced
-from petl_modules.exports.module_names import Key, Library, Module
-from petl_modules.exports.source_text import (
+from petl_modules.exports.one_file.file_layout import import_lines, spaced
+from petl_modules.exports.one_file.module_names import Key, Library, Module
+from petl_modules.exports.one_file.source_text import (
     attributes_read,
     names_used,
     rename,

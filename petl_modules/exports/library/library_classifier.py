@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from petl_modules.backbones import ENCODER_ALONE, Sites, load_pretrained
-from petl_modules.exports.fitting import AST, KINDS
+from petl_modules.exports.library.fitting import AST, KINDS
 
 
 @torch.no_grad()

@@ -7,15 +7,15 @@ folder without this package. It holds what the model uses, and nothing else.
 from petl_modules import __version__
 from petl_modules.backbones import LAYOUTS
 from petl_modules.backbones import layouts as layouts_module
-from petl_modules.exports.module_names import Key, Library, Value
-from petl_modules.exports.tree_shaking import Bundle
+from petl_modules.exports.one_file.module_names import Key, Library, Value
+from petl_modules.exports.one_file.tree_shaking import Bundle
 from petl_modules.inference.members import Ensemble
 from petl_modules.inference.trained_model import CLASSIFICATION
 from petl_modules.utils import ExportError
 
-MODEL = "petl_modules.exports.modeling_petl"
-BASE = "petl_modules.exports.modeling_petl_base"
-INPUT = "petl_modules.exports.feature_extraction_petl"
+MODEL = "petl_modules.exports.one_file.modeling_petl"
+BASE = "petl_modules.exports.one_file.modeling_petl_base"
+INPUT = "petl_modules.exports.one_file.feature_extraction_petl"
 LIBRARIES = ("numpy", "safetensors", "torch", "transformers")
 # By features: the extractor in the file
 EXTRACTORS = {

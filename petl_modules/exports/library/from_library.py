@@ -4,7 +4,7 @@ import torch
 import transformers
 
 from petl_modules.backbones.layouts import LAYOUTS, kind_of
-from petl_modules.exports.fitting import AST, KINDS, SPEECH
+from petl_modules.exports.library.fitting import AST, KINDS, SPEECH
 from petl_modules.inference.plain import NAME, NEW
 from petl_modules.utils import ExportError
 

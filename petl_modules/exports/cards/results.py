@@ -2,7 +2,7 @@
 
 import statistics
 
-from petl_modules.exports.markdown import inline
+from petl_modules.exports.cards.markdown import inline
 from petl_modules.runs.report import COSTS
 
 HELD = {
@@ -32,17 +32,17 @@ def results_section(about):
     list of str
         Markdown.
     """
-    held = HELD.get(about["fold"]) or f"This model is that of {about['fold']}."
-    folds = about["folds"]
+    fold, folds = about.get("fold"), about.get("folds")
+    held = HELD.get(fold) or f"This model is that of {inline(fold)}."
     if said := about.get("combined"):
         return [
-            f"This model is a weighted sum of what others have learnt: `{said}`"
-            " (run/fold). **It has no test result.** Whether it is as good as "
-            "they are is not known."
+            "This model is a weighted sum of what others have learnt: "
+            f"{inline(said)} (run/fold). **It has no test result.** Whether it "
+            "is as good as they are is not known."
         ]
     if not folds:
         return ["No results are known."]
-    protocol = about["protocol"] or (
+    protocol = about.get("protocol") or (
         "The run was not finished when this was written; its protocol is not "
         "known"
     )
@@ -51,17 +51,19 @@ def results_section(about):
 
 def _table(about, folds):
     """Return the table of the folds, and their mean."""
-    name = about["metric"]["name"]
-    form = "{:.4f}" if name in COSTS else "{:.2%}"
+    form = "{:.4f}" if about["metric"]["name"] in COSTS else "{:.2%}"
+    name = inline(about["metric"]["name"])
 
     def cell(value):
         return "-" if value is None else form.format(value)
 
     lines = [f"| fold | validation {name} | test {name} |", "|---|---:|---:|"]
     for fold in folds:
-        mark = " (this model)" if fold["fold"] == about["fold"] else ""
+        mark = " (this model)" if fold["fold"] == about.get("fold") else ""
         cells = cell(fold["valid"]), cell(fold["test"])
-        lines.append(f"| {fold['fold']}{mark} | {cells[0]} | {cells[1]} |")
+        lines.append(
+            f"| {inline(fold['fold'])}{mark} | {cells[0]} | {cells[1]} |"
+        )
     tests = [fold["test"] for fold in folds]
     if len(tests) > 1:
         mean, deviation = statistics.fmean(tests), statistics.pstdev(tests)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from petl_modules.exports.numpy_features import features_of, read
+from petl_modules.exports.graphs.numpy_features import features_of, read
 
 
 class Classifier:

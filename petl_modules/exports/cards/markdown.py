@@ -1,5 +1,7 @@
 """Markdown of texts that users have written."""
 
+from petl_modules.utils import printable
+
 
 def inline(text):
     """Return a text as one line that Markdown shows as it is.
@@ -18,7 +20,7 @@ def inline(text):
     >>> print(inline("dog & <cat>"))
     dog & \\<cat\\>
     """
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     for character in "\\`*_<>[]|#":
         line = line.replace(character, f"\\{character}")
     return line

@@ -1,6 +1,6 @@
 """What of a trained model is an adapter of peft, and its configuration."""
 
-from petl_modules.exports.fitting import AST
+from petl_modules.exports.library.fitting import AST
 from petl_modules.utils import ExportError
 
 MERGED = "--format transformers carries it, merged"
@@ -14,7 +14,7 @@ def require_peft(trained, blocks, published):
     trained : petl_modules.inference.trained_model.TrainedModel
         One that is a classifier of transformers.
     blocks : dict
-        See ``petl_modules.exports.library_classifier.lora_sites``.
+        See ``petl_modules.exports.library.library_classifier.lora_sites``.
     published : transformers.PretrainedConfig
         The base's own configuration.
 

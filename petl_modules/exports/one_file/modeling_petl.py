@@ -1,7 +1,7 @@
 """A trained model for transformers: what ``modeling_petl.py`` ends with.
 
-``petl_modules.exports.single_file`` writes this module and all that it uses
-into one file, with ``CLASSES`` filled in.
+``petl_modules.exports.one_file.single_file`` writes this module and all that
+it uses into one file, with ``CLASSES`` filled in.
 """
 
 from functools import partial
@@ -18,7 +18,11 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils import cached_file
 
-from petl_modules.exports.modeling_petl_base import REMEDY, Base, read_weights
+from petl_modules.exports.one_file.modeling_petl_base import (
+    REMEDY,
+    Base,
+    read_weights,
+)
 from petl_modules.models.trained_weights import trained_state
 from petl_modules.models.weights_file import (
     WEIGHTS,

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from petl_modules.inference.trained_model import CLASSIFICATION
+from petl_modules.exports.library.fitting import require_classifier
 from petl_modules.methods import merge_lora
 from petl_modules.utils import ExportError
 
@@ -23,6 +23,18 @@ INPUTS = {
     "WhisperLogMel": ("input_features", {0: "batch", 1: "frames"}),
 }
 OUTPUTS = ("logits", "embeddings")
+USE = """\
+```bash
+pip install {library} soundfile soxr
+python classify.py dog.wav
+```
+
+```python
+from classify import Classifier
+
+classify = Classifier()
+classify("dog.wav")  # labels and their probabilities
+```"""
 
 
 class Graph(nn.Module):
@@ -47,19 +59,18 @@ class Graph(nn.Module):
     Raises
     ------
     ExportError
-        If the model is no classifier, its features are no published ones, or
-        its weights are stored in bfloat16.
+        If the model is no single classifier, its features are no published
+        ones, or its weights are stored in bfloat16.
     """
 
     def __init__(self, trained, format):
         super().__init__()
+        require_classifier(trained)
         kind = type(trained.features).__name__
         reason = None
-        if trained.task != CLASSIFICATION:
-            reason = f"it is a run of {trained.task}, and no classifier"
-        elif kind not in INPUTS:
+        if kind not in INPUTS:
             reason = f"nothing outside this project makes {kind} features"
-        elif trained.settings.get("backbone_dtype") == "bfloat16":
+        elif trained.model.encoder.backbone_dtype == "bfloat16":
             reason = "backbone_dtype is bfloat16: train with float32"
         if reason:
             raise ExportError(

@@ -91,7 +91,7 @@ class PetlStackedFeatures(PartsOfClips, SeamlessM4TFeatureExtractor):
 
 
 class PetlWhisperFeatures(PartsOfClips, WhisperFeatureExtractor):
-    """Log-mel spectrograms ``[batch, frames, mel]``, and which frames are real."""
+    """Log-mel spectrograms, and which of their frames are real."""
 
     def extract(self, clips, **options):
         """Return the clips' own frames, and silence behind them."""

@@ -1,0 +1,1 @@
+"""Model cards: ``README.md`` of an exported folder."""

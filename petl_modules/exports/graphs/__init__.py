@@ -1,0 +1,1 @@
+"""Graphs that are traced, and the programs that classify with them."""

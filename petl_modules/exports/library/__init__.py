@@ -1,0 +1,1 @@
+"""Models as classes of transformers and adapters of peft, and back."""
