@@ -27,7 +27,9 @@ __all__ = ["export", "main"]
 def main(arguments=None):
     """Run the command line: ``RUN DIR --format FORMAT``."""
     parser = argparse.ArgumentParser(prog="python -m petl_modules.export")
-    parser.add_argument("run", help="folder of a run or of one fold")
+    parser.add_argument(
+        "run", help="folder of a run, a fold or an export, or a hub name"
+    )
     parser.add_argument("folder", metavar="DIR", help="a new or empty folder")
     parser.add_argument(
         "--format",

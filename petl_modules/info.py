@@ -54,8 +54,9 @@ def main(arguments=None):
         if chosen.json:
             show_json(facts)
             continue
-        width = max(map(len, facts)) + 2
-        for name, value in facts.items():
+        known = {k: v for k, v in facts.items() if v not in (None, [])}
+        width = max(map(len, known)) + 2
+        for name, value in known.items():
             show(printable(f"{name:{width}}{_text(value)}"))
 
 

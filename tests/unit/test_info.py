@@ -56,6 +56,13 @@ def test_run_says_its_protocol_and_all_folds(fold, capsys):
     assert "SoftMoA(experts=7" in lines["methods"]
 
 
+def test_what_a_sum_of_models_has_not_is_left_out(capsys, monkeypatch):
+    facts = {"fold": None, "folds": [], "seed": 0}
+    monkeypatch.setattr(info, "facts_of", lambda run: facts)
+    info.main(["combined"])
+    assert capsys.readouterr().out == "seed  0\n"
+
+
 def test_a_file_alone_is_enough(fold, tmp_path, capsys):
     file = tmp_path / "moved.safetensors"
     (fold / WEIGHTS).rename(file)
