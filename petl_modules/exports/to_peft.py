@@ -11,12 +11,12 @@ from transformers import AutoConfig, AutoModelForAudioClassification
 from petl_modules.backbones import find_checkpoint
 from petl_modules.exports.cards.base import base_of
 from petl_modules.exports.cards.model_card import loaded_as, model_card
+from petl_modules.exports.graphs.graph import quiet
 from petl_modules.exports.library.fitting import (
     require_fitting,
     require_same,
     sample_input,
 )
-from petl_modules.exports.graphs.graph import quiet
 from petl_modules.exports.library.library_classifier import (
     library_classifier,
     lora_sites,
