@@ -139,7 +139,11 @@ def next_commands(folder):
     own += ["hparams/soft_moa.yaml", "--data_folder", "DIR"]
     own += ["--backbone", str(BACKBONES["ast"])]
     bottleneck = all_folds(folder, "bottleneck")
+    export = [sys.executable, "-m", "petl_modules.export"]
+    export += [str(folder / "soft_moa"), str(folder / "soft_moa_export")]
     return f"""\
+What was trained, as a folder for others:
+  {shown(export)}
 Another method on the same sounds:
   {shown(bottleneck)}
 Spoken words, in the layout of Speech Commands:

@@ -33,7 +33,7 @@ try:
 except ImportError as error:
     raise ExportError(
         f"--format peft needs peft, which cannot be imported ({error}): "
-        "python -m pip install 'petl_modules[export]'"
+        "in the checkout, python -m pip install '.[export]'"
     ) from error
 
 USE = """\

@@ -4,6 +4,7 @@ from operator import itemgetter
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from petl_modules.data.audio import Clip
 from petl_modules.data.decoding import decode, naming, to_mono
@@ -72,7 +73,8 @@ def score_windows(classifier, windows, name, batch_size=BATCH):
             yield f"{name}, from {start / rate:.4g} s", clip
 
     rows = good(classifier.each(clips(), batch_size, read=itemgetter(1)))
-    return [(*time, row) for row, time in zip([*rows], times)]
+    shown = tqdm(rows, name, unit="window", delay=5, leave=False, disable=None)
+    return [(*time, row) for row, time in zip([*shown], times)]
 
 
 def good(found):

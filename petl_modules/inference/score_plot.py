@@ -71,6 +71,8 @@ def write_score_plot(path, scores, classes, title=""):
     names = [printable(scores.labels[i]) for i in shown]
     axes.set_yticks(np.arange(len(shown)) + 0.5, names, parse_math=False)
     axes.invert_yaxis()
+    if len(shown) < len(scores.labels):
+        axes.set_ylabel(f"highest {len(shown)} of {len(scores.labels)} classes")
     axes.set_xlabel("time in " + ("minutes" if minutes else "seconds"))
     axes.set_title(printable(title), parse_math=False)
     figure.colorbar(mesh, ax=axes, label="probability")
