@@ -17,16 +17,14 @@ require_libraries("torch", "torchaudio")
 
 from petl_modules import models
 from petl_modules.exports import writer
+from petl_modules.exports.command import writing
 from petl_modules.inference.members import Ensemble, set_state
 from petl_modules.inference.plain import from_plain
 from petl_modules.inference.trained_model import VERIFICATION, TrainedModel
 from petl_modules.models import trained_state, weights_sha256
-from petl_modules.runs.logs import log_to, stop_logging
 from petl_modules.utils import (
     HparamsError,
-    UserError,
     build_folder,
-    fail,
     is_taken,
     printable,
     show,
@@ -66,8 +64,7 @@ def main(arguments=None):
     )
     parser.add_argument("--backbone", help="the encoder's new path, if moved")
     chosen = parser.parse_args(arguments)
-    log_to()
-    try:
+    with writing():
         found = combine(
             chosen.runs,
             chosen.folder,
@@ -76,10 +73,6 @@ def main(arguments=None):
             head=chosen.head,
             backbone=chosen.backbone,
         )
-    except (UserError, OSError) as error:
-        fail(error)
-    finally:
-        stop_logging()
     show(printable(f"wrote {Path(chosen.folder).absolute()}"))
     if chosen.rank is not None:
         show(f"rank {chosen.rank} leaves out {found.error:.2%} of LoRA's norm")

@@ -23,6 +23,7 @@ from petl_modules.backbones import (
     find_checkpoint,
     input_facts,
 )
+from petl_modules.exports.command import writing
 from petl_modules.exports.exporting import export
 from petl_modules.exports.library.fitting import KINDS
 from petl_modules.exports.library.from_library import (
@@ -34,12 +35,9 @@ from petl_modules.exports.library.from_peft import lora_methods, read_adapter
 from petl_modules.exports.tagged import tagged
 from petl_modules.models import WEIGHTS, save_trained, trained_state
 from petl_modules.runs import RecipeFile
-from petl_modules.runs.logs import log_to, stop_logging
 from petl_modules.runs.yaml_text import dump_yaml, parse_yaml
 from petl_modules.utils import (
     ExportError,
-    UserError,
-    fail,
     is_taken,
     printable,
     read_json,
@@ -70,15 +68,10 @@ def main(arguments=None):
         help="names of the classes, if neither adapter nor base has them",
     )
     chosen = parser.parse_args(arguments)
-    log_to()
-    try:
+    with writing():
         names = convert(
             chosen.adapter, chosen.folder, chosen.base_model, chosen.labels
         )
-    except (UserError, OSError) as error:
-        fail(error)
-    finally:
-        stop_logging()
     show(printable(f"wrote to {Path(chosen.folder).absolute()}:"))
     for name in names:
         show(f"    {name}")

@@ -15,11 +15,11 @@ if __name__ == "__main__":
 require_libraries("torch", "torchaudio")
 
 from petl_modules.exports import FORMATS
+from petl_modules.exports.command import writing
 from petl_modules.exports.exporting import export
 from petl_modules.exports.pushing import push_to_hub
 from petl_modules.inference.run_fold import BEST
-from petl_modules.runs.logs import log_to, stop_logging
-from petl_modules.utils import UserError, fail, printable, show
+from petl_modules.utils import printable, show
 
 __all__ = ["export", "main"]
 
@@ -65,8 +65,7 @@ def main(arguments=None):
     chosen = parser.parse_args(arguments)
     if chosen.push is None and (chosen.private or chosen.overwrite):
         parser.error("--private and --overwrite are of what is pushed: --push")
-    log_to()
-    try:
+    with writing():
         names = export(
             chosen.run,
             chosen.folder,
@@ -83,10 +82,6 @@ def main(arguments=None):
         if chosen.push is not None:
             settings = chosen.push, chosen.private, chosen.overwrite
             show(printable(f"pushed: {push_to_hub(chosen.folder, *settings)}"))
-    except (UserError, OSError) as error:
-        fail(error)
-    finally:
-        stop_logging()
 
 
 if __name__ == "__main__":

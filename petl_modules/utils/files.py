@@ -104,7 +104,7 @@ def write_json(path, value):
 
 
 def is_taken(folder):
-    """Return whether a path exists and is not an empty folder.
+    """Return whether a path exists, or is a link, and is no empty folder.
 
     Arguments
     ---------
@@ -116,6 +116,8 @@ def is_taken(folder):
     taken : bool
         False if ``build_folder`` may put a folder there.
     """
+    if folder.is_symlink():  # a folder cannot take its place
+        return True
     return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 

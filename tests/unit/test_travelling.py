@@ -8,8 +8,10 @@ import pytest
 import torch
 from transformers import ASTConfig
 
+from petl_modules import export as export_command
 from petl_modules.backbones import load_pretrained, write_tiny_ast
-from petl_modules.export import export
+from petl_modules.exports import exporting
+from petl_modules.exports.exporting import export
 from petl_modules.inference import Transcriber, Verifier
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.inference.travelling import seal_of
@@ -181,6 +183,26 @@ def test_a_class_of_the_users_own_is_refused(run, tmp_path):
 
 
 # Folds
+
+
+def test_an_interrupted_export_leaves_nothing(run, tmp_path, monkeypatch):
+    def interrupted(trained, folder):
+        (folder / "half.txt").write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting, "writer", lambda format: interrupted)
+    with pytest.raises(SystemExit) as end:
+        export_command.main([str(run), str(tmp_path / "out")])
+    assert end.value.code == 130 and not [*tmp_path.iterdir()]
+
+
+def test_a_link_is_no_place_for_a_folder(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    (tmp_path / "dangling").symlink_to("none")
+    for name in ("link", "dangling"):
+        with pytest.raises(FileExistsError, match="name a new folder"):
+            export(run, tmp_path / name)
 
 
 def test_all_folds_average_their_logits(run, tmp_path):
