@@ -44,6 +44,20 @@ USES = {
         'print(transcriber("speech.wav"))'
     ),
 }
+ALONE = """
+
+With transformers alone, which runs the folder's `modeling_petl.py`:
+
+```python
+import soundfile
+from transformers import pipeline
+
+classify = pipeline(
+    "audio-classification", model={name}, trust_remote_code=True
+)
+samples, rate = soundfile.read("sound.wav", dtype="float32")
+print(classify({{"array": samples, "sampling_rate": rate}}))
+```"""
 NOTES = (
     "This folder is JSON and safetensors: petl_modules runs no code of it, and "
     "neither YAML nor a pickle is read.",
@@ -71,7 +85,8 @@ def write(trained, folder):
     """
     config = build_config(trained)
     _write_weights(trained, folder)
-    notes = [*NOTES]
+    notes, name = [*NOTES], loaded_as(trained, folder)
+    use = f"```python\n{USES[trained.task].format(name=name)}\n```"
     content = preprocessor_config(trained.features, trained.windows)
     try:
         text, auto_map = modeling_file(trained), auto_map_of(trained)
@@ -81,13 +96,12 @@ def write(trained, folder):
         config["architectures"] = ["PetlForAudioClassification"]
         config["auto_map"] = auto_map
         notes += NOTES_OF_PIPELINE
+        use += ALONE.format(name=name)
     except ExportError as error:
         notes.append(f"It cannot be opened without petl_modules: {error}.")
     if content is not None:
         write_json(folder / "preprocessor_config.json", content)
     write_json(folder / CONFIG, config)
-    lines = USES[trained.task].format(name=loaded_as(trained, folder))
-    use = f"```python\n{lines}\n```"
     write_text(folder / "README.md", model_card(trained, use, notes))
     _verify(trained, folder)
 

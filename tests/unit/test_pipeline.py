@@ -53,8 +53,8 @@ import io, sys, soundfile
 samples, _ = soundfile.read(io.BytesIO(sys.stdin.buffer.read()), dtype="float32")
 sys.stdout.buffer.write(samples.tobytes())
 """
-PIPELINES = """
-import json, sys
+PIPELINES = r"""
+import json, os, re, shutil
 from transformers import pipeline
 import importlib.util
 for name in ("petl_modules", "speechbrain", "torchaudio", "hyperpyyaml"):
@@ -64,6 +64,10 @@ scores = {{}}
 for name, folder in {folders}.items():
     classify = pipeline("audio-classification", folder, trust_remote_code=True)
     scores[name] = [classify(sound) for sound in {sounds}]
+    os.chdir(os.path.dirname(folder))
+    shutil.copy({sounds}[0], "sound.wav")
+    *_, lines = re.findall("```python\n(.*?)```", open("model/README.md").read(), re.S)
+    exec(lines, {{}})
 print(json.dumps(scores))
 """
 
@@ -106,7 +110,7 @@ def test_without_this_package(encoders, others, export, sounds, tmp_path):
     environment.pop("PYTHONPATH", None)
     done = run_alone(
         code,
-        *("transformers", "torch", "numpy", *others),
+        *("transformers", "torch", "numpy", "soundfile", *others),
         cwd=tmp_path,
         environment=environment,
     )

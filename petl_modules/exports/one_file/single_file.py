@@ -26,9 +26,7 @@ EXTRACTORS = {
 }
 MODEL_CLASS = "PetlForAudioClassification"
 NOTES_OF_PIPELINE = (
-    "transformers opens it without petl_modules, by the code in "
-    "modeling_petl.py: pipeline('audio-classification', model=FOLDER, "
-    "trust_remote_code=True). Read that file before you trust it.",
+    "transformers runs modeling_petl.py: read that file before you trust it.",
     "pipeline reads files with ffmpeg, and arrays of another rate with "
     "torchaudio; petl_modules resamples with soxr. Scores of files at another "
     "rate than the model's differ by that, and so do those of files with "
