@@ -23,6 +23,7 @@ RANGES = (
     "requirements-service.txt",
     "requirements-test.txt",
 )
+PROJECT = ".[test,export,service]"
 STAMP = ".installed"  # in the environment; holds what was installed
 # What only torch's builds for CUDA need
 CUDA = re.compile(r"(nvidia-|cuda-|triton\b)")
@@ -126,11 +127,9 @@ def steps(versions, torch_index=None):
         requirements or constraints, whose path is to follow them.
     """
     if versions == "oldest":
-        return [
-            (["--editable", ".[test]", "-c"], oldest(requirements(*RANGES)))
-        ]
+        return [(["--editable", PROJECT, "-c"], oldest(requirements(*RANGES)))]
     if versions == "newest":
-        return [(["--editable", ".[test]"], None)]
+        return [(["--editable", PROJECT], None)]
     # A lock is complete: nothing is left to resolve
     install = ["--no-deps", "-r"]
     project = ["--no-deps", "--no-build-isolation", "--editable", "."]
