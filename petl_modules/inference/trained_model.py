@@ -147,9 +147,9 @@ class TrainedModel:
         if merge:
             merge_lora(self.model)
 
-    def _combine(self, states, weights):
+    def _combine(self, states, of_weights):
         """Average the weights of all folds, or make their outputs so."""
-        if weights:
+        if of_weights:
             set_state(self.model, average_states(self.model, states))
             self.weights_sha256 = weights_sha256(self.model)
             return
