@@ -25,13 +25,14 @@ from petl_modules.backbones import (
 )
 from petl_modules.exports.command import writing
 from petl_modules.exports.exporting import export
-from petl_modules.exports.library.fitting import KINDS
-from petl_modules.exports.library.from_library import (
+from petl_modules.exports.library import (
+    KINDS,
     Names,
     head_state,
+    lora_methods,
     parts_of_library,
+    read_adapter,
 )
-from petl_modules.exports.library.from_peft import lora_methods, read_adapter
 from petl_modules.exports.tagged import tagged
 from petl_modules.models import WEIGHTS, save_trained, trained_state
 from petl_modules.runs import RecipeFile

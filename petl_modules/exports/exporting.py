@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from petl_modules.exports import FORMATS, writer
-from petl_modules.exports.cards.base import base_of, name_base
+from petl_modules.exports.cards import base_of, name_base
 from petl_modules.exports.pushing import require_free
 from petl_modules.inference.run_fold import ALL, BEST
 from petl_modules.inference.trained_model import TrainedModel

@@ -6,8 +6,8 @@ import onnxruntime
 import onnxscript  # noqa: F401  the exporter needs it
 import torch
 
-from petl_modules.exports.cards.model_card import model_card
-from petl_modules.exports.graphs.graph import (
+from petl_modules.exports.cards import model_card
+from petl_modules.exports.graphs import (
     OUTPUTS,
     USE,
     Graph,

@@ -9,23 +9,19 @@ import torch
 from transformers import AutoConfig, AutoModelForAudioClassification
 
 from petl_modules.backbones import find_checkpoint
-from petl_modules.exports.cards.base import base_of
-from petl_modules.exports.cards.model_card import loaded_as, model_card
-from petl_modules.exports.graphs.graph import quiet
-from petl_modules.exports.library.fitting import (
+from petl_modules.exports.cards import base_of, loaded_as, model_card
+from petl_modules.exports.graphs import quiet
+from petl_modules.exports.library import (
+    extractor_config,
+    input_notes,
+    library_classifier,
+    lora_options,
+    lora_sites,
     require_fitting,
+    require_peft,
     require_same,
     sample_input,
 )
-from petl_modules.exports.library.library_classifier import (
-    library_classifier,
-    lora_sites,
-)
-from petl_modules.exports.library.library_input import (
-    extractor_config,
-    input_notes,
-)
-from petl_modules.exports.library.peft_config import lora_options, require_peft
 from petl_modules.utils import ExportError, write_json, write_text
 
 try:

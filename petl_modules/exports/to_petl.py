@@ -6,10 +6,9 @@
 
 import torch
 
-from petl_modules.exports.cards.base import base_of
-from petl_modules.exports.cards.model_card import loaded_as, model_card
-from petl_modules.exports.library.fitting import sample_input
-from petl_modules.exports.one_file.single_file import (
+from petl_modules.exports.cards import base_of, loaded_as, model_card
+from petl_modules.exports.library import sample_input
+from petl_modules.exports.one_file import (
     NOTES_OF_PIPELINE,
     auto_map_of,
     modeling_file,

@@ -10,8 +10,8 @@ import torch
 from speechbrain.inference.classifiers import EncoderClassifier
 
 from petl_modules.data.audio import Clip
-from petl_modules.exports.cards.model_card import loaded_as, model_card
-from petl_modules.exports.library.fitting import (
+from petl_modules.exports.cards import loaded_as, model_card
+from petl_modules.exports.library import (
     noise_of,
     require_classifier,
     require_same,

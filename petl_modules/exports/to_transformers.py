@@ -7,19 +7,15 @@ projector is the identity; on AST ``ASTForAudioClassification``.
 import torch
 from transformers import AutoModelForAudioClassification
 
-from petl_modules.exports.cards.model_card import loaded_as, model_card
-from petl_modules.exports.library.fitting import (
+from petl_modules.exports.cards import loaded_as, model_card
+from petl_modules.exports.library import (
+    extractor_config,
+    input_notes,
+    library_classifier,
+    lora_sites,
     require_fitting,
     require_same,
     sample_input,
-)
-from petl_modules.exports.library.library_classifier import (
-    library_classifier,
-    lora_sites,
-)
-from petl_modules.exports.library.library_input import (
-    extractor_config,
-    input_notes,
 )
 from petl_modules.utils import write_json, write_text
 
