@@ -269,6 +269,7 @@ def test_an_encoder_that_saw_transcripts_is_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_training_leaves_the_blank_plateau(train, words, tmp_path):
     """A short training on 96 sentences, tested on other speakers."""
     data = write_miniature("LibriSpeech", tmp_path / "data", sentences=12)

@@ -53,6 +53,7 @@ def test_training_lowers_the_error_rate_of_other_speakers(speakers):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_adapters_learn_an_order_that_is_not_in_the_mean(accuracy):
     linear = accuracy("linear", "wav2vec2")
     assert accuracy("bottleneck", "wav2vec2") > linear + 0.15
