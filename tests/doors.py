@@ -14,7 +14,7 @@ PLACES = (f"{SITE}/", f"{ROOT}/")
 # Refuses every module of site-packages and of this project that is not named
 HOOK = """
 import sys
-from importlib.machinery import PathFinder
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 
 ALLOWED = {allowed!r}
 PLACES = {places!r}
@@ -31,7 +31,8 @@ class Door:
         where = spec.origin or [*spec.submodule_search_locations][0]
         return None if where.startswith(PLACES) else spec
 
-sys.meta_path[sys.meta_path.index(PathFinder)] = Door
+# No other finders, such as that of an editable installation
+sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Door]
 """
 
 
