@@ -172,5 +172,5 @@ def test_what_peft_cannot_carry_is_refused(
 def test_without_peft_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     monkeypatch.delitem(sys.modules, "petl_modules.exports.to_peft")
-    with pytest.raises(ExportError, match=r"'petl_modules\[export\]'"):
+    with pytest.raises(ExportError, match=r"pip install '\.\[export\]'"):
         writer("peft")
