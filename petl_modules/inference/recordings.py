@@ -4,7 +4,6 @@ from operator import itemgetter
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from petl_modules.data.audio import Clip
 from petl_modules.data.decoding import decode, naming, to_mono
@@ -14,7 +13,8 @@ from petl_modules.data.sources import Samples, as_rate
 from petl_modules.inference.batches import BATCH, warn
 from petl_modules.inference.window_cutter import WindowCutter, cut_windows
 from petl_modules.inference.window_scores import Window, WindowScores, best_of
-from petl_modules.utils import AudioError
+from petl_modules.runs.logs import progress_bar
+from petl_modules.utils import AudioError, printable
 
 
 def score_recording(classifier, name, sound, spans, batch_size=BATCH):
@@ -73,7 +73,7 @@ def score_windows(classifier, windows, name, batch_size=BATCH):
             yield f"{name}, from {start / rate:.4g} s", clip
 
     rows = good(classifier.each(clips(), batch_size, read=itemgetter(1)))
-    shown = tqdm(rows, name, unit="window", delay=5, leave=False, disable=None)
+    shown = progress_bar(rows, printable(name), unit="window", delay=5)
     return [(*time, row) for row, time in zip([*shown], times)]
 
 
