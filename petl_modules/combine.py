@@ -16,17 +16,16 @@ if __name__ == "__main__":
 require_libraries("torch", "torchaudio")
 
 from petl_modules import models
-from petl_modules.exports import writer
 from petl_modules.exports.command import writing
+from petl_modules.exports.exporting import write_folder
 from petl_modules.inference.members import Ensemble, set_state
 from petl_modules.inference.plain import from_plain
 from petl_modules.inference.trained_model import VERIFICATION, TrainedModel
 from petl_modules.models import trained_state, weights_sha256
 from petl_modules.utils import (
     HparamsError,
-    build_folder,
-    is_taken,
     printable,
+    require_new_folder,
     show,
 )
 
@@ -108,8 +107,7 @@ def combine(runs, folder, weights=None, *, rank=None, head=None, backbone=None):
         See ``TrainedModel``; or the models cannot be summed.
     """
     folder = Path(folder).absolute()
-    if is_taken(folder):
-        raise FileExistsError(f"{folder} is not empty: name a new folder")
+    require_new_folder(folder)
     weights = weights or [1 / len(runs)] * len(runs)
     read = [TrainedModel(run, backbone=backbone, merge=False) for run in runs]
     kept = read[head] if head is not None and head < len(read) else read[0]
@@ -127,12 +125,7 @@ def combine(runs, folder, weights=None, *, rank=None, head=None, backbone=None):
         for weight, run in zip(weights, read)
     )
     _replace(kept, found, said)
-
-    def build(whole):
-        whole.mkdir()
-        writer("petl")(kept, whole)
-
-    build_folder(folder, build)
+    write_folder(kept, folder)
     return found
 
 

@@ -39,9 +39,9 @@ from petl_modules.runs import RecipeFile
 from petl_modules.runs.yaml_text import dump_yaml, parse_yaml
 from petl_modules.utils import (
     ExportError,
-    is_taken,
     printable,
     read_json,
+    require_new_folder,
     show,
     write_text,
 )
@@ -105,8 +105,7 @@ def convert(adapter, folder, base_model=None, labels=None):
         If something is missing or damaged, or the adapter has what no model of
         ours has (``ExportError``).
     """
-    if is_taken(Path(folder)):
-        raise FileExistsError(f"{folder} is not empty: name a new folder")
+    require_new_folder(Path(folder))
     read = read_adapter(adapter)
     checkpoint = find_checkpoint(base_model or _base_of(read))
     config = AutoConfig.from_pretrained(

@@ -8,7 +8,7 @@ from petl_modules.exports.cards import base_of, name_base
 from petl_modules.exports.pushing import require_free
 from petl_modules.inference.run_fold import ALL, BEST
 from petl_modules.inference.trained_model import TrainedModel
-from petl_modules.utils import ExportError, build_folder, is_taken
+from petl_modules.utils import ExportError, build_folder, require_new_folder
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +63,7 @@ def export(
         (``ExportError``); or there are files under the name on the hub.
     """
     folder = Path(folder).absolute()
-    if is_taken(folder):
-        raise FileExistsError(f"{folder} is not empty: name a new folder")
+    require_new_folder(folder)
     if fold == ALL and format != FORMATS[0]:
         raise ExportError(
             f"--fold all is the mean of the outputs of several models, and "
@@ -72,11 +71,34 @@ def export(
         )
     if push is not None:
         require_free(push, overwrite)
-    write = writer(format)
+    writer(format)  # a library that is missing is named before long work
     trained = TrainedModel(run, backbone=backbone, merge=False, fold=fold)
     trained.shared_as = push
     if base_model is not None:
         name_base(trained, base_model)
+
+    write_folder(trained, folder, format)
+    return sorted(file.name for file in folder.iterdir())
+
+
+def write_folder(trained, folder, format=FORMATS[0]):
+    """Write an opened model in a format, atomically; tell of its base.
+
+    Arguments
+    ---------
+    trained : petl_modules.inference.trained_model.TrainedModel
+        LoRA unmerged.
+    folder : pathlib.Path
+        A new or empty folder.
+    format : str
+        One of ``petl_modules.exports.FORMATS``.
+
+    Raises
+    ------
+    ExportError
+        If the format cannot carry the model.
+    """
+    write = writer(format)
 
     def build(whole):
         whole.mkdir()
@@ -87,7 +109,7 @@ def export(
     if format in WITHOUT_BASE and base.name and not base.is_published:
         logger.warning(
             "the base is named by its path, %s, which others do not have: "
-            "--base_model owner/name gives its name on the hub",
+            "--base_model owner/name of petl_modules.export gives its name on "
+            "the hub",
             base.name,
         )
-    return sorted(file.name for file in folder.iterdir())

@@ -11,9 +11,9 @@ from petl_modules.exports.graphs import (
     OUTPUTS,
     USE,
     Graph,
-    quiet,
     write_example,
 )
+from petl_modules.exports.quiet import quiet
 from petl_modules.utils import write_text
 
 TOLERANCE = 1e-5

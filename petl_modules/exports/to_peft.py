@@ -10,7 +10,6 @@ from transformers import AutoConfig, AutoModelForAudioClassification
 
 from petl_modules.backbones import find_checkpoint
 from petl_modules.exports.cards import base_of, loaded_as, model_card
-from petl_modules.exports.graphs import quiet
 from petl_modules.exports.library import (
     extractor_config,
     input_notes,
@@ -22,6 +21,7 @@ from petl_modules.exports.library import (
     require_same,
     sample_input,
 )
+from petl_modules.exports.quiet import quiet
 from petl_modules.utils import ExportError, write_json, write_text
 
 try:

@@ -4,7 +4,8 @@ import torch
 from torch.export import Dim
 
 from petl_modules.exports.cards import model_card
-from petl_modules.exports.graphs import USE, Graph, quiet, write_example
+from petl_modules.exports.graphs import USE, Graph, write_example
+from petl_modules.exports.quiet import quiet
 from petl_modules.utils import write_text
 
 TOLERANCE = 1e-6

@@ -15,8 +15,8 @@ from petl_modules.upstream.recipe_yaml import recipe_yaml
 from petl_modules.utils import (
     HparamsError,
     build_folder,
-    is_taken,
     read_csv,
+    require_new_folder,
     write_csv,
     write_text,
 )
@@ -51,8 +51,7 @@ def export(recipe, method, folder, base=None):
     HparamsError
         If there is no such recipe, method or base.
     """
-    if is_taken(folder):
-        raise FileExistsError(f"{folder} is not empty: name a new folder")
+    require_new_folder(folder)
     row, texts = _compose(recipe, method, base)
     csv = f"{recipe}.csv"
 

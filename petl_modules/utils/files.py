@@ -121,6 +121,24 @@ def is_taken(folder):
     return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
+def require_new_folder(folder):
+    """Check, before long work, that ``build_folder`` may put a folder there.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The folder to come.
+
+    Raises
+    ------
+    FileExistsError
+        It is there and not empty, or is a link.
+    """
+    if is_taken(folder):
+        what = "is a link" if folder.is_symlink() else "is not empty"
+        raise FileExistsError(f"{folder} {what}: name a new folder")
+
+
 def build_folder(folder, build):
     """Make a folder atomically: complete or not at all.
 

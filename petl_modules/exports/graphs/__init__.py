@@ -4,8 +4,7 @@ from petl_modules.exports.graphs.graph import (
     OUTPUTS,
     USE,
     Graph,
-    quiet,
     write_example,
 )
 
-__all__ = ["Graph", "OUTPUTS", "USE", "quiet", "write_example"]
+__all__ = ["Graph", "OUTPUTS", "USE", "write_example"]

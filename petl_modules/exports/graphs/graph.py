@@ -1,10 +1,7 @@
 """What the graph formats share: a classifier that can be traced, and checks."""
 
-import contextlib
 import json
-import logging
 import shutil
-import warnings
 from pathlib import Path
 
 import torch
@@ -168,19 +165,3 @@ def write_example(trained, folder, example):
     for name, data in (("labels", trained.labels), ("preprocessor", facts)):
         text = json.dumps(data, indent=2, ensure_ascii=False)
         (folder / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def quiet():
-    """Keep what an exporter logs and warns of from the terminal."""
-    loggers = [logging.getLogger(name) for name in ("torch", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels):
-                logger.setLevel(level)
