@@ -35,9 +35,7 @@ from tools.speech_packages import PACKAGES
 
 CACHE = Path("/var/cache/apt/archives")
 LIST = "recordings.csv"
-COLUMNS = (
-    "file collection voice language text english licence seconds".split()
-)
+COLUMNS = "file collection voice language text english licence seconds".split()
 
 
 def find_packages(files):
