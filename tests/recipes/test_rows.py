@@ -121,7 +121,7 @@ def test_lora_on_other_encoders(
 @pytest.mark.parametrize(
     "dataset",
     sample(
-        ["UrbanSound8k", "GSC", "FSC", "GTZAN", "IEMOCAP", TEMPLATE],
+        ["UrbanSound8k", "GSC", "FSC", "FSDD", "GTZAN", "IEMOCAP", TEMPLATE],
         ["GSC", TEMPLATE],
     ),
 )
