@@ -13,13 +13,13 @@ class HeldOutSpeakers:
 
     The test part is that of the records with ``split: test``, or else of
     speakers that are drawn. The validation part's speakers are drawn from the
-    others. A draw depends on the seed and the names alone, and a smaller draw
-    is part of a larger one.
+    others, or named. A draw depends on the seed and the names alone, and a
+    smaller draw is part of a larger one.
 
     Arguments
     ---------
-    valid_speakers : int
-        Number of speakers that validate, 2 or more.
+    valid_speakers : int or list of str
+        Number of speakers that validate, 2 or more, or their names.
     seed : int
         Seed of the draws.
     test_speakers : int
@@ -42,6 +42,10 @@ class HeldOutSpeakers:
     """
 
     def __init__(self, valid_speakers, seed, test_speakers=0):
+        self.named = ()
+        if isinstance(valid_speakers, (list, tuple)):
+            self.named = tuple(map(str, valid_speakers))
+            valid_speakers = len({*self.named})
         for key, number in (
             ("valid_speakers", valid_speakers),
             ("test_speakers", test_speakers),
@@ -61,31 +65,46 @@ class HeldOutSpeakers:
         Raises
         ------
         DataError
-            A clip has no speaker, a speaker is in training and test part, or
-            there are too few speakers.
+            A clip has no speaker, a speaker is in training and test part,
+            there are too few speakers, or a named one is not among them.
         """
         test, others = self._listed(records)
         listed_test = bool(test)
         self._check_numbers(len(test), len(others))
+        named = self._find_named(others)
         if not listed_test:
-            test = self._draw(others, "test", self.test_speakers)
-        valid = self._draw(others - test, "valid", self.valid_speakers)
+            test = self._draw(others - named, "test", self.test_speakers)
+        valid = named or self._draw(others - test, "valid", self.valid_speakers)
         train = others - test - valid
         parts = {part: {} for part in PARTS}
         for clip, record in records.items():
             speaker = record["speaker"]
             part = "valid" if speaker in valid else "train"
             parts["test" if speaker in test else part][clip] = record
-        drawn = f"validation {len(valid)} of {len(others)} drawn by"
-        start = (
-            f"test {len(test)} as listed, "
-            if listed_test
-            else (f"test {len(test)} and ")
-        )
-        return {1: parts}, (
-            f"held-out speakers: {start}{drawn} seed {self.seed}, "
-            f"train {len(train)}"
-        )
+        told = {
+            f"test {len(test)}": "as listed" if listed_test else "drawn",
+            f"validation {len(valid)}": "as named" if named else "drawn",
+        }
+        return {1: parts}, self._protocol(told, len(others), len(train))
+
+    def _protocol(self, told, others, train):
+        """Return how the parts came about."""
+        given = [f"{x} {how}" for x, how in told.items() if how != "drawn"]
+        drawn = " and ".join(x for x, how in told.items() if how == "drawn")
+        if drawn:
+            given.append(f"{drawn} of {others} drawn by seed {self.seed}")
+        return f"held-out speakers: {', '.join(given)}, train {train}"
+
+    def _find_named(self, others):
+        """Return the speakers that are named to validate."""
+        if unknown := {*self.named} - others:
+            raise DataError(
+                f"valid_speakers names {len(unknown)} that are no speakers "
+                "outside the test part. Correct the names:\n"
+                f"{listed(sorted(unknown), limit=20)}\n"
+                f"There are:\n{listed(sorted(others), limit=20)}"
+            )
+        return {*self.named}
 
     def _listed(self, records):
         """Return the speakers of the listed test part, and all others."""

@@ -41,6 +41,45 @@ def test_parts_of_voxceleb1():
     )
 
 
+def test_named_speakers_validate_whatever_the_seed():
+    names = ["id00002", "id00007"]
+    for seed in range(5):
+        folds, protocol = HeldOutSpeakers(names, seed)(corpus(9, 2))
+        found = speakers(folds[1])
+        assert found["valid"] == {*names} and len(found["train"]) == 7
+    assert protocol == (
+        "held-out speakers: test 2 as listed, validation 2 as named, train 7"
+    )
+
+
+def test_named_speakers_are_not_drawn_for_the_test():
+    names = ["id00000", "id00003"]
+    for seed in range(20):
+        drawn = HeldOutSpeakers(names, seed, test_speakers=3)
+        folds, protocol = drawn(corpus(7))
+        found = speakers(folds[1])
+        assert found["valid"] == {*names}
+        assert [len(found[part]) for part in PARTS] == [2, 2, 3]
+    assert protocol == (
+        "held-out speakers: validation 2 as named, test 3 of 7 drawn by seed "
+        "19, train 2"
+    )
+
+
+def test_names_of_no_training_speakers():
+    names = ["id00000", "id00006", "eve"]
+    with pytest.raises(DataError) as error:
+        HeldOutSpeakers(names, 1)(corpus(6, 2))
+    text = str(error.value)
+    assert "valid_speakers names 2 that are no speakers outside" in text
+    assert "Correct the names:\n  eve\n  id00006\nThere are:\n  id0" in text
+
+
+def test_one_name_is_too_few_to_validate():
+    with pytest.raises(HparamsError, match="valid_speakers is 1: trials"):
+        HeldOutSpeakers(["eve", "eve"], 1)
+
+
 def test_no_speaker_is_in_two_parts():
     for seed in range(20):
         folds, _ = HeldOutSpeakers(3, seed, test_speakers=4)(corpus(12))
