@@ -110,6 +110,7 @@ def choose_clips(rows, voice):
 def write_clip(path, samples):
     """Write samples at 16 kHz as a file at 8 kHz, of one loudness."""
     samples = scipy.signal.resample_poly(samples, 1, 2)
+    samples -= samples.mean()  # some recorders add a constant, a voice does not
     samples /= np.abs(samples).max()
     soundfile.write(path, 0.9 * samples, RATE // 2, subtype="PCM_16")
 

@@ -46,6 +46,11 @@ class HeldOutSpeakers:
         if isinstance(valid_speakers, (list, tuple)):
             self.named = tuple(map(str, valid_speakers))
             valid_speakers = len({*self.named})
+        elif type(valid_speakers) is not int:
+            raise HparamsError(
+                f"valid_speakers is {valid_speakers!r}: give a number of "
+                "speakers, or a list of their names, such as [eve,tim]"
+            )
         for key, number in (
             ("valid_speakers", valid_speakers),
             ("test_speakers", test_speakers),

@@ -10,7 +10,8 @@ USAGE = (
     "[--any_key value ...] [SpeechBrain's run options]"
 )
 
-OF_TWO_TYPES = ("train_norms",)  # True, False, or a text
+# True, False, or a text; a number, or a list of names
+OF_TWO_TYPES = ("train_norms", "valid_speakers")
 
 
 def split_arguments(arguments):

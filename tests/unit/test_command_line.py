@@ -26,6 +26,7 @@ download: False
 folds: [1, 2]
 protocol: official
 train_norms: False
+valid_speakers: 40
 lr_by_part: {}
 experiment: !ref results/<seed>
 doubled: !ref <lr> * 2
@@ -115,6 +116,8 @@ def options(recipe, *words):
         (["--max_grad_norm", "5"], "max_grad_norm", 5),
         (["--max_grad_norm", "0.5"], "max_grad_norm", 0.5),
         ([], "max_grad_norm", math.inf),
+        (["--valid_speakers", "4"], "valid_speakers", 4),
+        (["--valid_speakers", "[a, b-c]"], "valid_speakers", ["a", "b-c"]),
         ([], "experiment", "results/10"),
         (["--seed", "3"], "experiment", "results/3"),
     ],

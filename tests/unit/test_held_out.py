@@ -75,6 +75,12 @@ def test_names_of_no_training_speakers():
     assert "Correct the names:\n  eve\n  id00006\nThere are:\n  id0" in text
 
 
+@pytest.mark.parametrize("value", ["eve", True, 2.5, None])
+def test_neither_number_nor_names(value):
+    with pytest.raises(HparamsError, match="a number of speakers, or a list"):
+        HeldOutSpeakers(value, 1)
+
+
 def test_one_name_is_too_few_to_validate():
     with pytest.raises(HparamsError, match="valid_speakers is 1: trials"):
         HeldOutSpeakers(["eve", "eve"], 1)

@@ -45,7 +45,7 @@ def write_speech(folder, voices):
             speech = rng.uniform(-1, 1, 2000 if number < 2 else length)
             file = f"{voice}/{number}.wav"
             samples = np.concatenate([pause, speech, pause])
-            soundfile.write(folder / file, 0.1 * samples, 8000)
+            soundfile.write(folder / file, 0.1 * samples + 0.001, 8000)
             row = dict.fromkeys("collection voice language text".split(), "x")
             row |= {"file": file, "english": "", "licence": "CC0-1.0"}
             row |= {"collection": voice.split("-")[0], "voice": voice}
@@ -89,6 +89,7 @@ def test_clips_are_speech_of_one_rate_and_loudness(corpus):
         assert float(row["seconds"]) == pytest.approx(len(samples) / 8000, 1e-2)
         assert 1.0 <= len(samples) / 8000 < 1.2  # the second of speech
         assert np.abs(samples).max() == pytest.approx(0.9, abs=1e-3)
+        assert samples.mean() == pytest.approx(0, abs=1e-3)
 
 
 def test_collection_tells_nothing_about_a_trial(corpus):
