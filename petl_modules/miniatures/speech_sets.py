@@ -66,7 +66,7 @@ def fsc(seed):
 
 
 def fsdd(seed, takes=3):
-    """Plan 180 clips of 0.3 to 0.9 s at 8 kHz: ten digits by six speakers."""
+    """Plan 180 clips of 0.3 to 1 s at 8 kHz: ten digits by six speakers."""
     plan = Plan()
     for number, speaker in enumerate(FSDD):
         rng = np.random.default_rng((seed, 50, number))
