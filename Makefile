@@ -21,6 +21,7 @@ help:
 	@echo "make test    run all tests and doctests; ARGS=\"-k demo\" for some"
 	@echo "make test-all    run what make test samples from big tables, too"
 	@echo "make bench-demo   train all methods on the generated data sets (hours)"
+	@echo "make bench-real   the same on real recordings; ARGS=\"--digits DIR ...\""
 	@echo "make style   check lint, format, imports between rooms and copies"
 	@echo "make lock    re-make requirements-lock.txt and run all tests with it"
 	@echo "make clean   remove environments and caches; data and results stay"
@@ -36,6 +37,9 @@ demo: $(STAMP)
 
 bench-demo: $(STAMP)
 	$(VENV)/bin/python benchmarks/demo.py $(ARGS)
+
+bench-real: $(STAMP)
+	$(VENV)/bin/python benchmarks/real.py $(ARGS)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
@@ -69,4 +73,4 @@ $(STAMP): requirements.txt requirements-export.txt requirements-service.txt \
 
 always:
 
-.PHONY: help demo bench-demo test style lock clean always
+.PHONY: help demo bench-demo bench-real test style lock clean always

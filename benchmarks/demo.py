@@ -11,19 +11,16 @@ folder holds the runs of one commit.
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import common  # isort: skip, first: it prepares the path
 import speakers
 import speech
-from tqdm import tqdm
+from runs import UNORDERED, claim, finished, origin, rows_of, split_names
 
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.trials import (
@@ -36,13 +33,12 @@ from petl_modules.miniatures.trials import (
     command,
 )
 from petl_modules.runs.plots import draw_tradeoff
-from petl_modules.utils import versions, write_csv, write_text
+from petl_modules.utils import write_csv
 
 CHOICES = {
     "datasets": [*ALL],
     "methods": [*dict.fromkeys([*METHODS, *SPEAKER_METHODS, *SPEECH_METHODS])],
 }
-UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
 
 
 def trials(datasets, methods, seeds):
@@ -57,25 +53,6 @@ def trials(datasets, methods, seeds):
                 if MINIATURES[dataset].speech:
                     found.append((dataset, "wav2vec2", method, "", seed))
     return found
-
-
-def finished(words, summary):
-    """Return the summary of a run; run the command line if there is none."""
-    if not summary.is_file():
-        done = subprocess.run(
-            [*words, "--noprogressbar"],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            cwd=common.ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        if done.returncode:
-            raise SystemExit(
-                f"{' '.join(words)}\nended with code {done.returncode}:\n"
-                f"{done.stderr[-3000:]}"
-            )
-    return json.loads(summary.read_text("utf-8"))
 
 
 def run(folder, trial):
@@ -146,38 +123,6 @@ def panels(rows):
     return found
 
 
-def commit():
-    """Return the checked-out commit, and whether files differ from it."""
-    words = ("rev-parse --short=12 HEAD", "status --porcelain -uno . :!results")
-    try:
-        head, changed = (
-            subprocess.run(
-                ["git", *line.split()],
-                cwd=common.ROOT,
-                capture_output=True,
-                text=True,
-            ).stdout.strip()
-            for line in words
-        )
-    except FileNotFoundError:  # no git
-        return "unknown"
-    return f"{head or 'unknown'}{' with changes' * bool(changed)}"
-
-
-def claim(folder):
-    """Reserve a folder for the runs of this commit; return the commit."""
-    own, note = commit(), folder / "commit.txt"
-    found = note.read_text("utf-8").strip() if note.is_file() else own
-    if found != own:
-        raise SystemExit(
-            f"{folder} holds runs of commit {found}, and {own} is checked "
-            "out: name another --folder, or remove that one"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(note, f"{own}\n")
-    return own
-
-
 def parse(words):
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -188,27 +133,12 @@ def parse(words):
     parser.add_argument("--folder", default="results/bench-demo")
     parser.add_argument("--csv", default="results/demo.csv")
     chosen = parser.parse_args(words)
-    for name, known in CHOICES.items():
-        given = getattr(chosen, name).split(",")
-        if unknown := set(given) - set(known):
-            parser.error(
-                f"no {name} {', '.join(sorted(unknown))}; there are: "
-                f"{', '.join(known)}"
-            )
-        setattr(chosen, name, given)
+    split_names(parser, chosen, CHOICES)
     for dataset in chosen.datasets:
         if not set(chosen.methods) & set(ALL[dataset].methods):
             known = ", ".join(ALL[dataset].methods)
             parser.error(f"no such methods of {dataset}; there are: {known}")
-    chosen.seeds = [int(seed) for seed in chosen.seeds.split(",")]
     return chosen
-
-
-def rows_of(todo, work, processes):
-    """Return the rows of trials, from several processes at a time."""
-    with ThreadPoolExecutor(processes) as threads:
-        found = threads.map(work, todo)
-        return list(tqdm(found, "runs", len(todo), unit="run"))
 
 
 def main(words):
@@ -220,12 +150,8 @@ def main(words):
         other = speakers.MINIATURE_SEED if dataset == speakers.DATASET else 0
         write_miniature(dataset, folder / ALL[dataset].folder, seed=other)
     target.parent.mkdir(parents=True, exist_ok=True)
-    facts = ", ".join(f"{name} {value}" for name, value in versions().items())
     seeds = ", ".join(map(str, chosen.seeds))
-    made = (
-        f"Commit {own}, {common.machine()}, {chosen.processes} runs at a time "
-        f"of one thread each, {facts}."
-    )
+    made = origin(own, chosen.processes)
     datasets = [name for name in chosen.datasets if name in MINIATURES]
     methods = [name for name in chosen.methods if name in METHODS]
     if todo := trials(datasets, methods, chosen.seeds):

@@ -161,28 +161,55 @@ def trial(dataset, method, backbone="ast", **changes):
         For ``subprocess.run``.
     """
     miniature = ALL[dataset]
-    whole = miniature.seconds is None
+    kind = "wav2vec2" if miniature.seconds is None else backbone
     options = {
-        "backbone": BACKBONES["wav2vec2" if whole else backbone],
+        "backbone": BACKBONES[kind],
         **miniature.common,
         **miniature.options,
         **miniature.methods[method],
     }
+    script = ROOT / "recipes" / dataset / "train.py"
+    return training(script, method, kind, miniature.seconds, options, changes)
+
+
+def training(script, method, kind, seconds, options, changes):
+    """Return the command line of a training.
+
+    Arguments
+    ---------
+    script : pathlib.Path
+        The ``train.py`` of a recipe or template.
+    method : str
+        The stem of one of its YAML files that AST has.
+    kind : str
+        A key of ``BACKBONES``: which files the encoder needs.
+    seconds : float or None
+        Length of a clip that is used. None: whole clips.
+    options : dict
+        Keys of the YAML file, with their values.
+    changes : dict
+        Further ones, which prevail.
+
+    Returns
+    -------
+    words : list of str
+        For ``subprocess.run``.
+    """
+    options = {**options}
     if method in SCRATCH:
         del options["backbone"]
-        options["seconds"] = miniature.seconds
-    elif whole:
+        options["seconds"] = seconds
+    elif seconds is None:
         pass  # its files have wav2vec 2.0 as their base
-    elif backbone == "ast":
-        options["frames"] = round(100 * miniature.seconds)
+    elif kind == "ast":
+        options["frames"] = round(100 * seconds)
     else:
-        options["seconds"] = miniature.seconds
+        options["seconds"] = seconds
         if method in OWN_FILE:
             method = f"{method}_wav2vec2"
         else:
             options["base"] = "wav2vec2.yaml"
-    words = [sys.executable, str(ROOT / "recipes" / dataset / "train.py")]
-    words += [f"hparams/{method}.yaml"]
+    words = [sys.executable, str(script), f"hparams/{method}.yaml"]
     for key, value in {**options, **changes}.items():
         words += [f"--{key}", str(value)]
     return words

@@ -24,7 +24,7 @@ def bench():
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     yield module
-    for name in ("common", "speakers", "speech"):
+    for name in ("common", "runs", "speakers", "speech"):
         sys.modules.pop(name, None)
 
 
@@ -47,7 +47,7 @@ def fake_run(words, **_):
 
 def test_benchmark_writes_table_and_picture(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "write_miniature", lambda *_, **__: None)
-    monkeypatch.setattr(bench, "commit", lambda: "0123abc")
+    monkeypatch.setattr("runs.commit", lambda: "0123abc")
     monkeypatch.setattr(subprocess, "run", fake_run)
     words = ["--datasets", "ESC50,GSC", "--methods", "linear,soft_moa"]
     words += ["--seeds", "1,2", "--folder", str(tmp_path / "runs")]
@@ -74,7 +74,7 @@ def test_benchmark_writes_table_and_picture(bench, tmp_path, monkeypatch):
 
 def test_speakers_have_a_table_of_their_own(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "write_miniature", lambda *_, **__: None)
-    monkeypatch.setattr(bench, "commit", lambda: "0123abc")
+    monkeypatch.setattr("runs.commit", lambda: "0123abc")
     monkeypatch.setattr(subprocess, "run", fake_run)
     other = "# Methods on the miniatures\n\n## tiny-ast\n\n| a |\n"
     (tmp_path / "demo.md").write_text(other)
@@ -113,7 +113,7 @@ def test_speakers_have_a_table_of_their_own(bench, tmp_path, monkeypatch):
 
 def test_recognition_has_a_table_of_its_own(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "write_miniature", lambda *_, **__: None)
-    monkeypatch.setattr(bench, "commit", lambda: "0123abc")
+    monkeypatch.setattr("runs.commit", lambda: "0123abc")
     monkeypatch.setattr(subprocess, "run", fake_run)
     words = ["--datasets", "LibriSpeech", "--methods", "linear,bottleneck"]
     words += ["--seeds", "1,2", "--folder", str(tmp_path / "runs")]
@@ -154,9 +154,9 @@ def test_benchmark_keeps_what_is_finished(bench, tmp_path, monkeypatch):
 
 def test_runs_of_two_commits_are_not_mixed(bench, tmp_path, monkeypatch):
     for _ in range(2):
-        monkeypatch.setattr(bench, "commit", lambda: "0123abc")
+        monkeypatch.setattr("runs.commit", lambda: "0123abc")
         assert bench.claim(tmp_path / "runs") == "0123abc"
-    monkeypatch.setattr(bench, "commit", lambda: "4567def")
+    monkeypatch.setattr("runs.commit", lambda: "4567def")
     with pytest.raises(SystemExit, match="commit 0123abc, and 4567def is"):
         bench.claim(tmp_path / "runs")
 

@@ -1,0 +1,219 @@
+"""All methods on real recordings, with the small pretrained encoders.
+
+    python benchmarks/real.py --digits DIR --sounds DIR --speech DIR
+
+writes results/real.csv, .md and .png. The folders are those of FSDD, of ESC-50
+and of tools/real_speech.py; a part of FSDD or ESC-50 does. A task without a
+folder is left out, and its rows, if there are any, stay as they are.
+
+Digits and sounds are classified with folds, voices verified in trials. Runs are
+spread over processes of one thread each. Started again, the benchmark keeps
+finished runs; a folder holds the runs of one commit.
+"""
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import common  # isort: skip, first: it prepares the path
+import dots
+import real_report
+from runs import UNORDERED, claim, finished, origin, rows_of, split_names
+from speakers import UNTRAINED
+
+from petl_modules.miniatures.trials import (
+    COMMON,
+    METHODS,
+    SCRATCH,
+    SPEAKER_METHODS,
+    training,
+)
+from petl_modules.utils import read_csv, require_new_folder, write_csv
+from tools import real_voices
+
+ENCODERS = {
+    "tiny-ast": "ast",
+    "tiny-wav2vec2": "wav2vec2",
+    "small-wav2vec2": "wav2vec2",
+}
+SPEECH_ENCODERS = ("tiny-wav2vec2", "small-wav2vec2")
+RECIPES = common.ROOT / "recipes"
+TEMPLATE = common.ROOT / "templates" / "speaker_verification"
+VOICE_METHODS = [m for m in SPEAKER_METHODS if m not in SCRATCH]
+TASKS = {
+    "digits": ([*ENCODERS], [*METHODS]),
+    "sounds": (["tiny-ast"], [*METHODS]),
+    "voices": ([*SPEECH_ENCODERS], ["untrained", *VOICE_METHODS]),
+}
+CHOICES = {
+    "tasks": [*TASKS],
+    "methods": [
+        *dict.fromkeys(m for _, found in TASKS.values() for m in found)
+    ],
+    "encoders": [*ENCODERS],
+}
+
+
+def trials(tasks, encoders, methods, seeds):
+    """Return the trials: task, encoder, method, positions, seed."""
+    found = []
+    for seed in seeds:
+        for task in tasks:
+            of, known = TASKS[task]
+            for encoder in (x for x in of if x in encoders):
+                for method in (x for x in known if x in methods):
+                    ordered = "center_cut" if encoder == "tiny-ast" else ""
+                    found.append((task, encoder, method, ordered, seed))
+                    if ordered and method in UNORDERED:
+                        found.append((task, encoder, method, "zeros", seed))
+    return found
+
+
+def command(trial, data, folder):
+    """Return the command line of a trial, and the folder of its results.
+
+    Arguments
+    ---------
+    trial : tuple
+        See ``trials``.
+    data : dict
+        The data folder of each task.
+    folder : pathlib.Path
+        Where manifests, features and results go.
+    """
+    task, encoder, method, positions, seed = trial
+    output = folder.joinpath(*(str(part) or "-" for part in trial))
+    places = {
+        "data_folder": data[task],
+        "manifest_folder": folder / "manifests" / task,
+        "output_folder": output,
+        "seed": seed,
+    }
+    if positions:
+        places["positions"] = positions
+    options = {"backbone": common.ROOT / "pretrained" / encoder, **COMMON}
+    if task == "voices":
+        return voice_command(method, options, places), output
+    options |= METHODS[method]
+    if task == "digits":
+        # 480 clips, not 60 to 96: about as many updates as on the miniatures
+        options |= {
+            "batch_size": 16,
+            "number_of_epochs": options["number_of_epochs"] // 2,
+        }
+        script, seconds = RECIPES / "FSDD" / "train.py", 1.0
+    else:
+        # A validation part of 6 of 80 clips would select by chance
+        options["fixed_epochs"] = True
+        script, seconds = RECIPES / "ESC50" / "train.py", 5.0
+    places["feature_cache"] = folder / "features"
+    words = training(
+        script, method, ENCODERS[encoder], seconds, options, places
+    )
+    return words, output
+
+
+def voice_command(method, options, places):
+    """Return the command line of a training that verifies voices."""
+    del options["allow_partial"]  # the template knows no number of clips
+    options |= {
+        "dataset": "recorded_voices",
+        "trials": "trials.txt",
+        "valid_speakers": f"[{','.join(real_voices.VALID)}]",
+        "batch_size": 16,
+        "number_of_epochs": 10,
+        "embedding_size": 64,
+    }
+    if method == "untrained":
+        method, changes = UNTRAINED["wav2vec2"]
+        options |= {**changes, "number_of_epochs": 1}
+    else:
+        options |= SPEAKER_METHODS[method]
+    script = TEMPLATE / "train.py"
+    return training(script, method, "wav2vec2", 2.0, options, places)
+
+
+def run(data, folder, trial):
+    """Return the row of a trial; run the trial if it has no result."""
+    task, encoder, method, positions, seed = trial
+    words, output = command(trial, data, folder)
+    found = finished(words, output / "summary.json")
+    metric = "eer" if task == "voices" else "accuracy"
+    values = [fold[f"test_{metric}"] for fold in found["folds"]]
+    several = task != "voices"
+    trained = found["trainable_parameters"] if method != "untrained" else 0
+    return {
+        "task": task,
+        "encoder": encoder,
+        "method": method,
+        "positions": positions,
+        "seed": seed,
+        "metric": metric,
+        "value": round(sum(values) / len(values), 4),
+        "lowest": round(min(values), 4) if several else "",
+        "highest": round(max(values), 4) if several else "",
+        "folds": " ".join(f"{value:.4f}" for value in values),
+        "trainable_parameters": trained,
+        "seconds": round(sum(fold["seconds"] for fold in found["folds"]), 1),
+    }
+
+
+def parse(words):
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for task, what in real_report.SOURCES.items():
+        parser.add_argument(f"--{what}", type=Path, help=f"for {task}")
+    for name, known in CHOICES.items():
+        parser.add_argument(f"--{name}", default=",".join(known))
+    parser.add_argument("--seeds", default="10,11,12")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--folder", default="results/bench-real")
+    parser.add_argument("--csv", default="results/real.csv")
+    chosen = parser.parse_args(words)
+    split_names(parser, chosen, CHOICES)
+    chosen.data = {}
+    for task, what in real_report.SOURCES.items():
+        folder = getattr(chosen, what)
+        if task in chosen.tasks and folder is None:
+            print(f"{task}: left out, without --{what} DIR")
+            chosen.tasks.remove(task)
+        elif task in chosen.tasks and not folder.is_dir():
+            parser.error(f"--{what}: there is no folder {folder}")
+        elif task in chosen.tasks:
+            chosen.data[task] = folder.resolve()
+    if not trials(chosen.tasks, chosen.encoders, chosen.methods, [0]):
+        parser.error("nothing to run: no task has such an encoder and method")
+    return chosen
+
+
+def main(words):
+    """Run the trials without a result, then write table and figure."""
+    chosen = parse(words)
+    folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
+    own = claim(folder)
+    if speech := chosen.data.get("voices"):
+        chosen.data["voices"] = voices = folder / "voices"
+        if not voices.is_dir():
+            require_new_folder(voices)
+            real_voices.main([str(speech), str(voices)])
+    todo = trials(chosen.tasks, chosen.encoders, chosen.methods, chosen.seeds)
+    work = partial(run, chosen.data, folder)
+    rows = rows_of(todo, work, chosen.processes)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = read_csv(target) if target.is_file() else []
+    kept = [row for row in old if row["task"] not in chosen.data]
+    write_csv(target, sorted([*kept, *rows], key=lambda row: row["task"]))
+    made = origin(own, chosen.processes)
+    for task in chosen.data:
+        text = real_report.section(task, [r for r in rows if r["task"] == task])
+        common.write_section(target.with_suffix(".md"), f"{text}\n\n{made}\n")
+    dots.draw(target.with_suffix(".png"), read_csv(target))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command resumes")

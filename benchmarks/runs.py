@@ -1,0 +1,103 @@
+"""Runs of recipes for benchmarks/demo.py and real.py: started, resumed, named."""
+
+import json
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import common  # isort: skip, first: it prepares the path
+from tqdm import tqdm
+
+from petl_modules.utils import versions, write_text
+
+UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
+
+
+def finished(words, summary):
+    """Return the summary of a run; run the command line if there is none."""
+    if not summary.is_file():
+        done = subprocess.run(
+            [*words, "--noprogressbar"],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            cwd=common.ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode:
+            raise SystemExit(
+                f"{' '.join(words)}\nended with code {done.returncode}:\n"
+                f"{done.stderr[-3000:]}"
+            )
+    return json.loads(summary.read_text("utf-8"))
+
+
+def commit():
+    """Return the checked-out commit, and whether files differ from it."""
+    words = ("rev-parse --short=12 HEAD", "status --porcelain -uno . :!results")
+    try:
+        head, changed = (
+            subprocess.run(
+                ["git", *line.split()],
+                cwd=common.ROOT,
+                capture_output=True,
+                text=True,
+            ).stdout.strip()
+            for line in words
+        )
+    except FileNotFoundError:  # no git
+        return "unknown"
+    return f"{head or 'unknown'}{' with changes' * bool(changed)}"
+
+
+def claim(folder):
+    """Reserve a folder for the runs of this commit; return the commit."""
+    own, note = commit(), folder / "commit.txt"
+    found = note.read_text("utf-8").strip() if note.is_file() else own
+    if found != own:
+        raise SystemExit(
+            f"{folder} holds runs of commit {found}, and {own} is checked "
+            "out: name another --folder, or remove that one"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(note, f"{own}\n")
+    return own
+
+
+def split_names(parser, chosen, choices):
+    """Split the options that list names, and the seeds, at their commas.
+
+    Arguments
+    ---------
+    parser : argparse.ArgumentParser
+        Ends the program at a name that is no choice.
+    chosen : argparse.Namespace
+        What it parsed, which is changed in place.
+    choices : dict
+        From option to its choices.
+    """
+    for name, known in choices.items():
+        given = getattr(chosen, name).split(",")
+        if unknown := set(given) - set(known):
+            parser.error(
+                f"no {name} {', '.join(sorted(unknown))}; there are: "
+                f"{', '.join(known)}"
+            )
+        setattr(chosen, name, given)
+    chosen.seeds = [int(seed) for seed in chosen.seeds.split(",")]
+
+
+def origin(commit, processes):
+    """Return a sentence on commit, machine and versions of the runs."""
+    facts = ", ".join(f"{name} {value}" for name, value in versions().items())
+    return (
+        f"Commit {commit}, {common.machine()}, {processes} runs at a time of one "
+        f"thread each, {facts}."
+    )
+
+
+def rows_of(todo, work, processes):
+    """Return the rows of trials, from several processes at a time."""
+    with ThreadPoolExecutor(processes) as threads:
+        found = threads.map(work, todo)
+        return list(tqdm(found, "runs", len(todo), unit="run"))

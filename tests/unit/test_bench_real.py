@@ -1,0 +1,245 @@
+"""The benchmark of all methods on real recordings."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
+from types import SimpleNamespace
+
+import pytest
+
+from petl_modules.utils import read_csv
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = ROOT / "results" / "real.csv"
+ROOMS = ("common", "dots", "real_report", "runs", "speakers")
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """benchmarks/real.py as a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        place = ROOT / "benchmarks" / "real.py"
+        spec = importlib.util.spec_from_file_location("bench_real", place)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield module
+    for name in ROOMS:
+        sys.modules.pop(name, None)
+
+
+def row(encoder, method, seed, *folds, **others):
+    """A row of the table, as it is read from its file."""
+    found = {"task": "digits", "encoder": encoder, "method": method}
+    found |= {"positions": "", "seed": str(seed), "metric": "accuracy"}
+    found |= {"value": str(fmean(folds)), "lowest": "", "highest": ""}
+    found |= {"folds": " ".join(map(str, folds)), "seconds": "1.0"}
+    return {**found, "trainable_parameters": "1290", **others}
+
+
+def test_differences_are_paired_over_folds(bench):
+    rows = [
+        row("small-wav2vec2", "linear", 10, 0.5, 0.7),
+        row("small-wav2vec2", "linear", 11, 0.6, 0.8),
+        row("small-wav2vec2", "lora", 10, 0.9, 0.7),
+        row("small-wav2vec2", "lora", 11, 0.8, 0.6),
+        row("tiny-wav2vec2", "lora", 10, 0.2, 0.3),
+    ]
+    text = bench.real_report.section("digits", rows)
+    # Over seeds: linear .55 and .75, LoRA .85 and .65
+    line = "| small-wav2vec2 | linear | 1,290 | 65.0 (55.0 to 75.0) | - | - |"
+    assert line in text
+    line = (
+        "| lora | 1,290 | 75.0 (65.0 to 85.0) | +10.0 (-10.0 to +30.0) | 1 of 2"
+    )
+    assert line in text
+    # No linear probe of that encoder
+    line = "| tiny-wav2vec2 | lora | 1,290 | 25.0 (20.0 to 30.0) | - | - |"
+    assert line in text
+    assert "mean over seeds 10, 11; in" in text
+
+
+def test_linear_without_positions_is_compared_with_its_like(bench):
+    rows = [
+        row("tiny-ast", method, 10, value, positions=positions)
+        for method, positions, value in [
+            ("linear", "center_cut", 0.6),
+            ("linear", "zeros", 0.4),
+            ("lora", "zeros", 0.45),
+        ]
+    ]
+    text = bench.real_report.section("sounds", rows)
+    line = "| lora, no positions | 1,290 | 45.0 (45.0 to 45.0) | +5.0 ("
+    assert line in text and "seed 10; in" in text
+
+
+def test_voices_are_better_with_a_lower_rate(bench):
+    rows = [
+        row("tiny-wav2vec2", method, seed, rate, metric="eer")
+        for method, rates in [("linear", (0.3, 0.32)), ("lora", (0.2, 0.34))]
+        for seed, rate in enumerate(rates)
+    ]
+    text = bench.real_report.section("voices", rows)
+    assert "| EER, % |" in text
+    line = "| 27.0 (20.0 to 34.0) | -4.0 (-10.0 to +2.0) | 1 of 2 |"
+    assert line in text
+
+
+def fake_run(words, **_):
+    """A run whose first fold is better than its last."""
+    folder = Path(words[words.index("--output_folder") + 1])
+    folder.mkdir(parents=True)
+    voices = "trials.txt" in words
+    names = ["test_eer"] if voices else ["test_accuracy"]
+    folds = [
+        {"seconds": 1.26, names[0]: 0.5 - 0.1 * fold}
+        for fold in range(1 if voices else 3)
+    ]
+    found = {"folds": folds, "trainable_parameters": 12}
+    (folder / "summary.json").write_text(json.dumps(found))
+    return SimpleNamespace(returncode=0, stdout="", stderr="")
+
+
+@pytest.fixture
+def begin(bench, tmp_path, monkeypatch):
+    """Run the benchmark with runs and voices that are made up."""
+
+    def write_voices(words):
+        Path(words[1]).mkdir()
+
+    monkeypatch.setattr("runs.commit", lambda: "0123abc")
+    monkeypatch.setattr(subprocess, "run", fake_run)
+    monkeypatch.setattr(bench.real_voices, "main", write_voices)
+
+    def begin(*words):
+        places = ["--folder", tmp_path / "runs", "--csv", tmp_path / "real.csv"]
+        bench.main([*map(str, (*words, *places))])
+        return read_csv(tmp_path / "real.csv")
+
+    return begin
+
+
+def test_benchmark_writes_table_and_picture(begin, tmp_path):
+    places = ["--digits", tmp_path, "--sounds", tmp_path, "--speech", tmp_path]
+    chosen = ["--methods", "linear,conformer,untrained", "--seeds", "1,2"]
+    rows = begin(*places, *chosen)
+    tasks = [found["task"] for found in rows]
+    # Three encoders of two methods, and linear without positions
+    assert tasks.count("digits") == 2 * (3 * 2 + 1)
+    assert tasks.count("sounds") == 2 * (2 + 1)
+    assert tasks.count("voices") == 2 * (2 * 2)
+    assert rows[0] == {
+        "task": "digits",
+        "encoder": "tiny-ast",
+        "method": "linear",
+        "positions": "center_cut",
+        "seed": "1",
+        "metric": "accuracy",
+        "value": "0.4",
+        "lowest": "0.3",
+        "highest": "0.5",
+        "folds": "0.5000 0.4000 0.3000",
+        "trainable_parameters": "12",
+        "seconds": "3.8",
+    }
+    untrained = [x for x in rows if x["method"] == "untrained"]
+    assert {x["task"] for x in untrained} == {"voices"}
+    assert {x["trainable_parameters"] for x in untrained} == {"0"}
+    assert untrained[0]["lowest"] == untrained[0]["highest"] == ""
+    text = (tmp_path / "real.md").read_text("utf-8")
+    assert text.count("Commit 0123abc") == text.count("\n# ") + 1 == 3
+    assert (tmp_path / "real.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_tasks_without_a_folder_keep_their_rows(begin, tmp_path, capsys):
+    sounds = begin("--sounds", tmp_path, "--methods", "linear", "--seeds", "1")
+    out = capsys.readouterr().out
+    assert "digits: left out, without --digits DIR" in out
+    rows = begin("--digits", tmp_path, "--methods", "lora", "--seeds", "1")
+    assert [x for x in rows if x["task"] == "sounds"] == sounds
+    assert len(rows) == len(sounds) + 4
+    text = (tmp_path / "real.md").read_text("utf-8")
+    assert "# Digits of" in text and "# Ten classes" in text
+
+
+def test_commands_have_what_the_recipes_need(bench, tmp_path):
+    data = {task: tmp_path / task for task in bench.TASKS}
+
+    def keys(*trial):
+        words, _ = bench.command((*trial, 10), data, tmp_path)
+        assert Path(words[1]).is_file()
+        assert (Path(words[1]).parent / words[2]).is_file()
+        return dict(zip(words[3::2], words[4::2], strict=True))
+
+    digits = keys("digits", "small-wav2vec2", "linear", "")
+    assert digits["--number_of_epochs"] == "20"
+    assert digits["--backbone"].endswith("pretrained/small-wav2vec2")
+    assert digits["--base"] == "wav2vec2.yaml" and digits["--seconds"] == "1.0"
+    sounds = keys("sounds", "tiny-ast", "lora", "zeros")
+    assert sounds["--positions"] == "zeros" and sounds["--frames"] == "500"
+    assert sounds["--fixed_epochs"] == "True"
+    voices = keys("voices", "tiny-wav2vec2", "untrained", "")
+    assert voices["--embedding"] == "null" and "--allow_partial" not in voices
+    assert voices["--valid_speakers"].startswith("[klettres-de,")
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--digits=absent"], "--digits: there is no folder absent"),
+        (["--tasks=words"], "no tasks words; there are: digits, sounds, voi"),
+        (["--encoders=ast"], "no encoders ast"),
+        ([], "nothing to run"),
+        (["--sounds=.", "--encoders=tiny-wav2vec2"], "nothing to run"),
+    ],
+)
+def test_options_that_cannot_be(bench, words, message, capsys):
+    with pytest.raises(SystemExit):
+        bench.parse(words)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.whole
+@pytest.mark.skipif(not TABLE.is_file(), reason="make bench-real writes it")
+def test_table_of_the_repository(bench):
+    rows = read_csv(TABLE)
+    tasks = [
+        task for task in bench.TASKS if any(r["task"] == task for r in rows)
+    ]
+    everything = [bench.CHOICES[name] for name in ("encoders", "methods")]
+    keys = "task encoder method positions seed".split()
+    expected = bench.trials(tasks, *everything, [10, 11, 12])
+    assert sorted(tuple(r[key] for key in keys) for r in rows) == sorted(
+        (*trial, str(seed)) for *trial, seed in expected
+    )
+    for found in rows:
+        values = [float(x) for x in found["folds"].split()]
+        number = {"digits": 6, "sounds": 5, "voices": 1}[found["task"]]
+        assert len(values) == number and 0 <= min(values) <= max(values) <= 1
+        assert float(found["value"]) == pytest.approx(fmean(values), abs=1e-4)
+        if found["task"] != "voices":
+            ends = float(found["lowest"]), float(found["highest"])
+            assert ends == (min(values), max(values))
+    text = TABLE.with_suffix(".md").read_text("utf-8")
+    for task in tasks:
+        part = [found for found in rows if found["task"] == task]
+        assert bench.real_report.section(task, part) in text
+
+
+@pytest.mark.whole
+@pytest.mark.skipif(not TABLE.is_file(), reason="make bench-real writes it")
+def test_encoder_that_heard_people_carries_over(bench):
+    rows = [found for found in read_csv(TABLE) if found["task"] == "digits"]
+    found = {
+        key: fmean(of["folds"])
+        for key, of in bench.real_report.means(rows).items()
+    }
+    small, tiny = (
+        {method: mean for (e, method, _), mean in found.items() if e == encoder}
+        for encoder in bench.SPEECH_ENCODERS[::-1]
+    )
+    assert small["linear"] > tiny["linear"] + 0.1
+    assert max(small.values()) > small["linear"] + 0.05
