@@ -366,6 +366,11 @@ def write_my_speakers(folder):
     return folder
 
 
+def write_fsdd(folder):
+    """Write the miniature of FSDD with one take of each digit and speaker."""
+    return write_miniature("FSDD", folder, takes=1)
+
+
 def write_librispeech(folder):
     """Write the miniature of LibriSpeech with 36 sentences in four parts."""
     return write_miniature("LibriSpeech", folder, sentences=2)

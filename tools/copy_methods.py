@@ -43,6 +43,7 @@ WORDS = {
 DATASETS = {
     "ESC50": ("ESC-50", "ESC-50-master"),
     "FSC": ("Fluent Speech Commands", "fluent_speech_commands_dataset"),
+    "FSDD": ("FSDD", "free-spoken-digit-dataset"),
     "GSC": ("Speech Commands", "speech_commands_v0.02"),
     "GTZAN": ("GTZAN", "GTZAN"),
     "IEMOCAP": ("IEMOCAP", "IEMOCAP_full_release"),
@@ -65,7 +66,7 @@ SPEECH_METHODS = (
     *("e_adapter", "el_adapters", "l_adapter"),
 )
 SPEECH = (
-    *("FSC", "GSC", "IEMOCAP", "VoxCeleb1"),
+    *("FSC", "FSDD", "GSC", "IEMOCAP", "VoxCeleb1"),
     *("audio_classification", "speaker_verification"),
     *("LibriSpeech", "speech_recognition"),
 )

@@ -28,7 +28,7 @@ TEST_FEATURES = """\
 REPLACED = {
     **{
         (recipe, "conformer.yaml"): {"kernel_size": "31"}
-        for recipe in ("FSC", "GSC", "IEMOCAP")
+        for recipe in ("FSC", "FSDD", "GSC", "IEMOCAP")
     },
     ("ESC50", "ipet.yaml"): {
         "batch_size": "48",

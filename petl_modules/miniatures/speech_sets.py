@@ -1,4 +1,4 @@
-"""Plan the miniatures of speech: Speech Commands, FSC and IEMOCAP.
+"""Plan the miniatures of speech: Speech Commands, FSC, FSDD and IEMOCAP.
 
 Speakers never span two parts of a split.
 """
@@ -13,6 +13,7 @@ from petl_modules.miniatures.speech import RATE, draw_voice, speak
 from petl_modules.miniatures.studio import Studio
 from petl_modules.miniatures.words import (
     COMMANDS,
+    DIGITS,
     EMOTIONS,
     SENTENCES,
     WORDS,
@@ -21,6 +22,7 @@ from petl_modules.miniatures.words import (
 
 GSC = ("eight", "four", "no", "off", "on", "right", "tree", "two")
 SPEAKERS = {"train": 8, "valid": 4, "test": 8}
+FSDD = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 NOISE = (5, 25)  # signal-to-noise ratio in dB, least and largest
 TAKES = {"train": 12, "valid": 4, "test": 12}  # of each word or command
 
@@ -63,6 +65,20 @@ def fsc(seed):
     return plan
 
 
+def fsdd(seed, takes=3):
+    """Plan 180 clips of 0.3 to 1 s at 8 kHz: ten digits by six speakers."""
+    plan = Plan()
+    for number, speaker in enumerate(FSDD):
+        rng = np.random.default_rng((seed, 50, number))
+        voice = draw_voice(rng, "FM"[number % 2])
+        for digit, phones in enumerate(DIGITS.values()):
+            for take in range(takes):
+                wav = f"recordings/{digit}_{speaker}_{take}.wav"
+                draw = partial(say, phones, voice, rate=RATE // 2)
+                plan.sounds[wav] = RATE // 2, draw
+    return plan
+
+
 def iemocap(seed):
     """Plan 240 utterances of 0.8 to 3.2 s: four emotions by ten speakers."""
     plan = Plan()
@@ -95,6 +111,7 @@ def say(
     melody=None,
     loudness=(1.0, 1.0),
     noise=NOISE,
+    rate=RATE,
 ):
     """Synthesise the recording of an utterance.
 
@@ -112,20 +129,26 @@ def say(
         See ``speak``. Default: a melody that falls a little.
     noise : tuple of float
         Least and largest signal-to-noise ratio in dB.
+    rate : int
+        Samples per second, 16,000 at most.
 
     Returns
     -------
     samples : numpy.ndarray
-        Mean 0, peak between 0.08 and 0.9, at 16 kHz.
+        Mean 0, peak between 0.08 and 0.9.
     """
     if melody is None:
         melody = 1.05 - rng.uniform(0, 0.1, 3).cumsum()
     samples, _ = speak(phones, voice, rng, melody, loudness)
-    spoken = len(samples) / RATE
-    studio = Studio(rng, seconds or spoken + rng.uniform(0.1, 0.4), RATE)
+    if rate != RATE:
+        count = len(samples) * rate // RATE
+        spectrum = np.fft.rfft(samples)[: count // 2 + 1]
+        samples = np.fft.irfft(spectrum, count)
+    spoken = len(samples) / rate
+    studio = Studio(rng, seconds or spoken + rng.uniform(0.1, 0.4), rate)
     samples = samples[: studio.samples]
     silence = studio.samples - len(samples)
-    start = min(silence, round(rng.uniform(0.05, 0.15) * RATE))
+    start = min(silence, round(rng.uniform(0.05, 0.15) * rate))
     track = np.zeros(studio.samples)
     track[start : start + len(samples)] = samples
     track = studio.room(track, rng.uniform(0.1, 0.5), rng.uniform(0, 0.3))

@@ -106,6 +106,9 @@ MINIATURES = {
     ),
     "GSC": Miniature("speech_commands_v0.02", 1.0, {"few_shot": 8}),
     "FSC": Miniature("fluent_speech_commands_dataset", 2.0, {}),
+    "FSDD": Miniature(
+        "free-spoken-digit-dataset", 1.0, {"folds": "[1,2]", "few_shot": 8}
+    ),
     "GTZAN": Miniature("GTZAN", 2.0, {"test_windows": 4}, cached=False),
     "IEMOCAP": Miniature(
         "IEMOCAP_full_release", 2.0, {"folds": "[1,2]", "few_shot": 24}

@@ -34,6 +34,19 @@ ARPABET = {
     "t": "T",
     "y": "Y",
 }
+# The ten digits, as far as there are phones for them: three begins as free does
+DIGITS = {
+    "zero": "ziro",
+    "one": "wan",
+    "two": "tu",
+    "three": "fri",
+    "four": "fo",
+    "five": "fayv",
+    "six": "siks",
+    "seven": "sev@n",
+    "eight": "et",
+    "nine": "nayn",
+}
 
 # Commands and their intents: action, object, location
 COMMANDS = {

@@ -45,6 +45,7 @@ PROTOCOLS = {
     "UrbanSound8k": (400, 32, 30, None, (24, 80), 8),
     "GSC": (100, 128, 75, 50, None, 31),
     "FSC": (400, 32, 75, 50, None, 31),
+    "FSDD": (100, 32, 50, 50, None, 31),
     "GTZAN": (400, 32, 50, 50, (48, 80), 8),
     "IEMOCAP": (800, 32, 20, 20, None, 31),
 }
@@ -55,6 +56,7 @@ SPLITS = {
     "UrbanSound8k": (Folds, {"n_folds": 10, "valid_offset": 1}),
     "GSC": (Lists, {}),
     "FSC": (Lists, {}),
+    "FSDD": (Folds, {"n_folds": 6, "valid_offset": 1}),
     "GTZAN": (AsListed, {"name": "filtered"}),
     "IEMOCAP": (Sessions, {"protocol": "speakers", "sessions": 5}),
 }
@@ -236,6 +238,7 @@ OF_THE_DATASET = {
 }
 OF_ONE_DATASET = {
     "ESC50": {"download"},
+    "FSDD": {"download"},
     "GTZAN": {"protocol", "train_windows", "test_windows"},
     "IEMOCAP": {"protocol"},
     "audio_classification": {

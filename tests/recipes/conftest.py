@@ -50,6 +50,7 @@ def places(corpus, tmp_path_factory):
         "UrbanSound8K": corpora.write_urbansound8k,
         "speech_commands_v0.02": corpora.write_gsc,
         "fluent_speech_commands_dataset": corpora.write_fsc,
+        "free-spoken-digit-dataset": corpora.write_fsdd,
         "GTZAN": corpora.write_gtzan,
         "IEMOCAP_full_release": corpora.write_iemocap,
         "my_sounds": corpora.write_my_sounds,

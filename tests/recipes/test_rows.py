@@ -18,12 +18,25 @@ TEMPLATE = "audio_classification"
 EVERY = 12  # rows of a file, in another dataset than of the file before
 
 
-def is_sampled(row):
-    """Whether ``make test`` runs a row: each file and each dataset once."""
+def is_turn(row):
+    """Whether it is a dataset's turn to give the row of a file."""
     stem, dataset = Path(row["Hparam_file"]).stem, row["Dataset"]
     own = [r["Dataset"] for r in ROWS if Path(r["Hparam_file"]).stem == stem]
     place = STEMS.index(stem) + sorted(own).index(dataset)
     return place % min(EVERY, len(own)) == 0
+
+
+# Datasets whose turn never comes give their first row
+OTHERS = [
+    next(row for row in ROWS if row["Dataset"] == dataset)
+    for dataset in DATASETS
+    if not any(is_turn(row) for row in ROWS if row["Dataset"] == dataset)
+]
+
+
+def is_sampled(row):
+    """Whether ``make test`` runs a row: each file and each dataset once."""
+    return is_turn(row) or row in OTHERS
 
 
 def marked(rows, sampled):
@@ -121,7 +134,7 @@ def test_lora_on_other_encoders(
 @pytest.mark.parametrize(
     "dataset",
     sample(
-        ["UrbanSound8k", "GSC", "FSC", "GTZAN", "IEMOCAP", TEMPLATE],
+        ["UrbanSound8k", "GSC", "FSC", "FSDD", "GTZAN", "IEMOCAP", TEMPLATE],
         ["GSC", TEMPLATE],
     ),
 )

@@ -1,5 +1,6 @@
 """Fetching and unpacking archives, from a server on this machine."""
 
+import hashlib
 import io
 import stat
 import sys
@@ -114,6 +115,30 @@ def test_file_that_is_too_large(way, url, tmp_path):
     with pytest.raises(DownloadError, match="larger than the 255,999 bytes"):
         prepare.download(url + way, tmp_path / "a.zip", largest=few)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_file_of_the_expected_sha256(url, server, tmp_path):
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    for _ in range(2):
+        download(url + "plain", tmp_path / "a.zip", sha256=sha256)
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert server.requests == ["plain"]
+
+
+def test_file_of_another_sha256_leaves_nothing(url, tmp_path):
+    with pytest.raises(DownloadError, match="SHA-256") as error:
+        download(url + "plain", tmp_path / "a.zip", sha256="0" * 64)
+    found = hashlib.sha256(CONTENT).hexdigest()
+    assert found in str(error.value) and "0" * 64 in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_archive_of_another_sha256_is_kept(url, server, tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"mine")
+    with pytest.raises(DownloadError, match="there already.*Remove it"):
+        download(url + "plain", tmp_path / "a.zip", sha256="0" * 64)
+    assert (tmp_path / "a.zip").read_bytes() == b"mine"
+    assert server.requests == []
 
 
 def test_broken_chunked_transfer(url, tmp_path):

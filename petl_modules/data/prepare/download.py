@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import lzma
 import os
 import shutil
@@ -38,7 +39,7 @@ MISPLACED = (
 )
 
 
-def download(url, archive, largest):
+def download(url, archive, largest, sha256=None):
     """Fetch a file of a bounded size, unless it exists already.
 
     Arguments
@@ -49,11 +50,15 @@ def download(url, archive, largest):
         The file to write. Its folder is made if it is missing.
     largest : int
         The largest size that is expected, in bytes.
+    sha256 : str or None
+        The SHA-256 that is expected, of a file that exists already as well.
+        None: any.
 
     Raises
     ------
     DownloadError
-        The download is incomplete, or too large. Nothing of it is kept.
+        The download is incomplete, too large, or of another SHA-256: nothing
+        of it is kept. A file that exists and has another one is kept.
 
     Example
     -------
@@ -67,6 +72,11 @@ def download(url, archive, largest):
     archive = Path(archive)
     part = archive.with_name(f"{archive.name}.part")
     if archive.exists():
+        if problem := _other_file(archive, sha256):
+            raise DownloadError(
+                f"{archive} is there already, and {problem}. Remove it, then "
+                "run the same command again to fetch it anew."
+            )
         return
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +88,8 @@ def download(url, archive, largest):
         came = part.stat().st_size
         if size and came != size:
             raise ConnectionError(f"it broke off after {came} of {size} bytes")
+        if problem := _other_file(part, sha256):
+            raise ConnectionError(problem)
         os.replace(part, archive)
     except (OSError, HTTPException, ValueError) as error:
         with contextlib.suppress(OSError):
@@ -87,6 +99,20 @@ def download(url, archive, largest):
             "connection, then run the same command again, or fetch it by "
             f"other means and name it {archive}."
         ) from error
+
+
+def _other_file(path, sha256):
+    """Return how a file's SHA-256 differs from the expected one, or None."""
+    if sha256 is None:
+        return None
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    found = digest.hexdigest()
+    if found == sha256:
+        return None
+    return f"its SHA-256 is {found}, where {sha256} is expected"
 
 
 def _copy(body, file, size, largest):
