@@ -25,6 +25,10 @@ from petl_modules.utils import write_text
 
 METHODS = ("linear", "lora", "conformer", "soft_moa", "full_finetuning")
 RATE = 44100
+# Recordings of classes of the miniature, where Debian's tuxpaint-stamps-default
+# is installed
+STAMPS = Path("/usr/share/tuxpaint/stamps/animals")
+RECORDED = ("birds/rooster.ogg", "mammals/dogs/dog.ogg")
 NOTE = """\
 Sounds and backbone are toys: 150 generated clips and a small AST that was
 pretrained on other generated sounds (pretrained/tiny-ast/README.md). The table
@@ -110,7 +114,9 @@ def comparison(summaries):
 
 
 def classify(folder):
-    """Classify a sound that is in no fold, with the trained Soft-MoA.
+    """Classify sounds that are in no fold, with the trained Soft-MoA.
+
+    One is generated; others are recordings, if there are some on the machine.
 
     Arguments
     ---------
@@ -120,8 +126,10 @@ def classify(folder):
     wav = folder / "rooster.wav"
     samples = synthesize("rooster", np.random.default_rng(7), 5.0, RATE)
     soundfile.write(wav, samples, RATE, subtype="PCM_16")
+    real = [STAMPS / name for name in RECORDED if (STAMPS / name).is_file()]
     words = [sys.executable, "-m", "petl_modules.predict"]
-    if code := run([*words, str(folder / "soft_moa"), str(wav)]):
+    words += [str(folder / "soft_moa"), *map(str, [wav, *real])]
+    if code := run(words):
         raise SystemExit(f"petl_modules.predict ended with code {code}")
 
 

@@ -66,6 +66,7 @@ def job(tmp_path, monkeypatch, corpus):
     monkeypatch.setattr(demo, "ROOT", root)
     monkeypatch.setattr(trials, "ROOT", root)
     monkeypatch.setattr(demo, "write_miniature", write_miniature)
+    monkeypatch.setattr(demo, "STAMPS", tmp_path / "none")
     return tmp_path
 
 
@@ -89,6 +90,15 @@ def test_job_trains_compares_and_classifies(job, capfd):
     wav = folder / "rooster.wav"
     assert f"predicted {folder / 'soft_moa'} {wav}" in shown and wav.is_file()
     assert "hparams/bottleneck.yaml" in shown and "--download True" in shown
+
+
+def test_recordings_that_are_at_hand_are_classified(job, monkeypatch, capfd):
+    found = job / "animals" / demo.RECORDED[0]
+    found.parent.mkdir(parents=True)
+    found.touch()
+    monkeypatch.setattr(demo, "STAMPS", job / "animals")
+    demo.main(["--folder", str(job / "run")])
+    assert f"{job / 'run' / 'rooster.wav'} {found}\n" in capfd.readouterr().out
 
 
 def test_failing_recipe_is_named(job):
