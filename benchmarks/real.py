@@ -207,8 +207,10 @@ def main(words):
     write_csv(target, sorted([*kept, *rows], key=lambda row: row["task"]))
     made = origin(own, chosen.processes)
     for task in chosen.data:
-        text = real_report.section(task, [r for r in rows if r["task"] == task])
-        common.write_section(target.with_suffix(".md"), f"{text}\n\n{made}\n")
+        part = [row for row in rows if row["task"] == task]
+        again = f'make bench-real ARGS="--{real_report.SOURCES[task]} DIR"'
+        text = f"{real_report.section(task, part)}\n\n`{again}`. {made}\n"
+        common.write_section(target.with_suffix(".md"), text)
     dots.draw(target.with_suffix(".png"), read_csv(target))
 
 

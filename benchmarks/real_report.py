@@ -31,11 +31,11 @@ clips are no ESC-50 results.""",
 `templates/speaker_verification` on the corpus of `tools/real_voices.py`. Equal
 error rate (EER) in %, {seeds}; in brackets the lowest and the highest seed, as
 there is one set of test voices. The difference to linear is of the same encoder,
-paired over seeds. In 756 trials of each kind a rate has a standard error of 1.5
-points or more, as the trials of one voice are alike, and 36 voices leave more
-than that: smaller differences are none. A voice has a microphone and a language of
-its own, so that rates say how well recordings of one origin are told from others,
-too. Untrained is the frozen encoder: cosine of mean and deviation of its frames.""",
+paired over seeds. 756 independent trials of each kind would leave a rate a standard
+error of about 1.5 points; those of one voice are alike and the voices are 36, which
+leaves more: smaller differences are none. A voice has a microphone and a language
+of its own, so that rates say how well recordings of one origin are told from
+others, too. Untrained is the frozen encoder: cosine of mean and deviation of its frames.""",
 }
 
 
