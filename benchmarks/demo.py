@@ -77,7 +77,7 @@ def run(folder, trial):
 
 
 def gathered(rows):
-    """Return rows with mean and standard deviation over the seeds."""
+    """Return rows with mean and, of several seeds, standard deviation."""
     groups = {}
     for row in rows:
         key = (row["backbone"], row["method"], row["positions"])
@@ -87,7 +87,9 @@ def gathered(rows):
             dataset: (
                 found[0]["trainable_parameters"],
                 statistics.fmean(row["accuracy"] for row in found),
-                statistics.pstdev(row["accuracy"] for row in found),
+                statistics.pstdev(row["accuracy"] for row in found)
+                if len(found) > 1
+                else None,
             )
             for dataset, found in datasets.items()
         }
@@ -102,7 +104,9 @@ def report(rows):
         backbone, method, positions = key
         row = {"method": f"{method}{', no positions' * (positions == 'zeros')}"}
         for dataset, (_, mean, std) in found.items():
-            row[dataset] = f"{100 * mean:.1f} ± {100 * std:.1f}"
+            row[dataset] = f"{100 * mean:.1f}"
+            if std is not None:
+                row[dataset] += f" ± {100 * std:.1f}"
         row["mean"] = 100 * statistics.fmean(m for _, m, _ in found.values())
         tables.setdefault(backbone, []).append(row)
     parts = []
@@ -117,9 +121,10 @@ def panels(rows):
     """Return the points of the figure by dataset: AST with its positions."""
     found = {}
     for (backbone, method, positions), datasets in gathered(rows).items():
-        for dataset, point in datasets.items():
+        for dataset, (trained, mean, std) in datasets.items():
             if backbone == "ast" and positions != "zeros":
-                found.setdefault(dataset, []).append((method, *point))
+                point = (method, trained, mean, std or 0)
+                found.setdefault(dataset, []).append(point)
     return found
 
 

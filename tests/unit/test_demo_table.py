@@ -15,7 +15,8 @@ from petl_modules.miniatures.trials import (
 from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURED = [n for n in MINIATURES if n not in ("FSDD", "GTZAN")]  # not yet
+ONCE = ["GTZAN"]  # with one seed
+MEASURED = [n for n in MINIATURES if n not in ("FSDD", *ONCE)]
 SPEECH = [name for name in MEASURED if MINIATURES[name].speech]
 WORDS = ["GSC", "FSC"]
 SEEDS = ("10", "11", "12")
@@ -52,6 +53,9 @@ def test_table_is_whole(rows):
         *product(MEASURED, ["ast"], METHODS, ["center_cut"], SEEDS),
         *product(MEASURED, ["ast"], UNORDERED, ["zeros"], SEEDS),
         *product(SPEECH, ["wav2vec2"], METHODS, [""], SEEDS),
+        *product(ONCE, ["ast"], METHODS, ["center_cut"], SEEDS[:1]),
+        *product(ONCE, ["ast"], UNORDERED, ["zeros"], SEEDS[:1]),
+        *product(ONCE, ["wav2vec2"], METHODS, [""], SEEDS[:1]),
     }
     keys = ["dataset", "backbone", "method", "positions", "seed"]
     found = [tuple(row[key] for key in keys) for row in rows]
