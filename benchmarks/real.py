@@ -132,7 +132,8 @@ def voice_command(method, options, places):
     else:
         options |= SPEAKER_METHODS[method]
     script = TEMPLATE / "train.py"
-    return training(script, method, "wav2vec2", 2.0, options, places)
+    # Half the clips are shorter than 0.93 s, and would be repeated
+    return training(script, method, "wav2vec2", 1.0, options, places)
 
 
 def run(data, folder, trial):
@@ -194,7 +195,7 @@ def main(words):
     folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
     own = claim(folder)
     if speech := chosen.data.get("voices"):
-        chosen.data["voices"] = voices = folder / "voices"
+        chosen.data["voices"] = voices = folder / "recorded_voices"
         if not voices.is_dir():
             require_new_folder(voices)
             real_voices.main([str(speech), str(voices)])
