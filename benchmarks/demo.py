@@ -36,7 +36,7 @@ from petl_modules.miniatures.trials import (
     command,
 )
 from petl_modules.runs.plots import draw_tradeoff
-from petl_modules.utils import versions, write_csv, write_text
+from petl_modules.utils import commit, versions, write_csv, write_text
 
 CHOICES = {
     "datasets": [*ALL],
@@ -146,27 +146,9 @@ def panels(rows):
     return found
 
 
-def commit():
-    """Return the checked-out commit, and whether files differ from it."""
-    words = ("rev-parse --short=12 HEAD", "status --porcelain -uno . :!results")
-    try:
-        head, changed = (
-            subprocess.run(
-                ["git", *line.split()],
-                cwd=common.ROOT,
-                capture_output=True,
-                text=True,
-            ).stdout.strip()
-            for line in words
-        )
-    except FileNotFoundError:  # no git
-        return "unknown"
-    return f"{head or 'unknown'}{' with changes' * bool(changed)}"
-
-
 def claim(folder):
     """Reserve a folder for the runs of this commit; return the commit."""
-    own, note = commit(), folder / "commit.txt"
+    own, note = commit() or "unknown", folder / "commit.txt"
     found = note.read_text("utf-8").strip() if note.is_file() else own
     if found != own:
         raise SystemExit(
