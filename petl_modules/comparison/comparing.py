@@ -5,18 +5,21 @@ from pathlib import Path
 from petl_modules.comparison.clusters import ALONE, find_clusters
 from petl_modules.comparison.corrected_t import LEVEL
 from petl_modules.comparison.differences import Comparer, find_baseline
+from petl_modules.comparison.finding import find_runs
 from petl_modules.comparison.groups import group_results
 from petl_modules.comparison.page import make_page, notes_of
 from petl_modules.comparison.pictures import draw_folds, draw_pareto, shown
-from petl_modules.comparison.results import MANY, find_runs, read_results
+from petl_modules.comparison.results import MANY, read_results
+from petl_modules.comparison.rows import (
+    difference_rows,
+    run_rows,
+    summary_rows,
+)
 from petl_modules.comparison.tables import (
     cells,
-    difference_rows,
     latex,
     latex_table,
     markdown_table,
-    run_rows,
-    summary_rows,
 )
 from petl_modules.exports.cards.markdown import inline
 from petl_modules.runs.logs import progress_bar
@@ -49,7 +52,7 @@ def compare(places, out, baseline=None, margin=0.01):
     Returns
     -------
     compared : list of tuple
-        See ``petl_modules.comparison.tables.summary_rows``.
+        See ``petl_modules.comparison.rows.summary_rows``.
     results : petl_modules.comparison.results.Results
         What was read.
 
@@ -86,7 +89,7 @@ def judge(groups, baseline, margin):
     Returns
     -------
     list of tuple
-        See ``petl_modules.comparison.tables.summary_rows``.
+        See ``petl_modules.comparison.rows.summary_rows``.
 
     Raises
     ------
@@ -146,8 +149,8 @@ def facts_of(results, compared):
     """Return what was read, in one line."""
     runs = {result.run.folder for result in results.folds}
     text = (
-        f"{len(results.folds)} folds of {len(runs)} runs, in {len(compared)} "
-        "groups of one data set, encoder and protocol."
+        f"{len(results.folds)} folds of {len(runs)} runs; groups of one data "
+        f"set, encoder and protocol: {len(compared)}."
     )
     if results.unfinished:
         text += f" Left out, as not finished: {len(results.unfinished)}."
@@ -178,7 +181,8 @@ def guide_of(baseline, margin):
         f"{100 * margin:g}, in points). "
         "P are posterior probabilities of the t-test's model. The verdict is "
         "better, equal or worse if all of each interval says so; else it "
-        "cannot be told from these runs.",
+        'cannot be told from these runs. "Told from" is the smallest mean '
+        "difference that the t-test would tell.",
         "Each method is judged by itself: of 20 that are as good as the "
         "baseline, the intervals of one leave out zero.",
     ]

@@ -3,17 +3,17 @@
 import statistics
 from typing import NamedTuple
 
-import numpy as np
-
-from petl_modules.comparison.bootstrap import bootstrap_eer, bootstrap_shares
 from petl_modules.comparison.corrected_t import (
     UNKNOWN,
     Judged,
     corrected_t,
     verdict,
 )
+from petl_modules.comparison.paired_draws import draw_shares, draw_trials
 from petl_modules.comparison.predictions import fits, read_tested
-from petl_modules.utils import UserError
+from petl_modules.utils import UserError, listed
+
+MOST = 10  # names in an error
 
 
 class Difference(NamedTuple):
@@ -37,6 +37,8 @@ class Difference(NamedTuple):
         What the bootstrap draws, such as ``40 speakers``.
     verdict : str
         See ``petl_modules.comparison.corrected_t.verdict``.
+    least : float or None
+        The smallest mean difference that the t-test would tell.
     notes : list of str
         What limits it.
     """
@@ -50,6 +52,7 @@ class Difference(NamedTuple):
     drawn: tuple | None = None
     clusters: str = ""
     verdict: str = UNKNOWN
+    least: float | None = None
     notes: tuple = ()
 
 
@@ -82,9 +85,10 @@ def find_baseline(group, name):
         if one.method == name or name.startswith(f"{one.method}-")
     ]
     if len(found) > 1:
+        names = listed(sorted(one.name for one in found), MOST)
         raise UserError(
             f"--baseline {name} has several configurations on {group.title}: "
-            f"take one of {', '.join(sorted(one.name for one in found))}"
+            f"take one of\n{names}"
         )
     return found[0] if found else None
 
@@ -142,6 +146,7 @@ class Comparer:
             drawn=drawn,
             clusters=what,
             verdict=said,
+            least=judged and (judged.high - judged.low) / 2 + self.margin,
             notes=tuple(notes),
         )
 
@@ -193,9 +198,9 @@ class Comparer:
             return None, ""
         clusters = self.clusters(pairs[0][0].run)
         if self.group.metric == "eer":
-            found = _draw_trials(pairs, clusters)
+            found = draw_trials(pairs, clusters)
         else:
-            found = _draw_shares(pairs, clusters)
+            found = draw_shares(pairs, clusters)
         if found is None:
             notes.append("no bootstrap: folds have different trials")
             return None, ""
@@ -212,12 +217,6 @@ class Comparer:
         if drawn and said != UNKNOWN and said != verdict(*drawn, self.margin):
             notes.append(f"{said} by the t-test, not by the bootstrap")
             said = UNKNOWN
-        if said == UNKNOWN:
-            least = (judged.high - judged.low) / 2 + self.margin
-            unit, digits, _ = self.group.unit
-            notes.append(
-                f"a difference of {unit * least:.{digits}f} would be told"
-            )
         return said
 
 
@@ -227,41 +226,3 @@ def _ratio(results):
     if not all(test and train for test, train in clips):
         return None
     return statistics.fmean(test / train for test, train in clips)
-
-
-def _draw_shares(pairs, clusters):
-    """Bootstrap a share of clips or words; return interval and clusters."""
-    trainings = _numbers((a.run.seed, a.draw) for a, _, _ in pairs)
-    columns = _numbers(
-        clusters.of.get(clip, clip)
-        for _, _, (tested, _) in pairs
-        for clip in tested.clips
-    )
-    sums = np.zeros((3, len(trainings), len(columns)))
-    for a, _, (one, other) in pairs:
-        row = trainings[a.run.seed, a.draw]
-        places = [columns[clusters.of.get(clip, clip)] for clip in one.clips]
-        for table, values in zip(sums, (one.values, other.values, one.totals)):
-            np.add.at(table[row], places, values)
-    return bootstrap_shares(*sums), len(columns)
-
-
-def _draw_trials(pairs, clusters):
-    """Bootstrap equal error rates, all of the same trials."""
-    (one, _) = pairs[0][2]
-    if any(tested.clips != one.clips for _, _, (tested, _) in pairs):
-        return None
-    sides = [
-        [clusters.of.get(clip, clip) for clip in side]
-        for side in zip(*one.clips)
-    ]
-    columns = _numbers(name for side in sides for name in side)
-    places = tuple(np.array([columns[n] for n in side]) for side in sides)
-    scores = ([tested[i].values for _, _, tested in pairs] for i in (0, 1))
-    interval = bootstrap_eer(*scores, one.totals.astype(bool), places)
-    return interval, len(columns)
-
-
-def _numbers(names):
-    """Number what occurs, each once."""
-    return {name: number for number, name in enumerate(dict.fromkeys(names))}

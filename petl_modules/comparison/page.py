@@ -14,7 +14,7 @@ POLICY = (
     "script-src 'unsafe-inline'"
 )
 STYLE = """
-body { font: 15px/1.45 sans-serif; margin: 2em auto; max-width: 76em;
+body { font: 15px/1.45 sans-serif; margin: 2em auto; max-width: 96em;
   padding: 0 1em; color: #222; }
 h2 { border-top: 1px solid #ccc; margin-top: 2em; padding-top: .6em; }
 div.wide { overflow-x: auto; }
@@ -50,7 +50,7 @@ def make_page(compared, facts, guide, left_out):
     Arguments
     ---------
     compared : list of tuple
-        See ``petl_modules.comparison.tables.summary_rows``.
+        See ``petl_modules.comparison.rows.summary_rows``.
     facts : str
         What was read, in one line.
     guide : list of str

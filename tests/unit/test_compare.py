@@ -10,10 +10,12 @@ import pytest
 
 from petl_modules import compare as command
 from petl_modules.comparison import compare, comparing, corrected_t, pictures
+from petl_modules.comparison.finding import find_runs
 from petl_modules.comparison.groups import group_results
-from petl_modules.comparison.results import find_runs, read_results
+from petl_modules.comparison.results import read_results
+from petl_modules.comparison.rows import difference_rows
 from petl_modules.comparison.settings import keys_of, value_of
-from petl_modules.comparison.tables import difference_rows, latex_table
+from petl_modules.comparison.tables import latex_table
 from petl_modules.runs.yaml_text import one_line_values
 from petl_modules.utils import DataError, UserError, read_csv
 from petl_modules.verification import error_curve
@@ -218,7 +220,10 @@ def test_command_says_what_it_found(results, tmp_path, capsys):
         (["{}/lora/1/fold2/save"], "no folder|holds no run"),
         (["{}/begun"], "none of 1 runs has finished"),
         (["{}", "--baseline", "prefix"], "'prefix'; there are: bottleneck, li"),
-        (["{}", "--baseline", "bottleneck"], "take one of bottleneck-lr=0.001"),
+        (
+            ["{}", "--baseline", "bottleneck"],
+            r"take one of\s+bottleneck-lr=0.001",
+        ),
         (["{}", "--out", "{}"], "is not empty: name a new folder"),
         (["{}", "--margin", "-1"], "--margin is -1.0: give 0 or more points"),
     ],
