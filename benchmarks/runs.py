@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import common  # isort: skip, first: it prepares the path
 from tqdm import tqdm
 
-from petl_modules.utils import versions, write_text
+from petl_modules.utils import commit, versions, write_text
 
 UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
 
@@ -32,27 +32,9 @@ def finished(words, summary):
     return json.loads(summary.read_text("utf-8"))
 
 
-def commit():
-    """Return the checked-out commit, and whether files differ from it."""
-    words = ("rev-parse --short=12 HEAD", "status --porcelain -uno . :!results")
-    try:
-        head, changed = (
-            subprocess.run(
-                ["git", *line.split()],
-                cwd=common.ROOT,
-                capture_output=True,
-                text=True,
-            ).stdout.strip()
-            for line in words
-        )
-    except FileNotFoundError:  # no git
-        return "unknown"
-    return f"{head or 'unknown'}{' with changes' * bool(changed)}"
-
-
 def claim(folder):
     """Reserve a folder for the runs of this commit; return the commit."""
-    own, note = commit(), folder / "commit.txt"
+    own, note = commit() or "unknown", folder / "commit.txt"
     found = note.read_text("utf-8").strip() if note.is_file() else own
     if found != own:
         raise SystemExit(

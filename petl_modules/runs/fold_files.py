@@ -4,6 +4,7 @@ import json
 import re
 
 from petl_modules.models import WEIGHTS, read_trained, save_trained
+from petl_modules.runs.fold_facts import COUNT, FORM
 from petl_modules.runs.plan import find_results, folder_name
 from petl_modules.utils import (
     SEAL,
@@ -21,7 +22,6 @@ RESULT = "result.json"  # marks a fold as finished
 PREDICTIONS = "predictions.csv"  # not of every task
 SEALED_SINCE = 3  # format of the weights of folds that have checksums
 SEALED = (WEIGHTS, "hyperparams.yaml", RESULT)
-COUNT = range(1 << 53)
 NUMBER = range(1, 1 << 53)
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -59,6 +59,7 @@ def result_form(metric):
         "total_parameters": COUNT,
         "trainable_parameters": COUNT,
         "petl_parameters": COUNT,
+        "facts?": FORM,  # not of folds of earlier versions
     }
 
 
@@ -122,7 +123,7 @@ def read_results(folder, metric):
     return results
 
 
-def write_fold(folder, result, rows, model):
+def write_fold(folder, result, rows, model, facts=None):
     """Write the files of a finished fold, their checksums, and the result.
 
     The result comes last: it marks the fold as finished.
@@ -137,11 +138,16 @@ def write_fold(folder, result, rows, model):
         The rows of ``predictions.csv``. None: no such file.
     model : petl_modules.models.TunedModel
         The selected model.
+    facts : dict or None
+        How the fold came about, see ``petl_modules.runs.fold_facts``. None:
+        it is not known.
     """
     save_trained(model, folder / WEIGHTS)
     if rows is not None:
         write_csv(folder / PREDICTIONS, rows)
     entry = {"fold": result, **model.count_parameters()}
+    if facts is not None:
+        entry["facts"] = facts
     content = (json.dumps(entry, indent=2) + "\n").encode()
     seal(folder, _sealed(folder), {RESULT: content})
     write_bytes(folder / RESULT, content)

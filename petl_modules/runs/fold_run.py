@@ -11,6 +11,7 @@ from speechbrain.utils.distributed import if_main_process, infer_device
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import durations_of
+from petl_modules.runs.fold_facts import FoldFacts
 from petl_modules.runs.fold_files import write_fold
 from petl_modules.runs.interfaces import check_objects, rehearse
 from petl_modules.runs.logs import log_to
@@ -54,6 +55,7 @@ class FoldRun:
         self.run_opts = run_opts
         self.script = script
         self.log = self.folder / "log.txt"
+        self.facts = None
         self.frozen = None  # in a debug run: digests of frozen parameters
 
     def load(self, overrides):
@@ -65,11 +67,12 @@ class FoldRun:
         if self.recipe.settings["few_shot"] and if_main_process():
             clips = "".join(f"{clip}\n" for clip in parts["train"])
             write_text(self.folder / "train_clips.txt", clips)
+        device = self.run_opts.device or infer_device()
+        self.facts = FoldFacts(parts, device)
         overrides = {"fold": self.fold.name, **overrides}
         made = self.recipe.make_all(**overrides)
         require_metric(made["best_metric"], made["metrics"])
         check_objects(made, self.script)
-        device = self.run_opts.device or infer_device()
         durations = durations_of(parts.get("train", {}))
         rehearse(made, self.script, durations, device)
         model = made["modules"]["model"]
@@ -103,7 +106,13 @@ class FoldRun:
             rows = sorted(
                 rows, key=lambda row: order.get(row.get("id"), len(order))
             )
-        write_fold(self.folder, {**number, **result}, rows, model)
+        write_fold(
+            self.folder,
+            {**number, **result},
+            rows,
+            model,
+            self.facts.read(),
+        )
 
 
 def _place(meta):

@@ -20,32 +20,14 @@ def draw_tradeoff(path, panels, metric):
     metric : str
         Name of the metric.
     """
-    # Matplotlib logs each font it tries
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    from matplotlib.figure import Figure  # slow to import, needed only here
-
     # The legend has a place of its own: next to points, names would overlap
     columns = min(len(panels) + 1, 3)
     rows = math.ceil((len(panels) + 1) / columns)
-    figure = Figure(figsize=(4 * columns, 3.5 * rows), layout="constrained")
+    figure = new_figure(4 * columns, 3.5 * rows)
     *places, key = figure.subplots(rows, columns, squeeze=False).flat
     names = {name: None for points in panels.values() for name, *_ in points}
     for axes, (title, points) in zip(places, panels.items()):
-        for name, parameters, mean, std in points:
-            number = [*names].index(name)
-            names[name] = axes.errorbar(
-                parameters,
-                100 * mean,
-                100 * std,
-                fmt=MARKERS[number % len(MARKERS)],
-                color=COLORS[number % len(COLORS)],
-                capsize=2,
-                lw=0.7,
-            )
-        axes.set_xscale("log")
-        axes.xaxis.set_minor_formatter("")  # several decades, or they overlap
-        axes.margins(x=0.1)
-        axes.grid(alpha=0.3)
+        draw_points(axes, points, names)
         axes.set_title(title)
         axes.set_xlabel("trained parameters")
         axes.set_ylabel(f"{metric}, %")
@@ -53,3 +35,44 @@ def draw_tradeoff(path, panels, metric):
         axes.axis("off")
     key.legend(names.values(), names, loc="center left", frameon=False)
     figure.savefig(path, dpi=150)
+
+
+def new_figure(width, height):
+    """Return an empty figure of a size in inches."""
+    # Matplotlib logs each font it tries
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    from matplotlib.figure import Figure  # slow to import, needed only here
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_points(axes, points, names, unit=100):
+    """Draw points with their deviations over a logarithmic axis.
+
+    Arguments
+    ---------
+    axes : matplotlib.axes.Axes
+        The panel.
+    points : list of tuple
+        Name, place on the logarithmic axis, mean and standard deviation.
+    names : dict
+        All names, in their order; a name gets what stands for it in a legend.
+    unit : float
+        Factor of mean and deviation.
+    """
+    numbers = {name: number for number, name in enumerate(names)}
+    for name, place, mean, std in points:
+        number = numbers[name]
+        names[name] = axes.errorbar(
+            place,
+            unit * mean,
+            unit * std,
+            fmt=MARKERS[number % len(MARKERS)],
+            color=COLORS[number % len(COLORS)],
+            capsize=2,
+            lw=0.7,
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter("")  # several decades, or they overlap
+    axes.margins(x=0.1)
+    axes.grid(alpha=0.3)

@@ -115,10 +115,9 @@ def claim_data(folder, records, processes):
         If the folder holds a run on other data, or with another number of
         processes, which changes the size of a step's batch.
     """
-    content = json.dumps(records, sort_keys=True).encode()
     ours = {
         "clips": len(records),
-        "data": hashlib.sha256(content).hexdigest(),
+        "data": data_digest(records),
         "processes": processes,
     }
     file = folder / "data.json"
@@ -138,3 +137,20 @@ def claim_data(folder, records, processes):
             )
     else:
         write_json(file, ours)
+
+
+def data_digest(records):
+    """Return the hash of a manifest by which a run knows its data.
+
+    Arguments
+    ---------
+    records : dict
+        The manifest.
+
+    Returns
+    -------
+    str
+        64 hex digits.
+    """
+    content = json.dumps(records, sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()

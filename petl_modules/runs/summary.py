@@ -7,6 +7,8 @@ from petl_modules.runs.plan import folder_name
 from petl_modules.runs.report import means
 from petl_modules.utils import read_csv, versions, write_json
 
+OF_A_FOLD = ("fold", "facts")  # keys of ``result.json``
+
 
 def write_summary(settings, plan, report=None):
     """Write ``summary.json``, and what belongs to the task.
@@ -59,7 +61,7 @@ def build_summary(settings, results, protocol):
         "metric": dict(settings["best_metric"]),
         "folds": [result["fold"] for result in results],
         **means(result["fold"] for result in results),
-        **{k: v for k, v in results[0].items() if k != "fold"},
+        **{k: v for k, v in results[0].items() if k not in OF_A_FOLD},
         "versions": versions(),
     }
 

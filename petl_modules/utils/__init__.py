@@ -42,7 +42,7 @@ from petl_modules.utils.reading import (
 )
 from petl_modules.utils.seal import SEAL, find_damage, seal, sha256
 from petl_modules.utils.terminal import fail, printable, show, show_json
-from petl_modules.utils.versions import versions
+from petl_modules.utils.versions import commit, versions
 
 __all__ = [
     "AudioError",
@@ -57,6 +57,7 @@ __all__ = [
     "alone_in",
     "brief",
     "build_folder",
+    "commit",
     "counted_seed",
     "damaged",
     "fail",

@@ -11,6 +11,9 @@ import soundfile
 import torch
 
 from petl_modules.backbones import AST, write_tiny_ast
+from petl_modules.comparison.groups import group_results
+from petl_modules.comparison.predictions import read_tested
+from petl_modules.comparison.results import read_results
 from petl_modules.data import check_audio
 from petl_modules.data.cache.shards import Rows, ShardWriter
 from petl_modules.data.prepare import (
@@ -174,6 +177,11 @@ def _run_readers(folder):
         free = {"output_folder", "data_folder"}
         return {k: v for k, v in theirs.items() if k not in free} and bool(ours)
 
+    compared = _write_compared(folder / "compared")
+
+    def grouped():
+        group_results(read_results([compared]))
+
     table = "name,fold\n" + "".join(f"{i}.wav,{i % 5}\n" for i in range(9))
     data = (run / "data.json").read_bytes()
     return {
@@ -201,6 +209,20 @@ def _run_readers(folder):
             sealed=True,
             share=40,
         ),
+        "summary.json": Reader(
+            [(compared / "summary.json").read_bytes()],
+            _restoring(compared / "summary.json", grouped),
+        ),
+        "hyperparams.yaml of a comparison": Reader(
+            [text.encode()], _restoring(compared / "hyperparams.yaml", grouped)
+        ),
+        "predictions.csv of a comparison": Reader(
+            [(bare / "predictions.csv").read_bytes()],
+            _restoring(
+                compared / "fold1" / "predictions.csv",
+                lambda: read_tested(compared / "fold1", "accuracy"),
+            ),
+        ),
         "a run's hyperparams.yaml": Reader([text.encode()], claimed),
         "lists": Reader([table.encode()], listed, share=40),
         "trials": Reader(
@@ -214,6 +236,21 @@ def _run_readers(folder):
             share=40,
         ),
     }
+
+
+def _write_compared(folder):
+    """Write a finished run of one fold, and return its folder."""
+    folder.mkdir()
+    _write_fold(folder / "fold1")
+    (folder / "fold1" / SEAL).unlink()
+    shutil.copy(folder / "fold1" / "hyperparams.yaml", folder)
+    about = {
+        **{"dataset": "birds", "protocol": "5 folds", "backbone": "a/b"},
+        **{"method": "lora", "seed": 1},
+        "metric": {"name": "accuracy", "mode": "max"},
+    }
+    write_json(folder / "summary.json", about)
+    return folder
 
 
 def _restoring(path, read):

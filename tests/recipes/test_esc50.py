@@ -221,6 +221,14 @@ def test_a_run_is_the_same_in_another_process(runs, esc50, words, tmp_path):
     assert dict(summary["folds"][0], seconds=0) == theirs
 
 
+def test_result_says_how_it_came_about(runs):
+    file = runs.folder / "fold2" / "result.json"
+    facts = json.loads(file.read_text())["facts"]
+    rows = read_csv(runs.folder / "fold2" / "predictions.csv")
+    assert facts["clips"]["test"] == len(rows)
+    assert facts["processes"] == 1 and facts["device"].startswith("cpu")
+
+
 def test_best_fold_of_a_run_is_found(runs):
     folds = runs.second.summary["folds"]
     best = max(folds, key=lambda fold: fold["valid_accuracy"])["fold"]

@@ -1,0 +1,6 @@
+"""Comparison of finished runs: differences with their uncertainty."""
+
+from petl_modules.comparison.comparing import PAGE, compare
+from petl_modules.comparison.corrected_t import corrected_t, verdict
+
+__all__ = ["PAGE", "compare", "corrected_t", "verdict"]
