@@ -41,6 +41,7 @@ class FoldFacts:
         self.device = torch.device(device)
         self.commit = commit()  # of the code that this process has read
         if self.device.type == "cuda":
+            torch.cuda.init()  # or there is nothing to reset yet, an error
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def read(self):

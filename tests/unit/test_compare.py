@@ -472,6 +472,47 @@ def test_lower_error_rates_are_better(gain, said, tmp_path):
     assert row[f"p_{said}"] > 0.95
 
 
+def test_clips_under_another_condition_do_not_count(tmp_path):
+    """They are in predictions.csv too, and have an error rate of their own."""
+    records = records_of(1, 20)
+    for clip in list(records)[10:]:
+        records[clip]["condition"] = "noisy"
+    for method, errors in (("linear", 2), ("lora", 1)):
+        rows = [
+            {"id": c, "text": "a b c d", "predicted": "", "wer_errors": n}
+            for c, n in zip(records, [errors] * 10 + [4] * 10)
+        ]
+        for seed in (1, 2):
+            write_compared(
+                tmp_path / "in" / f"{method}{seed}",
+                method,
+                {1: errors / 4},
+                seed=seed,
+                metric="wer",
+                records=records,
+                rows={1: rows}.get,
+            )
+    row = difference(tmp_path / "in")
+    assert row["bootstrap of"] == "10 clips"
+    assert row["bootstrap_low"] == row["bootstrap_high"] == -0.25
+
+
+def test_equal_differences_tell_nothing(tmp_path):
+    """They have no spread to judge by: such as of a very small test part."""
+    for seed in (1, 2):
+        for method, value in (("linear", 0.5), ("lora", 0.75)):
+            write_compared(
+                tmp_path / "in" / f"{method}{seed}",
+                method,
+                {1: value, 2: value},
+                seed=seed,
+                records=records_of(2),
+            )
+    row = difference(tmp_path / "in")
+    assert row["verdict"] == "cannot tell" and row["low"] is None
+    assert "all differences are equal" in row["notes"]
+
+
 def test_trials_of_speakers(tmp_path):
     """Error rates of one list of trials, three seeds, speakers drawn."""
     chance = np.random.default_rng(2)

@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+import torch
 
 from petl_modules.runs.fold_facts import FORM, FoldFacts
 from petl_modules.runs.fold_files import read_result, result_form
@@ -59,6 +60,28 @@ def test_facts_have_their_form():
     assert found["clips"] == {"train": 2, "valid": 0, "test": 1}
     # This process has torch loaded, and no machine a terabyte of it
     assert 10**7 < found["peak_memory_bytes"] < 10**12
+
+
+def test_memory_of_a_gpu_is_that_of_its_tensors(monkeypatch):
+    """Stand-ins for the functions of torch, which need a GPU."""
+    called = []
+    for name, value in (
+        ("init", None),
+        ("reset_peak_memory_stats", None),
+        ("max_memory_allocated", 123),
+        ("get_device_name", "NVIDIA H100"),
+    ):
+
+        def stand_in(*device, name=name, value=value):
+            called.append((name, *map(str, device)))
+            return value
+
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    facts = FoldFacts({}, "cuda:1")
+    assert called == [("init",), ("reset_peak_memory_stats", "cuda:1")]
+    found = facts.read()
+    assert (found["device"], found["peak_memory_bytes"]) == ("NVIDIA H100", 123)
+    assert ("max_memory_allocated", "cuda:1") in called
 
 
 def test_facts_are_of_a_fold_and_not_of_the_summary(tmp_path):
