@@ -42,8 +42,8 @@ from petl_modules.utils import (
 )
 from petl_modules.verification import Trials, draw_trials, write_trials
 from tools.changed_speech import RATE, read_speech
-from tools.pretrain_small import HELD_OUT, choose
 from tools.real_speech import read_recordings
+from tools.real_texts import HELD_OUT, choose
 
 VALID = tuple(f"klettres-{x}" for x in "de fr hu nl".split())
 # No texts of the others are known, so nothing was learnt from them
@@ -154,7 +154,7 @@ def check_voices(voices, heard):
         raise DataError(
             "tools/pretrain_small.py learns from voices that test:\n"
             f"{listed(sorted(known))}\nTake them out of TEST, or add them to "
-            "its HELD_OUT"
+            "HELD_OUT in tools/real_texts.py"
         )
 
 
