@@ -12,7 +12,7 @@ import soundfile
 from petl_modules.utils import DataError
 
 RATE = 16000
-FASTEST = 2**0.35  # speed and pitch, up or down
+FASTEST = 2**0.35  # speed and pitch of a batch, up or down
 AGAIN = "Make the folder of recordings again by tools/real_speech.py."
 
 
