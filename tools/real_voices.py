@@ -7,7 +7,8 @@ The new folder has a folder of WAV files for each voice, as
 ``templates/speaker_verification`` reads them, ``trials.txt`` and ``clips.csv``:
 clip, part, voice, collection, source, licence, seconds and whether
 ``pretrained/small-wav2vec2`` has heard the voice. ``TEST`` and ``VALID`` name the
-voices that test and validate; the others train. No test voice has been heard.
+voices that test and validate, the others train; those with too little speech
+are left out. No test voice has been heard.
 
 A voice is one language of one collection, taken for one speaker. Both clips of a
 trial are of one collection, and each collection has as many target as
@@ -165,11 +166,13 @@ def build(rows, folder):
         if row["voice"]:
             voices.setdefault(row["voice"], []).append(row)
     check_voices(voices, heard)
-    clips = []
+    clips, small = [], []
     for voice in tqdm(sorted(voices), "voices", leave=False):
         found = choose_clips(voices[voice], voice)
         if found:
             (folder / voice).mkdir(parents=True)
+        else:
+            small.append(voice)
         for number, (row, samples) in enumerate(found):
             clip = f"{voice}/{number:02}"
             write_clip(folder / f"{clip}.wav", samples)
@@ -190,6 +193,7 @@ def build(rows, folder):
     trials = within_collections(tested)
     write_trials(folder / "trials.txt", trials)
     print(summarize(clips))
+    print("left out, with too little speech:", ", ".join(small) or "none")
     print(f"{len(trials)} trials, {sum(trials.same)} of them target trials")
 
 
