@@ -13,7 +13,7 @@ COLORS = {
 }
 TITLES = {
     "digits": "digits: a dot a speaker",
-    "sounds": "ten classes of sounds: a dot a fold",
+    "sounds": "sounds: a dot a fold",
     "voices": "voices: a dot a seed",
 }
 

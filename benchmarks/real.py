@@ -4,11 +4,12 @@
 
 writes results/real.csv, .md and .png. The folders are those of FSDD, of ESC-50
 and of tools/real_speech.py; a part of FSDD or ESC-50 does. A task without a
-folder is left out, and its rows, if there are any, stay as they are.
+folder is left out, and its rows, if there are any, stay as they are; those of
+a task that runs are replaced, whatever encoders and methods are chosen.
 
 Digits and sounds are classified with folds, voices verified in trials. Runs are
 spread over processes of one thread each. Started again, the benchmark keeps
-finished runs; a folder holds the runs of one commit.
+finished runs; a folder holds the runs of one commit and of one set of data.
 """
 
 import argparse
@@ -20,7 +21,15 @@ from pathlib import Path
 import common  # isort: skip, first: it prepares the path
 import dots
 import real_report
-from runs import UNORDERED, claim, finished, origin, rows_of, split_names
+from runs import (
+    UNORDERED,
+    claim,
+    finished,
+    origin,
+    reserve,
+    rows_of,
+    split_names,
+)
 from speakers import UNTRAINED
 
 from petl_modules.miniatures.trials import (
@@ -30,7 +39,7 @@ from petl_modules.miniatures.trials import (
     SPEAKER_METHODS,
     training,
 )
-from petl_modules.utils import read_csv, require_new_folder, write_csv
+from petl_modules.utils import UserError, fail, read_csv, write_csv
 from tools import real_voices
 
 ENCODERS = {
@@ -175,17 +184,19 @@ def parse(words):
     chosen = parser.parse_args(words)
     split_names(parser, chosen, CHOICES)
     chosen.data = {}
-    for task, what in real_report.SOURCES.items():
+    for task in chosen.tasks:
+        what = real_report.SOURCES[task]
         folder = getattr(chosen, what)
-        if task in chosen.tasks and folder is None:
+        if not trials([task], chosen.encoders, chosen.methods, [0]):
+            print(f"{task}: left out, has no such encoder and method")
+        elif folder is None:
             print(f"{task}: left out, without --{what} DIR")
-            chosen.tasks.remove(task)
-        elif task in chosen.tasks and not folder.is_dir():
+        elif not folder.is_dir():
             parser.error(f"--{what}: there is no folder {folder}")
-        elif task in chosen.tasks:
+        else:
             chosen.data[task] = folder.resolve()
-    if not trials(chosen.tasks, chosen.encoders, chosen.methods, [0]):
-        parser.error("nothing to run: no task has such an encoder and method")
+    if not chosen.data:
+        parser.error("nothing to run: every task is left out")
     return chosen
 
 
@@ -194,12 +205,13 @@ def main(words):
     chosen = parse(words)
     folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
     own = claim(folder)
+    for task, data in chosen.data.items():
+        reserve(folder / f"{task}.txt", str(data), "data")
     if speech := chosen.data.get("voices"):
         chosen.data["voices"] = voices = folder / "recorded_voices"
         if not voices.is_dir():
-            require_new_folder(voices)
             real_voices.main([str(speech), str(voices)])
-    todo = trials(chosen.tasks, chosen.encoders, chosen.methods, chosen.seeds)
+    todo = trials(chosen.data, chosen.encoders, chosen.methods, chosen.seeds)
     work = partial(run, chosen.data, folder)
     rows = rows_of(todo, work, chosen.processes)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -220,3 +232,5 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command resumes")
+    except (UserError, OSError) as error:
+        fail(error)

@@ -11,20 +11,21 @@ HEADS = {
 
 `recipes/FSDD`, recordings of six men, a fold each. Accuracy in %, {seeds}; in
 brackets the lowest and the highest speaker. The difference to the linear probe of
-the same encoder is paired: mean over speakers, in brackets the lowest and the
-highest. Six speakers are no sample of any population: where the differences have
-both signs, the table shows no difference, and a method that is no better than
-linear is above it on all six by chance, once in 64. Guessing has 10 %.""",
+the same encoder and positions is paired: mean over speakers, in brackets the lowest
+and the highest. Six speakers are no sample of any population: where the differences
+have both signs, the table shows no difference. A method that is no better than linear
+is above it on all six by chance, once in 64: among all these rows, that is to be
+expected. Guessing has 10 %.""",
     "sounds": """\
-# Ten classes of real sounds
+# Classes of real sounds
 
-`recipes/ESC50`, {folds} folds by recording, four of them train a fixed number of
+`recipes/ESC50`, {folds} folds by recording, all but one train a fixed number of
 epochs. Accuracy in %, {seeds}; in brackets the lowest and the highest fold. The
-difference to the linear probe is paired: mean over folds, in brackets the lowest
-and the highest. With 80 clips of ten classes, folds are of 6 to 24 clips, the
-smaller ones without some classes: one clip is 4 to 17 points of its fold, and where
-the differences have both signs, the table shows no difference. Accuracies on these
-clips are no ESC-50 results.""",
+difference to the linear probe of the same positions is paired: mean over folds, in
+brackets the lowest and the highest. With 80 clips of ten classes, as in the table of
+the repository, folds are of 6 to 24 clips, the smaller ones without some classes: one
+clip is 4 to 17 points of its fold, and where the differences have both signs, the
+table shows no difference. Accuracies on a part of ESC-50 are no ESC-50 results.""",
     "voices": """\
 # Voices of recordings
 
@@ -109,9 +110,10 @@ def section(task, rows):
             reference = parts(task, linear)
             both = [key for key in values if key in reference]
             pairs = [values[key] - reference[key] for key in both]
-            better = [x < 0 if task == "voices" else x > 0 for x in pairs]
+            # Values have four places, so that equal means may differ by less
+            better = [round(-x if task == "voices" else x, 3) for x in pairs]
             line["difference"] = spread(pairs, "+.1f")
-            line["better"] = f"{sum(better)} of {len(pairs)}"
+            line["better"] = f"{sum(x > 0 for x in better)} of {len(pairs)}"
         lines.append(line)
     columns = {
         "encoder": "{encoder}",

@@ -34,16 +34,21 @@ def finished(words, summary):
 
 def claim(folder):
     """Reserve a folder for the runs of this commit; return the commit."""
-    own, note = commit() or "unknown", folder / "commit.txt"
+    own = commit() or "unknown"
+    folder.mkdir(parents=True, exist_ok=True)
+    reserve(folder / "commit.txt", own, "commit")
+    return own
+
+
+def reserve(note, own, what):
+    """Reserve a note's folder for runs of one origin, which the note names."""
     found = note.read_text("utf-8").strip() if note.is_file() else own
     if found != own:
         raise SystemExit(
-            f"{folder} holds runs of commit {found}, and {own} is checked "
-            "out: name another --folder, or remove that one"
+            f"{note.parent} holds runs of {what} {found}, and {own} is to "
+            "run: name another --folder, or remove that one"
         )
-    folder.mkdir(parents=True, exist_ok=True)
     write_text(note, f"{own}\n")
-    return own
 
 
 def split_names(parser, chosen, choices):

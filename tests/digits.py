@@ -1,15 +1,27 @@
 """Lay FSDD's clips out as FSDD, where they are laid out as Speech Commands.
 
+    python tests/digits.py speech_commands_v0.02 fsdd
+
 A part of FSDD is handed around in the layout of Speech Commands, its speakers
 named by the first eight digits of the SHA-1 of their names.
 """
 
+import argparse
 import hashlib
 import re
 import shutil
+import sys
 from pathlib import Path
 
-from petl_modules.utils import DataError, build_folder, is_taken
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from petl_modules.utils import (
+    DataError,
+    UserError,
+    build_folder,
+    fail,
+    require_new_folder,
+)
 
 DIGITS = "zero one two three four five six seven eight nine".split()
 NAMES = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -66,13 +78,12 @@ def convert(folder, target):
     Raises
     ------
     FileExistsError
-        If the target holds something.
+        The target holds something, or is a link.
     DataError
         The folder has no clips of FSDD.
     """
     clips, target = clips_of(folder), Path(target)
-    if is_taken(target):
-        raise FileExistsError(f"{target} holds something: name a new folder")
+    require_new_folder(target)
     if not clips:
         raise DataError(
             f"{folder} has no clips of FSDD as <digit's word>/<speaker's "
@@ -86,3 +97,20 @@ def convert(folder, target):
 
     build_folder(target, write)
     return target
+
+
+def main(arguments=None):
+    """Run the command line (see the head of this file)."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="the words' folders are in it")
+    parser.add_argument("target", help="a new folder, for recipes/FSDD")
+    given = parser.parse_args(arguments)
+    place = convert(given.folder, given.target) / "recordings"
+    print(f"{len([*place.iterdir()])} clips are in {place}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (UserError, OSError) as error:
+        fail(error)

@@ -9,8 +9,11 @@ import scipy.fft
 import scipy.signal
 import soundfile
 
+from petl_modules.utils import DataError
+
 RATE = 16000
-FASTEST = 2**0.35  # speed and pitch, up or down
+FASTEST = 2**0.35  # speed and pitch of a batch, up or down
+AGAIN = "Make the folder of recordings again by tools/real_speech.py."
 
 
 def read_speech(path):
@@ -26,8 +29,16 @@ def read_speech(path):
     numpy.ndarray
         ``[time]`` of variance 1: from 50 ms before the first 10 ms that are
         within 35 dB of the loudest to 100 ms behind the last.
+
+    Raises
+    ------
+    DataError
+        The file is no sound, or silent or shorter than 10 ms.
     """
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"{path}: no sound ({error}). {AGAIN}") from error
     samples = samples.mean(1)
     if rate != RATE:
         common = np.gcd(rate, RATE)
@@ -35,6 +46,8 @@ def read_speech(path):
             samples, RATE // common, rate // common
         )
     hop = RATE // 100
+    if len(samples) < hop or not samples.any():
+        raise DataError(f"{path} is silent, or shorter than 10 ms. {AGAIN}")
     frames = np.lib.stride_tricks.sliding_window_view(samples, hop)[::hop]
     power = np.square(frames).mean(1)
     loud = np.flatnonzero(power > power.max() * 10**-3.5)

@@ -6,9 +6,9 @@
 From recordings the encoder learns the letters of what is said, in order from
 its frames (CTC) and as a set from their mean, in the voices, rooms and channels
 of ``tools/changed_speech.py``; from generated speech what
-``tools/pretrain_tiny.py`` teaches. Recordings with numbers are left out, and the
-voices of ``HELD_OUT``, whose syllables measure what carries over to a voice that
-was never heard.
+``tools/pretrain_tiny.py`` teaches. ``tools/real_texts.py`` chooses the recordings:
+none with a number, and none of the voices whose syllables measure what carries
+over to a voice that was never heard.
 """
 
 import argparse
@@ -29,16 +29,13 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from petl_modules.backbones import save_encoder
-from petl_modules.utils import UserError, build_folder, fail, is_taken
+from petl_modules.utils import UserError, build_folder, fail, require_new_folder
 from tools.changed_speech import FASTEST, RATE, change, read_speech
 from tools.pretrain_tiny import MANNER, NUMBERS, answer, draw_clips
-from tools.real_speech import read_recordings
-from tools.real_texts import ALPHABET, has_number, romanise
+from tools.real_speech import read_recordings, summarize
+from tools.real_texts import ALPHABET, choose
 
-LONGEST = 5.0  # seconds
 BATCH_SECONDS = 24
-# Their syllables are the same in seven languages
-HELD_OUT = tuple(f"klettres-{x}" for x in "cs es it pt_BR ru tn uk".split())
 SYNTHETIC = 4  # one of so many batches is generated speech
 CONFIG = dict(
     hidden_size=128,
@@ -57,34 +54,6 @@ CONFIG = dict(
     feat_proj_dropout=0.1,
     activation_dropout=0.0,
 )
-
-
-def choose(rows):
-    """Return the recordings to learn from and those that measure.
-
-    Arguments
-    ---------
-    rows : list of dict
-        Rows of ``tools.real_speech.read_recordings``.
-
-    Returns
-    -------
-    learn, measure : list of tuple
-        File, language and letters of each recording with a text in a known
-        script, without a number word, of up to ``LONGEST`` seconds.
-    """
-    learn, measure = [], []
-    for row in rows:
-        letters = romanise(row["text"])
-        number = has_number(row["english"], "en") or has_number(
-            row["text"], row["language"]
-        )
-        if not letters or number or row["seconds"] > LONGEST:
-            continue
-        held_out = row["voice"] in HELD_OUT
-        found = measure if held_out else learn
-        found.append((row["file"], row["language"].split("_")[0], letters))
-    return learn, measure
 
 
 def pieces(letters):
@@ -249,20 +218,22 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args(arguments)
-    if is_taken(given.folder):
-        parser.error(f"{given.folder} is there already: name a new folder")
-    found = choose(read_recordings(given.speech))
+    require_new_folder(given.folder)
+    rows = read_recordings(given.speech)
+    found = choose(rows)
+    files = {file for file, *_ in found[0]}
+    print(summarize([row for row in rows if row["file"] in files]))
     learn, held_out = (
         [(read_speech(file), *rest) for file, *rest in tqdm(clips, "clips")]
         for clips in found
     )
+    languages = sorted({language for _, language, _ in learn})
     counts = Counter(x for *_, text in learn for x in pieces(text))
     common = [x for x, n in counts.most_common(250)]
     synthetic = draw_clips(
         "wav2vec2", given.generated, given.seed, given.processes
     )
     torch.manual_seed(given.seed)
-    languages = sorted({language for _, language, _ in learn})
     task = Task(languages, common)
     train(task, learn, held_out, synthetic, given.steps, given.seed)
     config = task.model.config

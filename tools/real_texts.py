@@ -1,7 +1,7 @@
-"""Texts of recorded speech: their letters in one alphabet, and number words.
+"""Texts of recorded speech: letters of one alphabet, and which are learnt from.
 
-Words of numbers are found so that no encoder hears the digits that a table of
-results tests: a recording is left out if a word of its text is a number word of
+``choose`` leaves numbers out, so that no encoder hears the digits that a table
+of results tests: a recording is left out if a word of its text is a number word of
 its language, or its text or its English name has a digit or an English number
 word. ``un``, ``una``, ``o``, ``en`` and the like, which are articles more often
 than numbers, are kept.
@@ -11,6 +11,9 @@ import re
 import unicodedata
 from functools import cache
 
+LONGEST = 5.0  # seconds
+# They measure, as their syllables are the same in seven languages
+HELD_OUT = tuple(f"klettres-{x}" for x in "cs es it pt_BR ru tn uk".split())
 ALPHABET = " abcdefghijklmnopqrstuvwxyz"
 _CYRILLIC = dict(
     zip(
@@ -61,6 +64,34 @@ _WORDS = {
     "hu": "egy kettő két három négy öt hat hét nyolc kilenc tíz száz ezer",
     "cs": "nula jeden jedna dva dvě tři čtyři pět šest sedm osm devět deset sto",
 }
+
+
+def choose(rows):
+    """Return the recordings to learn from and those that measure.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Rows of ``tools.real_speech.read_recordings``.
+
+    Returns
+    -------
+    learn, measure : list of tuple
+        File, language and letters of each recording with a text in a known
+        script, without a number word, of up to ``LONGEST`` seconds.
+    """
+    learn, measure = [], []
+    for row in rows:
+        letters = romanise(row["text"])
+        number = has_number(row["english"], "en") or has_number(
+            row["text"], row["language"]
+        )
+        if not letters or number or row["seconds"] > LONGEST:
+            continue
+        held_out = row["voice"] in HELD_OUT
+        found = measure if held_out else learn
+        found.append((row["file"], row["language"].split("_")[0], letters))
+    return learn, measure
 
 
 def romanise(text):

@@ -7,7 +7,8 @@ The new folder has a folder of WAV files for each voice, as
 ``templates/speaker_verification`` reads them, ``trials.txt`` and ``clips.csv``:
 clip, part, voice, collection, source, licence, seconds and whether
 ``pretrained/small-wav2vec2`` has heard the voice. ``TEST`` and ``VALID`` name the
-voices that test and validate; the others train. No test voice has been heard.
+voices that test and validate, the others train; those with too little speech
+are left out. No test voice has been heard.
 
 A voice is one language of one collection, taken for one speaker. Both clips of a
 trial are of one collection, and each collection has as many target as
@@ -42,8 +43,8 @@ from petl_modules.utils import (
 )
 from petl_modules.verification import Trials, draw_trials, write_trials
 from tools.changed_speech import RATE, read_speech
-from tools.pretrain_small import HELD_OUT, choose
 from tools.real_speech import read_recordings
+from tools.real_texts import HELD_OUT, choose
 
 VALID = tuple(f"klettres-{x}" for x in "de fr hu nl".split())
 # No texts of the others are known, so nothing was learnt from them
@@ -154,7 +155,7 @@ def check_voices(voices, heard):
         raise DataError(
             "tools/pretrain_small.py learns from voices that test:\n"
             f"{listed(sorted(known))}\nTake them out of TEST, or add them to "
-            "its HELD_OUT"
+            "HELD_OUT in tools/real_texts.py"
         )
 
 
@@ -165,11 +166,13 @@ def build(rows, folder):
         if row["voice"]:
             voices.setdefault(row["voice"], []).append(row)
     check_voices(voices, heard)
-    clips = []
+    clips, small = [], []
     for voice in tqdm(sorted(voices), "voices", leave=False):
         found = choose_clips(voices[voice], voice)
         if found:
             (folder / voice).mkdir(parents=True)
+        else:
+            small.append(voice)
         for number, (row, samples) in enumerate(found):
             clip = f"{voice}/{number:02}"
             write_clip(folder / f"{clip}.wav", samples)
@@ -190,6 +193,7 @@ def build(rows, folder):
     trials = within_collections(tested)
     write_trials(folder / "trials.txt", trials)
     print(summarize(clips))
+    print("left out, with too little speech:", ", ".join(small) or "none")
     print(f"{len(trials)} trials, {sum(trials.same)} of them target trials")
 
 

@@ -52,9 +52,10 @@ class Recording:
 def asterisk(root):
     """Yield the prompts of a telephone exchange; texts are not in the package."""
     base = root / "usr/share/asterisk/sounds"
-    for file in sorted(base.glob("*/**/*.wav")):
+    # A folder is named as en_US_f_Allison
+    for file in sorted(base.glob("*_*_*_*/**/*.wav")):
         folder, *rest = file.relative_to(base).with_suffix("").parts
-        language, _, _, speaker = folder.split("_")
+        language, _, _, speaker = folder.split("_", 3)
         silent = rest[0] == "silence"
         tone = re.fullmatch("beep.*|.*tone", rest[-1])
         voice = "" if silent or tone else f"asterisk-{speaker}"

@@ -118,11 +118,7 @@ VERIFICATION = {
     "VoxCeleb1": Miniature(
         "voxceleb1",
         2.0,
-        {
-            "valid_speakers": 4,
-            "batch_size": 8,
-            "embedding_size": 64,
-        },
+        {"valid_speakers": 4, "batch_size": 8, "embedding_size": 64},
         cached=False,
         methods=SPEAKER_METHODS,
     )

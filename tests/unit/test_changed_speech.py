@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from petl_modules.utils import DataError
 from tools.changed_speech import RATE, change, read_speech
 
 
@@ -47,3 +48,17 @@ def test_silence_around_speech_is_cut(rate, tmp_path):
     assert len(clip) / RATE == pytest.approx(0.05 + 0.5 + 0.1, abs=0.03)
     assert loudest(clip) == pytest.approx(700, abs=8)
     assert clip.std() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("samples", [0, 100, 16000])
+def test_a_silent_or_very_short_clip_is_named(samples, tmp_path):
+    silence = np.full(samples, 0.0 if samples == 16000 else 0.1)
+    soundfile.write(tmp_path / "clip.wav", silence, RATE)
+    with pytest.raises(DataError, match="clip.wav is silent, or shorter"):
+        read_speech(tmp_path / "clip.wav")
+
+
+def test_a_file_that_is_no_sound_is_named(tmp_path):
+    (tmp_path / "clip.wav").write_bytes(b"no sound")
+    with pytest.raises(DataError, match="clip.wav: no sound"):
+        read_speech(tmp_path / "clip.wav")

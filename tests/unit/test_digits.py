@@ -3,7 +3,7 @@
 import pytest
 
 from petl_modules.utils import DataError
-from tests.digits import convert
+from tests.digits import convert, main
 
 
 @pytest.fixture
@@ -31,11 +31,18 @@ def test_clips_of_fsdd_get_their_own_names(commands, tmp_path):
     assert [p.name for p in made.iterdir()] == ["recordings"]
 
 
+def test_command_tells_what_it_copied(commands, tmp_path, capsys):
+    main([str(commands), str(tmp_path / "fsdd")])
+    place = tmp_path / "fsdd" / "recordings"
+    assert capsys.readouterr().out == f"2 clips are in {place}\n"
+    assert len([*place.iterdir()]) == 2
+
+
 def test_a_folder_that_holds_something_is_kept(commands, tmp_path):
     mine = tmp_path / "fsdd" / "mine.txt"
     mine.parent.mkdir()
     mine.write_text("mine")
-    with pytest.raises(FileExistsError, match="fsdd holds something"):
+    with pytest.raises(FileExistsError, match="fsdd is not empty: name a new"):
         convert(commands, mine.parent)
     assert [p.name for p in mine.parent.iterdir()] == ["mine.txt"]
 

@@ -11,7 +11,7 @@ import torch
 from petl_modules.backbones import Wav2Vec2
 from petl_modules.utils import write_csv
 from tests import packages
-from tools import pretrain_small, pretrain_tiny, real_speech
+from tools import pretrain_small, pretrain_tiny, real_speech, real_texts
 
 GIVEN = os.environ.get("PETL_REAL_AUDIO")
 FOUND = [*Path(GIVEN).rglob(real_speech.LIST)] if GIVEN else []
@@ -42,13 +42,13 @@ def names(found):
 
 def test_voices_and_numbers_are_held_out(speech, monkeypatch):
     rows = real_speech.read_recordings(speech)
-    learn, held_out = pretrain_small.choose(rows)
+    learn, held_out = real_texts.choose(rows)
     # Of the coin the picture's English name has a number
     assert names(learn) == ["cat_desc_fr", "cat_desc_ru"]
     assert names(held_out) == ["ba"] * 4 + ["be"] * 4 + ["seis"] * 3
     assert {letters for *_, letters in learn} == {"koshka", "un chat"}
-    monkeypatch.setattr(pretrain_small, "has_number", lambda *_: False)
-    learn, held_out = pretrain_small.choose(rows)
+    monkeypatch.setattr(real_texts, "has_number", lambda *_: False)
+    learn, held_out = real_texts.choose(rows)
     assert "coin_desc_ru" in names(learn)
     assert names(held_out).count("seis") == 4  # a number in Spanish alone
 
@@ -60,7 +60,7 @@ def test_no_digit_is_in_the_real_list():
         row["file"]: (row["text"].lower(), row["english"].lower())
         for row in rows
     }
-    learn, held_out = pretrain_small.choose(rows)
+    learn, held_out = real_texts.choose(rows)
     assert len(learn) > 5000 and len(held_out) > 400
     for file, _, _ in [*learn, *held_out]:
         spoken, english = (re.findall(r"\w+", text) for text in texts[file])
@@ -117,9 +117,10 @@ def test_script_writes_an_encoder(speech, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pretrain_tiny, "LENGTHS", {"wav2vec2": {100: 1.0}})
     words = [str(speech), str(tmp_path / "new"), "--generated=4"]
     pretrain_small.main([*words, "--steps=4", "--processes=1"])
-    assert "generated" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "tuxpaint         2 recordings   2 voices" in out
+    assert "generated" in out
     encoder = Wav2Vec2(str(tmp_path / "new"))
     assert encoder(torch.rand(1, 16000)).shape == (1, 48, 128)
-    with pytest.raises(SystemExit):
+    with pytest.raises(FileExistsError, match="name a new folder"):
         pretrain_small.main(words)
-    assert "name a new folder" in capsys.readouterr().err

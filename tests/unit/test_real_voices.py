@@ -137,6 +137,13 @@ def test_corpus_is_the_same_elsewhere(corpus, tmp_path):
         assert (folder / file).read_bytes() == same
 
 
+def test_voices_with_too_little_speech_are_named(names, tmp_path, capsys):
+    write_speech(tmp_path / "speech", (*TEST, *VALID, *TRAIN, *FEW))
+    real_voices.main([str(tmp_path / "speech"), str(tmp_path / "corpus")])
+    told = "too little speech: tuxpaint-few, tuxpaint-short\n"
+    assert told in capsys.readouterr().out
+
+
 def test_missing_voice_is_named(names, tmp_path):
     write_speech(tmp_path / "speech", (*TEST[1:], *VALID, *TRAIN))
     with pytest.raises(DataError, match="lacks voices.*\n  asterisk-a\nMake"):
