@@ -33,7 +33,7 @@ from petl_modules.miniatures.trials import (
     command,
 )
 from petl_modules.runs.plots import draw_tradeoff
-from petl_modules.utils import write_csv
+from petl_modules.utils import UserError, fail, write_csv
 
 CHOICES = {
     "datasets": [*ALL],
@@ -187,3 +187,5 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command resumes")
+    except (UserError, OSError) as error:
+        fail(error)

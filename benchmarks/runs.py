@@ -1,6 +1,5 @@
 """Runs of recipes for benchmarks/demo.py and real.py: started, resumed, named."""
 
-import json
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import common  # isort: skip, first: it prepares the path
 from tqdm import tqdm
 
-from petl_modules.utils import commit, versions, write_text
+from petl_modules.utils import commit, read_json, versions, write_text
 
 UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
+SUMMARY_FORM = {"folds": [dict], "trainable_parameters": int}
 
 
 def finished(words, summary):
@@ -29,7 +29,8 @@ def finished(words, summary):
                 f"{' '.join(words)}\nended with code {done.returncode}:\n"
                 f"{done.stderr[-3000:]}"
             )
-    return json.loads(summary.read_text("utf-8"))
+    remedy = f"Remove {summary.parent}, and the same command runs it again."
+    return read_json(summary, SUMMARY_FORM, remedy)
 
 
 def claim(folder):
@@ -52,12 +53,12 @@ def reserve(note, own, what):
 
 
 def split_names(parser, chosen, choices):
-    """Split the options that list names, and the seeds, at their commas.
+    """Check options that list names, seeds or processes; split the lists.
 
     Arguments
     ---------
     parser : argparse.ArgumentParser
-        Ends the program at a name that is no choice.
+        Ends the program at what cannot be.
     chosen : argparse.Namespace
         What it parsed, which is changed in place.
     choices : dict
@@ -71,7 +72,12 @@ def split_names(parser, chosen, choices):
                 f"{', '.join(known)}"
             )
         setattr(chosen, name, given)
-    chosen.seeds = [int(seed) for seed in chosen.seeds.split(",")]
+    seeds = chosen.seeds.split(",")
+    if not all(seed.isdecimal() for seed in seeds):
+        parser.error(f"--seeds {chosen.seeds}: give numbers, as in 10,11,12")
+    chosen.seeds = list(dict.fromkeys(map(int, seeds)))
+    if chosen.processes < 1:
+        parser.error(f"--processes {chosen.processes}: choose 1 or more")
 
 
 def origin(commit, processes):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from petl_modules.utils import read_csv
+from petl_modules.utils import DataError, read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "results" / "real.csv"
@@ -197,6 +197,15 @@ def test_runs_on_other_data_are_not_mixed(begin, tmp_path):
     begin("--sounds", tmp_path / "other", *words)
 
 
+def test_damaged_result_of_a_run_is_named(begin, tmp_path):
+    words = ("--sounds", tmp_path, "--methods", "lora", "--seeds", "1")
+    begin(*words)
+    (damaged, _) = (tmp_path / "runs" / "sounds").rglob("summary.json")
+    damaged.write_text('{"folds": ')
+    with pytest.raises(DataError, match=f"{damaged} is damaged.*runs it again"):
+        begin(*words)
+
+
 def test_commands_have_what_the_recipes_need(bench, tmp_path):
     data = {task: tmp_path / task for task in bench.TASKS}
 
@@ -225,6 +234,8 @@ def test_commands_have_what_the_recipes_need(bench, tmp_path):
         (["--tasks=words"], "no tasks words; there are: digits, sounds, voi"),
         (["--encoders=ast"], "no encoders ast"),
         ([], "nothing to run"),
+        (["--seeds=10,", "--digits=."], "--seeds 10,: give numbers, as in"),
+        (["--processes=0", "--digits=."], "--processes 0: choose 1 or more"),
         (["--sounds=.", "--encoders=tiny-wav2vec2"], "nothing to run"),
     ],
 )
