@@ -48,6 +48,7 @@ ENCODERS = {
     "small-wav2vec2": "wav2vec2",
 }
 SPEECH_ENCODERS = ("tiny-wav2vec2", "small-wav2vec2")
+VOICES = "recorded_voices"
 RECIPES = common.ROOT / "recipes"
 TEMPLATE = common.ROOT / "templates" / "speaker_verification"
 VOICE_METHODS = [m for m in SPEAKER_METHODS if m not in SCRATCH]
@@ -170,6 +171,17 @@ def run(data, folder, trial):
     }
 
 
+def reserve_data(folder, task, data):
+    """Reserve a task's results for its data folder, unless there are none."""
+    note = folder / f"{task}.txt"
+    made = any((folder / task).rglob("summary.json"))
+    if task == "voices":
+        made = made or (folder / VOICES).is_dir()
+    if not made:  # what was tried with another folder has failed
+        note.unlink(missing_ok=True)
+    reserve(note, str(data), "data")
+
+
 def parse(words):
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -204,18 +216,18 @@ def main(words):
     """Run the trials without a result, then write table and figure."""
     chosen = parse(words)
     folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
+    old = real_report.read_table(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
     own = claim(folder)
     for task, data in chosen.data.items():
-        reserve(folder / f"{task}.txt", str(data), "data")
+        reserve_data(folder, task, data)
     if speech := chosen.data.get("voices"):
-        chosen.data["voices"] = voices = folder / "recorded_voices"
+        chosen.data["voices"] = voices = folder / VOICES
         if not voices.is_dir():
             real_voices.main([str(speech), str(voices)])
     todo = trials(chosen.data, chosen.encoders, chosen.methods, chosen.seeds)
     work = partial(run, chosen.data, folder)
     rows = rows_of(todo, work, chosen.processes)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    old = read_csv(target) if target.is_file() else []
     kept = [row for row in old if row["task"] not in chosen.data]
     write_csv(target, sorted([*kept, *rows], key=lambda row: row["task"]))
     made = origin(own, chosen.processes)

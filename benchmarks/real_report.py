@@ -4,6 +4,11 @@ from statistics import fmean
 
 import common
 
+from petl_modules.utils import damaged, read_csv
+
+COLUMNS = (
+    "task encoder method positions seed value folds trainable_parameters"
+).split()
 SOURCES = {"digits": "digits", "sounds": "sounds", "voices": "speech"}
 HEADS = {
     "digits": """\
@@ -38,6 +43,31 @@ leaves more: smaller differences are none. A voice has a microphone and a langua
 of its own, so that rates say how well recordings of one origin are told from
 others, too. Untrained is the frozen encoder: cosine of mean and deviation of its frames.""",
 }
+
+
+def read_table(path):
+    """Return the rows of a table of results; of an absent one, none.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The CSV file.
+
+    Raises
+    ------
+    DataError
+        The file is damaged.
+    """
+    if not path.exists():
+        return []
+    remedy = "Restore it, or name another --csv."
+    rows = read_csv(path, COLUMNS, remedy)
+    try:
+        for task in {row["task"] for row in rows}:
+            means([row for row in rows if row["task"] == task])
+    except ValueError as error:
+        raise damaged(path, error, remedy) from error
+    return rows
 
 
 def means(rows):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -195,6 +196,45 @@ def test_runs_on_other_data_are_not_mixed(begin, tmp_path):
     with pytest.raises(SystemExit, match=f"data {tmp_path}, and .*other is to"):
         begin("--digits", tmp_path / "other", *words)
     begin("--sounds", tmp_path / "other", *words)
+
+
+def test_folder_of_data_that_failed_can_be_corrected(
+    begin, bench, tmp_path, monkeypatch
+):
+    words = ("--methods", "linear", "--seeds", "1")
+    (tmp_path / "wrong").mkdir()
+    failed = SimpleNamespace(returncode=1, stderr="no recordings")
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", lambda *_, **__: failed)
+        with pytest.raises(SystemExit, match="no recordings"):
+            begin("--digits", tmp_path / "wrong", *words)
+
+    def refuse(words):
+        raise DataError("no list")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.real_voices, "main", refuse)
+        with pytest.raises(DataError, match="no list"):
+            begin("--speech", tmp_path / "wrong", *words)
+    begin("--digits", tmp_path, "--speech", tmp_path, *words)
+    # Voices of other recordings than their runs would have
+    shutil.rmtree(tmp_path / "runs" / "voices")
+    with pytest.raises(SystemExit, match="name another --folder"):
+        begin("--speech", tmp_path / "wrong", *words)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [("0.4000 0.3000", "0.4000 a"), ("trainable_parameters", "trained")],
+)
+def test_damaged_table_is_named_before_any_run(begin, tmp_path, old, new):
+    words = ("--methods", "lora", "--seeds", "1")
+    begin("--sounds", tmp_path, *words)
+    table = tmp_path / "real.csv"
+    table.write_text(table.read_text("utf-8").replace(old, new), "utf-8")
+    with pytest.raises(DataError, match="real.csv is damaged.*another --csv"):
+        begin("--digits", tmp_path, *words)
+    assert not (tmp_path / "runs" / "digits").exists()
 
 
 def test_damaged_result_of_a_run_is_named(begin, tmp_path):
