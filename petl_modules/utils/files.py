@@ -133,10 +133,13 @@ def require_new_folder(folder):
     ------
     FileExistsError
         It is there and not empty, or is a link.
+    UserError
+        It is below a file or in a folder that cannot be written to.
     """
     if is_taken(folder):
         what = "is a link" if folder.is_symlink() else "is not empty"
         raise FileExistsError(f"{folder} {what}: name a new folder")
+    _require_place(folder, "folder")
 
 
 def build_folder(folder, build):
@@ -203,15 +206,18 @@ def require_new(path, option="--output"):
             f"{path} is there already, and nothing is written over it: name "
             f"another {option}, or move it away"
         )
-    there = next(place for place in path.parents if os.path.lexists(place))
-    if not there.is_dir():
-        raise UserError(
-            f"{path} cannot be written, as {there} is no folder: name another "
-            f"{option}"
-        )
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(
-            f"{path} cannot be written, as {there} is read-only: name another "
-            f"{option}"
-        )
+    _require_place(path, option)
     return path
+
+
+def _require_place(path, option):
+    """Refuse a path below a file, or in a folder that cannot be written to."""
+    there = next(place for place in path.parents if os.path.lexists(place))
+    problem = None if there.is_dir() else "no folder"
+    if not problem and not os.access(there, os.W_OK | os.X_OK):
+        problem = "read-only"
+    if problem:
+        raise UserError(
+            f"{path} cannot be written, as {there} is {problem}: name another "
+            f"{option}"
+        )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petl_modules.utils import DataError
+from petl_modules.utils import DataError, UserError
 from tests import packages
 from tools import real_speech
 from tools.speech_packages import PACKAGES
@@ -133,6 +133,13 @@ def test_missing_and_strange_packages_are_named(tmp_path):
         real_speech.find_packages(
             [*given, tmp_path / "klettres-data_2_all.deb"]
         )
+
+
+@needs_dpkg
+def test_a_folder_below_a_file_is_refused_first(debs, tmp_path):
+    words = [str(debs[0] / "new" / "speech"), *map(str, debs)]
+    with pytest.raises(UserError, match=f"as {debs[0]} is no folder: name an"):
+        real_speech.main(words)
 
 
 def test_a_folder_without_a_list_names_the_command(tmp_path):
