@@ -29,7 +29,13 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from petl_modules.backbones import save_encoder
-from petl_modules.utils import UserError, build_folder, fail, require_new_folder
+from petl_modules.utils import (
+    DataError,
+    UserError,
+    build_folder,
+    fail,
+    require_new_folder,
+)
 from tools.changed_speech import FASTEST, RATE, change, read_speech
 from tools.pretrain_tiny import MANNER, NUMBERS, answer, draw_clips
 from tools.real_speech import read_recordings, summarize
@@ -218,9 +224,16 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args(arguments)
+    if min(given.steps, given.generated, given.processes) < 1:
+        parser.error("--steps, --generated and --processes: choose 1 or more")
     require_new_folder(given.folder)
     rows = read_recordings(given.speech)
     found = choose(rows)
+    if not all(found):
+        raise DataError(
+            f"{given.speech} lacks recordings to learn from, or those that "
+            "measure: make it again by tools/real_speech.py, of all packages"
+        )
     files = {file for file, *_ in found[0]}
     print(summarize([row for row in rows if row["file"] in files]))
     learn, held_out = (
@@ -245,5 +258,7 @@ def main(arguments=None):
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        fail("interrupted, nothing was written")
     except (UserError, OSError) as error:
         fail(error)

@@ -25,6 +25,7 @@ from petl_modules.utils import (
     DataError,
     UserError,
     build_folder,
+    damaged,
     fail,
     listed,
     read_csv,
@@ -168,6 +169,13 @@ def read_recordings(folder):
     list of dict
         Rows with ``COLUMNS``: ``file`` is a ``pathlib.Path``, ``seconds`` a
         float, all others are text.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no list.
+    DataError
+        The list is damaged.
     """
     path = Path(folder) / LIST
     if not path.is_file():
@@ -175,15 +183,14 @@ def read_recordings(folder):
             f"{path} not found: make the folder by "
             "python tools/real_speech.py FOLDER *.deb"
         )
-    rows = read_csv(path, COLUMNS, "Make the folder again.")
-    return [
-        {
-            **row,
-            "file": Path(folder) / row["file"],
-            "seconds": float(row["seconds"]),
-        }
-        for row in rows
-    ]
+    remedy = "Make the folder again."
+    rows = read_csv(path, COLUMNS, remedy)
+    try:
+        for row in rows:
+            row["seconds"] = float(row["seconds"])
+    except ValueError as error:
+        raise damaged(path, error, remedy) from error
+    return [{**row, "file": Path(folder) / row["file"]} for row in rows]
 
 
 def summarize(rows):
@@ -195,7 +202,7 @@ def summarize(rows):
     lines = []
     for kind, found in groups.items():
         voices = len({row["voice"] for row in found} - {""})
-        minutes = sum(float(row["seconds"]) for row in found) / 60
+        minutes = sum(row["seconds"] for row in found) / 60
         told = sum(bool(row["text"]) for row in found)
         lines.append(
             f"{kind:12}{len(found):6} recordings{voices:4} voices"
@@ -228,5 +235,7 @@ def main(arguments=None):
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        fail("interrupted, nothing was written")
     except (UserError, OSError) as error:
         fail(error)

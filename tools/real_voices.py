@@ -232,5 +232,7 @@ def main(arguments=None):
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        fail("interrupted, nothing was written")
     except (UserError, OSError) as error:
         fail(error)

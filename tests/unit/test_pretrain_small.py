@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from petl_modules.backbones import Wav2Vec2
-from petl_modules.utils import write_csv
+from petl_modules.utils import DataError, read_csv, write_csv
 from tests import packages
 from tools import pretrain_small, pretrain_tiny, real_speech, real_texts
 
@@ -123,4 +123,16 @@ def test_script_writes_an_encoder(speech, tmp_path, monkeypatch, capsys):
     encoder = Wav2Vec2(str(tmp_path / "new"))
     assert encoder(torch.rand(1, 16000)).shape == (1, 48, 128)
     with pytest.raises(FileExistsError, match="name a new folder"):
+        pretrain_small.main(words)
+
+
+def test_what_cannot_be_pretrained_on_is_refused(speech, tmp_path, capsys):
+    words = [str(speech), str(tmp_path / "new")]
+    with pytest.raises(SystemExit):
+        pretrain_small.main([*words, "--steps=0"])
+    assert "choose 1 or more" in capsys.readouterr().err
+    path = speech / real_speech.LIST
+    rows = [row for row in read_csv(path) if "klettres" not in row["voice"]]
+    write_csv(path, rows)
+    with pytest.raises(DataError, match="lacks recordings.*of all packages"):
         pretrain_small.main(words)

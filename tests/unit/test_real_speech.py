@@ -1,12 +1,15 @@
 """The list of recorded speech, from packages of the same layout."""
 
 import os
+import runpy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from petl_modules.utils import DataError, UserError
+from petl_modules.utils import DataError, UserError, write_csv
 from tests import packages
 from tools import real_speech
 from tools.speech_packages import PACKAGES
@@ -119,6 +122,21 @@ def test_a_broken_package_is_named_and_leaves_nothing(debs, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@needs_dpkg
+def test_interrupted_script_leaves_nothing(debs, tmp_path, monkeypatch):
+    def interrupt(words, **_):
+        Path(words[-1]).mkdir()
+        raise KeyboardInterrupt
+
+    place = tmp_path / "place"
+    words = [str(place / "new"), *map(str, debs)]
+    monkeypatch.setattr(sys, "argv", ["real_speech.py", *words])
+    monkeypatch.setattr(subprocess, "run", interrupt)
+    with pytest.raises(SystemExit, match="interrupted, nothing was written"):
+        runpy.run_path(real_speech.__file__, run_name="__main__")
+    assert not any(place.iterdir())
+
+
 def test_missing_and_strange_packages_are_named(tmp_path):
     given = [tmp_path / f"{name}_1_all.deb" for name in [*PACKAGES][1:]]
     for file in given:
@@ -145,6 +163,14 @@ def test_a_folder_below_a_file_is_refused_first(debs, tmp_path):
 def test_a_folder_without_a_list_names_the_command(tmp_path):
     with pytest.raises(FileNotFoundError, match="real_speech.py FOLDER"):
         real_speech.read_recordings(tmp_path)
+
+
+def test_a_damaged_list_of_recordings_is_named(tree):
+    rows = real_speech.list_recordings(tree)
+    rows[1]["seconds"] = "long"
+    write_csv(tree / real_speech.LIST, rows)
+    with pytest.raises(DataError, match="csv is damaged.*'long'.*Make the fo"):
+        real_speech.read_recordings(tree)
 
 
 @pytest.mark.skipif(not FOUND, reason="PETL_REAL_AUDIO names no packages")
