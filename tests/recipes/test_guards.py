@@ -295,6 +295,7 @@ def test_two_processes_learn_what_one_does(file, esc50, words, tmp_path):
     assert len(rows) == len({row["id"] for row in rows}) == 10
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_two_processes_in_debug_mode(words, tmp_path):
     train(tmp_path, words, "out", "lora", debug=True)

@@ -134,6 +134,7 @@ def test_gathering_gradients_outlive_a_kill(train, tmp_path):
     assert train(tmp_path / "killed", **changes) == expected
 
 
+@pytest.mark.whole
 def test_fixed_epochs_and_gathering_end_the_same(train, tmp_path):
     """4 steps an epoch, of which 3 make an update."""
     changes = {"fixed_epochs": True, "grad_accumulation_factor": 3}
@@ -149,6 +150,7 @@ def test_other_methods_end_the_same(file, train, tmp_path):
     assert train(tmp_path / "killed", file) == expected
 
 
+@pytest.mark.whole
 def test_learning_rates_by_part_end_the_same(train, tmp_path):
     changes = {
         "lr_by_part": "{head: 0.01, adapters: 1e-3}",
@@ -166,6 +168,7 @@ def test_learning_rates_by_part_end_the_same(train, tmp_path):
     )
 
 
+@pytest.mark.whole
 def test_mixup_ends_the_same(train, tmp_path):
     """Mixed clips, dropout and prompts, in this process and in a worker."""
     changes = {"mixup": 0.7, "reduction": 6, "frames": 100}

@@ -161,9 +161,10 @@ def table(columns):
 
 
 def build(encoder, settings, **more):
+    backbone = encoder.backbone()  # draws, where it is loaded
     torch.manual_seed(0)
     settings = {"pooling": "speech", "train_norms": False, **settings, **more}
-    return classifier(encoder.backbone(), LABELS, **settings)
+    return classifier(backbone, LABELS, **settings)
 
 
 def train_steps(model, inputs, lengths, steps=2):
