@@ -37,8 +37,8 @@ UNKNOWN_TO_HUB = (
     RevisionNotFoundError,
 )
 SMALL = (
-    "The repository's pretrained/tiny-ast is a small one for trials, and so "
-    "is pretrained/tiny-wav2vec2"
+    "The repository's pretrained/tiny-ast is a small one for trials, and "
+    "of encoders of speech pretrained/small-wav2vec2"
 )
 
 
