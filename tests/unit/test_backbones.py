@@ -88,7 +88,9 @@ def test_a_damaged_file_is_an_error(weights, tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="pretrained/tiny-ast is.*small-wav2vec2"):
+    with pytest.raises(
+        ValueError, match="pretrained/tiny-ast is.*small-wav2vec2"
+    ):
         AST(str(tmp_path / "nothing"), 100)
 
 
