@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from petl_modules.runs.plan import folder_name
+
 
 class Cell(NamedTuple):
     """One fold of one run, with all of its few-shot draws.
@@ -14,19 +16,19 @@ class Cell(NamedTuple):
 
     Arguments
     ---------
-    dataset : str
-        The recipe's name.
-    method : str
-        The stem of the method's YAML file, and the values of the grid's other
-        keys: ``lora-lr=0.001``.
+    dataset, backbone, method : str
+        What the run is of: names of the recipe, of the encoder, and of the
+        method's YAML file.
     script : str
         The recipe's ``train.py``.
     file : str
-        The method's file, such as ``hparams/lora.yaml``.
+        The method's YAML file.
     options : dict
         Texts of the command line by key. The folds of a run share them.
     folder : str
         The run's folder.
+    directory : str
+        Where the command starts: paths in ``options`` are relative to it.
     fold : int or None
         The test fold. None: all of them.
     draws : int
@@ -36,19 +38,22 @@ class Cell(NamedTuple):
 
     Example
     -------
-    >>> cell = Cell("ESC50", "lora", "train.py", "hparams/lora.yaml", {"seed": "10"}, "out", 3)
+    >>> options = {"seed": "10"}
+    >>> cell = Cell("ESC50", "ast", "lora", "train.py", "lora.yaml", options, "out", ".", 3)
     >>> cell.command[2:]
-    ['hparams/lora.yaml', '--seed', '10', '--output_folder', 'out', '--folds', '[3]']
-    >>> str(cell.place)
-    'out/fold3'
+    ['lora.yaml', '--seed', '10', '--output_folder', 'out', '--folds', '[3]']
+    >>> str(cell.place), cell._replace(draws=2).parts
+    ('out/fold3', ['fold3', 'fold3-draw2'])
     """
 
     dataset: str
+    backbone: str
     method: str
     script: str
     file: str
     options: dict
     folder: str
+    directory: str
     fold: int | None = None
     draws: int = 1
     environment: dict = {}
@@ -65,14 +70,19 @@ class Cell(NamedTuple):
         return words
 
     @property
-    def place(self):
-        """The folder of the cell's own files: the fold's, or the run's."""
-        folder = Path(self.folder)
-        return folder if self.fold is None else folder / f"fold{self.fold}"
+    def kind(self):
+        """Cells of one kind take about the same time."""
+        return self.dataset, self.backbone, self.method
 
     @property
-    def name(self):
-        """The cell in messages: the folder's last parts."""
-        parts = Path(self.folder).parts[-4:]
-        fold = [] if self.fold is None else [f"fold{self.fold}"]
-        return "/".join([*parts, *fold])
+    def parts(self):
+        """Names of the folders of its folds; empty: not known."""
+        if self.fold is None:
+            return []
+        draws = range(1, self.draws + 1)
+        return [folder_name(self.fold, draw) for draw in draws]
+
+    @property
+    def place(self):
+        """The folder of the cell's own files: the fold's, or the run's."""
+        return Path(self.folder, *self.parts[:1])

@@ -1,6 +1,29 @@
 """Run one cell: start its command, and leave what became of it in files."""
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from petl_modules.libraries import INTERRUPTED
+from petl_modules.sweeps.states import (
+    CLAIM,
+    ERROR,
+    OUTPUT,
+    is_done,
+    is_training,
+)
+from petl_modules.utils import brief, show, try_lock, write_json
+
 BUSY = 75  # exit code of a cell that another process is at (EX_TEMPFAIL)
+NOT_STARTED = 71  # of one whose command cannot be started (EX_OSERR)
+LINES = 30  # of the output that ``error.json`` keeps
+LONGEST = 1 << 16  # bytes of the output that they are taken from
+
+RUNNING = set()  # the commands that this process has started
+STOPPED = threading.Event()
 
 
 def run_cell(cell):
@@ -18,8 +41,131 @@ def run_cell(cell):
     Returns
     -------
     int
-        0: it is finished. ``BUSY``: another process is at it. Else the
-        command's exit code (below 0: the signal that ended it), and
-        ``error.json`` says why.
+        0: it is finished. ``BUSY``: another process is at it. ``INTERRUPTED``:
+        it was stopped, and waits. Else the command's exit code (below 0: the
+        signal that ended it), and ``error.json`` says why.
+
+    Raises
+    ------
+    HparamsError
+        The disk has no locks, see ``petl_modules.utils.lock_folder``.
     """
-    raise NotImplementedError
+    if is_done(cell):
+        return 0
+    try:
+        cell.place.mkdir(parents=True, exist_ok=True)
+        with try_lock(cell.place / CLAIM) as free:
+            if not free or is_training(cell):
+                return BUSY
+            if is_done(cell):  # since we looked
+                return 0
+            return _try(cell)
+    except OSError as error:
+        show(f"{cell.place}: {brief(error)}", sys.stderr)
+        return NOT_STARTED
+
+
+def stop_cells(force=False):
+    """Stop the cells that this process runs, and start no more.
+
+    Arguments
+    ---------
+    force : bool
+        Whether to kill their commands, which else end by themselves.
+    """
+    STOPPED.set()
+    for process in [*RUNNING]:
+        if process.poll() is None:
+            number = signal.SIGKILL if force else signal.SIGINT
+            os.killpg(process.pid, number) if force else process.send_signal(
+                number
+            )
+
+
+def _try(cell):
+    """Run the command of a claimed cell, and write what became of it."""
+    error = cell.place / ERROR
+    error.unlink(missing_ok=True)
+    start = time.monotonic()
+    with open(cell.place / OUTPUT, "ab") as output:
+        before = output.tell()
+        code = call(cell.command, cell, output)
+    if code == 0 or STOPPED.is_set() or code == INTERRUPTED:
+        return code and INTERRUPTED
+    if is_training(cell):  # a command that a killed sweep has left behind
+        return BUSY
+    try:
+        write_json(
+            error,
+            {
+                "code": code,
+                "time": time.strftime("%Y-%m-%d %H:%M:%S"),
+                "seconds": round(time.monotonic() - start, 1),
+                "lines": last_lines(cell.place / OUTPUT, before),
+            },
+        )
+    except OSError as problem:  # a full disk, for one
+        show(f"{error} cannot be written: {brief(problem)}", sys.stderr)
+    return code
+
+
+def call(command, cell, output):
+    """Start a command in a cell's directory and wait for its end.
+
+    It gets a process group of its own: Ctrl-C reaches this process alone,
+    which then stops the commands in order.
+
+    Arguments
+    ---------
+    command : list of str
+        The words.
+    cell : petl_modules.sweeps.Cell
+        Whose directory and environment it gets.
+    output : file
+        What it prints goes there.
+
+    Returns
+    -------
+    int
+        Its exit code.
+    """
+    if STOPPED.is_set():
+        return INTERRUPTED
+    process = subprocess.Popen(
+        command,
+        cwd=cell.directory,
+        env={**os.environ, **cell.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    RUNNING.add(process)
+    try:
+        if STOPPED.is_set():  # while it was started
+            process.send_signal(signal.SIGINT)
+        return process.wait()
+    finally:
+        RUNNING.discard(process)
+
+
+def last_lines(file, start=0):
+    """Return the last lines of what was written to a file.
+
+    Arguments
+    ---------
+    file : pathlib.Path
+        The file.
+    start : int
+        Where to begin, in bytes.
+
+    Returns
+    -------
+    list of str
+        At most ``LINES``.
+    """
+    with open(file, "rb") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        stream.seek(max(start, end - LONGEST))
+        text = stream.read(LONGEST).decode("utf-8", "replace")
+    return text.splitlines()[-LINES:]

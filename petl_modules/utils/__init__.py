@@ -31,7 +31,7 @@ from petl_modules.utils.files import (
     write_text,
 )
 from petl_modules.utils.forms import problem
-from petl_modules.utils.lock import alone_in, lock_folder
+from petl_modules.utils.lock import alone_in, is_locked, lock_folder, try_lock
 from petl_modules.utils.reading import (
     damaged,
     other_kind,
@@ -63,6 +63,7 @@ __all__ = [
     "fail",
     "find_damage",
     "flush",
+    "is_locked",
     "is_taken",
     "leave_group",
     "listed",
@@ -83,6 +84,7 @@ __all__ = [
     "sha256",
     "show",
     "show_json",
+    "try_lock",
     "versions",
     "write_bytes",
     "write_csv",

@@ -11,6 +11,8 @@ import errno
 import fcntl
 import os
 import socket
+import struct
+import sys
 import time
 
 from speechbrain.utils.logger import get_logger
@@ -23,6 +25,13 @@ logger = get_logger(__name__)
 UNLOCKED = "PETL_NO_LOCKS"  # set to 1: take no locks
 BUSY = (errno.EAGAIN, errno.EACCES)  # another process has the lock
 NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+# The system's record of a lock (struct flock): its fields, and their layout
+FIELDS = ("l_type", "l_whence", "l_start", "l_len", "l_pid")
+RECORD = "hhqqi"
+if sys.platform == "darwin":
+    FIELDS = ("l_start", "l_len", "l_pid", "l_type", "l_whence")
+    RECORD = "qqihh"
 
 HELD = {}  # open files by path: closing any file of a lock releases the lock
 
@@ -76,6 +85,58 @@ def alone_in(folder):
             )
             _lock(stream)
         yield
+
+
+@contextlib.contextmanager
+def try_lock(path):
+    """Lock a file for a while, if no other process has locked it.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file, which is made. Its folder must exist.
+
+    Yields
+    ------
+    bool
+        False: another process has locked it.
+
+    Raises
+    ------
+    HparamsError
+        If the file system has no locks, see ``_open`` and ``_lock``.
+    """
+    with _open(path) as stream:
+        yield _lock(stream, fcntl.LOCK_NB)
+
+
+def is_locked(path):
+    """Return whether a process has locked a file; the file is left alone.
+
+    Taking the lock to see whether it is free could refuse it to a run that
+    starts at that moment.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file of a lock, which may be missing.
+
+    Returns
+    -------
+    bool
+        False, too, where the file system has no locks.
+    """
+    if path.resolve() in HELD:  # closing another file would release it
+        return True
+    wanted = {"l_type": fcntl.F_WRLCK, "l_whence": os.SEEK_SET}
+    record = struct.pack(RECORD, *(wanted.get(name, 0) for name in FIELDS))
+    try:
+        with open(path, "rb") as stream:
+            found = fcntl.fcntl(stream, fcntl.F_GETLK, record)
+    except OSError:
+        return False
+    values = struct.unpack(RECORD, found[: struct.calcsize(RECORD)])
+    return dict(zip(FIELDS, values))["l_type"] != fcntl.F_UNLCK
 
 
 def _open(path):

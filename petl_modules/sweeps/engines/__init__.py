@@ -3,8 +3,8 @@
 An engine is a module with two functions:
 
 * ``add_options(parser)`` declares its options of the command line;
-* ``run(cells, options)`` runs cells, and yields ``(cell, code)`` as each one
-  ends, with the exit code of ``run_cell``. ``options`` are the parsed ones.
-  Closing the generator ends what it has started. An engine that only submits
-  yields nothing.
+* ``run(cells, options)`` runs cells, and yields ``(cell, None)`` as one
+  starts and ``(cell, code)`` as it ends, with the exit code of ``run_cell``.
+  ``options`` are the parsed ones. Closing the generator stops what it has
+  started. An engine that only submits yields nothing.
 """

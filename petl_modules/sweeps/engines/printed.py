@@ -16,10 +16,14 @@ def add_options(parser):
 
 def run(cells, options):
     """Print or write the commands; see ``petl_modules.sweeps.engines``."""
-    lines = [shlex.join(cell.command) for cell in cells]
+    lines = [
+        f"cd {shlex.quote(cell.directory)} && {shlex.join(cell.command)}"
+        for cell in cells
+    ]
     if options.commands is None:
         for line in lines:
             show(line)
     else:
-        write_text(require_new(options.commands), "\n".join(lines) + "\n")
+        file = require_new(options.commands, "--commands")
+        write_text(file, "\n".join(lines) + "\n")
     yield from ()
