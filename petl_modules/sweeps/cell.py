@@ -35,6 +35,8 @@ class Cell(NamedTuple):
         Number of few-shot draws.
     environment : dict
         Variables that an engine adds to those of its process.
+    archives : tuple of str
+        Archives with the data, see ``petl_modules.sweeps.staging``.
 
     Example
     -------
@@ -57,6 +59,7 @@ class Cell(NamedTuple):
     fold: int | None = None
     draws: int = 1
     environment: dict = {}
+    archives: tuple = ()
 
     @property
     def command(self):

@@ -1,24 +1,29 @@
 """Run one cell: start its command, and leave what became of it in files."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from petl_modules.libraries import INTERRUPTED
+from petl_modules.sweeps.staging import stage
 from petl_modules.sweeps.states import (
     CLAIM,
     ERROR,
     OUTPUT,
     is_done,
     is_training,
+    write_error,
 )
-from petl_modules.utils import brief, show, try_lock, write_json
+from petl_modules.utils import UserError, brief, show, try_lock
 
 BUSY = 75  # exit code of a cell that another process is at (EX_TEMPFAIL)
 NOT_STARTED = 71  # of one whose command cannot be started (EX_OSERR)
+LEASH = str(Path(__file__).with_name("leash.py"))
 LINES = 30  # of the output that ``error.json`` keeps
 LONGEST = 1 << 16  # bytes of the output that they are taken from
 
@@ -75,11 +80,18 @@ def stop_cells(force=False):
     """
     STOPPED.set()
     for process in [*RUNNING]:
-        if process.poll() is None:
-            number = signal.SIGKILL if force else signal.SIGINT
-            os.killpg(process.pid, number) if force else process.send_signal(
-                number
-            )
+        if process.poll() is not None:
+            continue
+        if force:
+            _kill(process)
+        else:
+            process.send_signal(signal.SIGINT)
+
+
+def _kill(process):
+    """Kill a command and its workers."""
+    with contextlib.suppress(ProcessLookupError):  # it has ended just now
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _try(cell):
@@ -89,31 +101,34 @@ def _try(cell):
     start = time.monotonic()
     with open(cell.place / OUTPUT, "ab") as output:
         before = output.tell()
-        code = call(cell.command, cell, output)
+        code = _stage_and_call(cell, output)
     if code == 0 or STOPPED.is_set() or code == INTERRUPTED:
         return code and INTERRUPTED
     if is_training(cell):  # a command that a killed sweep has left behind
         return BUSY
     try:
-        write_json(
-            error,
-            {
-                "code": code,
-                "time": time.strftime("%Y-%m-%d %H:%M:%S"),
-                "seconds": round(time.monotonic() - start, 1),
-                "lines": last_lines(cell.place / OUTPUT, before),
-            },
-        )
+        lines = last_lines(cell.place / OUTPUT, before)
+        write_error(cell, code, lines, time.monotonic() - start)
     except OSError as problem:  # a full disk, for one
         show(f"{error} cannot be written: {brief(problem)}", sys.stderr)
     return code
+
+
+def _stage_and_call(cell, output):
+    """Run a cell's command where its data are; return its exit code."""
+    try:
+        cell = stage(cell) if cell.archives else cell
+    except (UserError, OSError) as error:
+        output.write(f"error: {error}\n".encode())
+        return NOT_STARTED
+    return call(cell.command, cell, output)
 
 
 def call(command, cell, output):
     """Start a command in a cell's directory and wait for its end.
 
     It gets a process group of its own: Ctrl-C reaches this process alone,
-    which then stops the commands in order.
+    which then stops the commands in order. It ends with this process.
 
     Arguments
     ---------
@@ -132,7 +147,7 @@ def call(command, cell, output):
     if STOPPED.is_set():
         return INTERRUPTED
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-S", LEASH, str(os.getpid()), *command],
         cwd=cell.directory,
         env={**os.environ, **cell.environment},
         stdin=subprocess.DEVNULL,
@@ -145,6 +160,10 @@ def call(command, cell, output):
         if STOPPED.is_set():  # while it was started
             process.send_signal(signal.SIGINT)
         return process.wait()
+    except BaseException:  # an engine ends this process
+        _kill(process)
+        process.wait()
+        raise
     finally:
         RUNNING.discard(process)
 

@@ -5,11 +5,12 @@ of a running one a lock is held. All others wait.
 """
 
 import os
+import time
 from pathlib import Path
 
 from petl_modules.runs.fold_files import RESULT
 from petl_modules.runs.plan import find_results
-from petl_modules.utils import is_locked, read_json
+from petl_modules.utils import is_locked, read_json, write_json
 
 DONE, RUNNING, FAILED, WAITING = "done", "running", "failed", "waiting"
 STATES = (DONE, RUNNING, FAILED, WAITING)
@@ -70,6 +71,26 @@ def is_training(cell):
     folder = Path(cell.folder)
     locks = [folder / name / LOCK for name in cell.parts]
     return any(map(is_locked, locks or folder.glob(f"fold*/{LOCK}")))
+
+
+def write_error(cell, code, lines, seconds=0.0):
+    """Write why a cell has failed.
+
+    Arguments
+    ---------
+    cell : petl_modules.sweeps.Cell
+        The cell.
+    code : int
+        The exit code.
+    lines : list of str
+        The last lines of its output.
+    seconds : float
+        How long it has taken.
+    """
+    when = time.strftime("%Y-%m-%d %H:%M:%S")
+    about = {"code": code, "time": when, "seconds": round(seconds, 1)}
+    cell.place.mkdir(parents=True, exist_ok=True)
+    write_json(cell.place / ERROR, {**about, "lines": lines})
 
 
 def read_error(cell):
