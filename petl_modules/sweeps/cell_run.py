@@ -75,11 +75,12 @@ def stop_cells(force=False):
     """
     STOPPED.set()
     for process in [*RUNNING]:
-        if process.poll() is None:
-            number = signal.SIGKILL if force else signal.SIGINT
-            os.killpg(process.pid, number) if force else process.send_signal(
-                number
-            )
+        if process.poll() is not None:
+            continue
+        if force:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.send_signal(signal.SIGINT)
 
 
 def _try(cell):

@@ -7,4 +7,13 @@ An engine is a module with two functions:
   starts and ``(cell, code)`` as it ends, with the exit code of ``run_cell``.
   ``options`` are the parsed ones. Closing the generator stops what it has
   started. An engine that only submits yields nothing.
+
+The data of the cells are prepared before, unless the module says ``PREPARES =
+False``.
 """
+
+from petl_modules.sweeps.engines import local, printed
+
+ENGINES = {"local": local, "print": printed}
+
+__all__ = ["ENGINES"]

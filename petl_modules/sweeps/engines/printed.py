@@ -4,6 +4,8 @@ import shlex
 
 from petl_modules.utils import require_new, show, write_text
 
+PREPARES = False  # nothing is started, and data are the queue's
+
 
 def add_options(parser):
     """Declare the options of this engine."""
