@@ -35,6 +35,8 @@ class Cell(NamedTuple):
         Number of few-shot draws.
     environment : dict
         Variables that an engine adds to those of its process.
+    preparation : str
+        Cells with the same text prepare the same data.
     archives : tuple of str
         Archives with the data, see ``petl_modules.sweeps.staging``.
 
@@ -59,6 +61,7 @@ class Cell(NamedTuple):
     fold: int | None = None
     draws: int = 1
     environment: dict = {}
+    preparation: str = ""
     archives: tuple = ()
 
     @property

@@ -23,6 +23,7 @@ from petl_modules.utils import UserError, brief, show, try_lock
 
 BUSY = 75  # exit code of a cell that another process is at (EX_TEMPFAIL)
 NOT_STARTED = 71  # of one whose command cannot be started (EX_OSERR)
+PATIENCE = 120  # seconds until the locks of a machine that failed are free
 LEASH = str(Path(__file__).with_name("leash.py"))
 LINES = 30  # of the output that ``error.json`` keeps
 LONGEST = 1 << 16  # bytes of the output that they are taken from
@@ -68,6 +69,29 @@ def run_cell(cell):
     except OSError as error:
         show(f"{cell.place}: {brief(error)}", sys.stderr)
         return NOT_STARTED
+
+
+def run_when_free(cell, patience=PATIENCE):
+    """Run a cell; where another process is at it, wait for a while.
+
+    After the failure of a machine, its locks are held for some time.
+
+    Arguments
+    ---------
+    cell : petl_modules.sweeps.Cell
+        The cell.
+    patience : float
+        Seconds to wait.
+
+    Returns
+    -------
+    int
+        See ``run_cell``.
+    """
+    end = time.monotonic() + patience
+    while (code := run_cell(cell)) == BUSY and time.monotonic() < end:
+        time.sleep(1)
+    return code
 
 
 def stop_cells(force=False):

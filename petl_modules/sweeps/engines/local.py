@@ -136,7 +136,9 @@ def _gpus(environment):
     """Return the names of the GPUs that a process with these variables sees."""
     if VISIBLE in environment:
         names = environment[VISIBLE].split(",")
-        return [name.strip() for name in names if name.strip() not in ("", "-1")]
+        return [
+            name.strip() for name in names if name.strip() not in ("", "-1")
+        ]
     return [str(number) for number in range(torch.cuda.device_count())]
 
 

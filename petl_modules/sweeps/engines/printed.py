@@ -2,7 +2,9 @@
 
 import shlex
 
-from petl_modules.utils import require_new, show, write_text
+from petl_modules.utils import UserError, require_new, show, write_text
+
+PREPARES = False  # nothing is started, and data are the queue's
 
 
 def add_options(parser):
@@ -15,7 +17,19 @@ def add_options(parser):
 
 
 def run(cells, options):
-    """Print or write the commands; see ``petl_modules.sweeps.engines``."""
+    """Print or write the commands; see ``petl_modules.sweeps.engines``.
+
+    Raises
+    ------
+    UserError
+        Data are in archives alone.
+    """
+    for cell in cells:
+        if "data_folder" not in cell.options:
+            raise UserError(
+                f"engine print does not unpack {cell.archives[0]}: name the "
+                f"unpacked data of {cell.dataset} under 'data'"
+            )
     lines = [
         f"cd {shlex.quote(cell.directory)} && {shlex.join(cell.command)}"
         for cell in cells

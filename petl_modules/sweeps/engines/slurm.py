@@ -38,7 +38,9 @@ def add_options(parser):
         help="options of sbatch, which replace those under 'slurm' in the "
         "file: '{partition: gpu, gres: gpu:1, time: 2:00:00}'",
     )
-    parser.add_argument("--partition", help="short for --slurm '{partition: ...}'")
+    parser.add_argument(
+        "--partition", help="short for --slurm '{partition: ...}'"
+    )
     parser.add_argument(
         "--array_parallelism",
         type=int,

@@ -3,13 +3,19 @@
 import signal
 import time
 
-from petl_modules.sweeps.cell_run import BUSY, run_cell, stop_cells
+from petl_modules.sweeps.cell_run import (
+    BUSY,
+    PATIENCE,
+    run_when_free,
+    stop_cells,
+)
 from petl_modules.sweeps.states import ERROR, write_error
 from petl_modules.utils import brief
 
-PATIENCE = 120  # seconds until the lock of a machine that failed is free
 NEIGHBOURS = 5  # seconds in which a signal reaches all processes of a job
-UNFINISHED = 70  # exit code of a cell that Slurm gives no more turns (EX_SOFTWARE)
+UNFINISHED = (
+    70  # exit code of a cell that Slurm gives no more turns (EX_SOFTWARE)
+)
 
 
 class CellJob:
@@ -53,29 +59,6 @@ class CellJob:
         stop_cells(force=True)
         _forget_error(cell)
         return DelayedSubmission(self, cell)
-
-
-def run_when_free(cell, patience):
-    """Run a cell; where another process is at it, wait for a while.
-
-    After the failure of a machine, its locks are held for some time.
-
-    Arguments
-    ---------
-    cell : petl_modules.sweeps.Cell
-        The cell.
-    patience : float
-        Seconds to wait.
-
-    Returns
-    -------
-    int
-        See ``run_cell``.
-    """
-    end = time.monotonic() + patience
-    while (code := run_cell(cell)) == BUSY and time.monotonic() < end:
-        time.sleep(1)
-    return code
 
 
 def _forget_error(cell):
