@@ -25,8 +25,8 @@ logger = get_logger(__name__)
 UNLOCKED = "PETL_NO_LOCKS"  # set to 1: take no locks
 BUSY = (errno.EAGAIN, errno.EACCES)  # another process has the lock
 NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-# The system's struct flock, as far as what it begins with: type, whence, start,
-# length and process; macOS has type and whence at the end
+# struct flock: type, whence, start, length, process; on macOS start, length,
+# process, type, whence
 FLOCK, TYPE = ("qqihh", 3) if sys.platform == "darwin" else ("hhqqi4x", 0)
 
 HELD = {}  # open files by path: closing any file of a lock releases the lock

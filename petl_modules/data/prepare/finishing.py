@@ -33,6 +33,7 @@ def finish(
 ):
     """Check the audio and write the manifest, if no up-to-date manifest exists.
 
+    One process at a time does so in a folder of manifests; others wait.
     The manifest's name has a hash of the records, the folder, the options, the
     part of a clip that is used, and each file's size and time: a change of any
     of them gives a new manifest.
