@@ -73,7 +73,7 @@ def peaceful(train, tmp_path_factory):
 # 30 training clips in batches of 8: 4 steps an epoch
 
 
-@pytest.mark.parametrize("die_after", sample([0, 2, 3, 5], [0, 3]))
+@pytest.mark.parametrize("die_after", sample([0, 2, 3, 5], [3]))
 def test_run_killed_in_any_step_ends_the_same(
     die_after, train, peaceful, tmp_path
 ):
@@ -104,7 +104,7 @@ DAY = 86400
 CLOCKS = [[DAY, 0], [0, -DAY], [-99 * 365 * DAY, DAY], [DAY, -DAY, 0]]
 
 
-@pytest.mark.parametrize("offsets", sample(CLOCKS, CLOCKS[1::2]))
+@pytest.mark.parametrize("offsets", sample(CLOCKS, CLOCKS[1:2]))
 def test_a_clock_that_jumps_changes_nothing(
     offsets, train, peaceful, tmp_path, monkeypatch
 ):
@@ -127,6 +127,7 @@ def test_a_clock_set_back_within_a_run_changes_nothing(
     assert train(tmp_path) == peaceful
 
 
+@pytest.mark.whole
 def test_gathering_gradients_outlive_a_kill(train, tmp_path):
     changes = {"grad_accumulation_factor": 2, "batch_size": 4}
     expected = train(tmp_path / "peace", **changes)
@@ -143,7 +144,9 @@ def test_fixed_epochs_and_gathering_end_the_same(train, tmp_path):
     assert train(tmp_path / "killed", **changes) == expected
 
 
-@pytest.mark.parametrize("file", ["full_finetuning", "soft_moa"])
+@pytest.mark.parametrize(
+    "file", sample(["full_finetuning", "soft_moa"], ["soft_moa"])
+)
 def test_other_methods_end_the_same(file, train, tmp_path):
     expected = train(tmp_path / "peace", file)
     assert train(tmp_path / "killed", file, die_after=5) is None
@@ -325,6 +328,7 @@ def test_finished_fold_with_a_damaged_file_is_not_kept(
 # Real kills
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_kills(tmp_path):
     """One after some time, one at a change of a file; the clock jumps."""

@@ -28,6 +28,7 @@ from petl_modules.runs import RecipeFile
 from tests.models import classifier
 from tests.readmes import row_of
 
+pytestmark = pytest.mark.covering("case", "kind")
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"
 HPARAMS = RECIPES / "ESC50" / "hparams"

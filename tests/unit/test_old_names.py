@@ -143,6 +143,7 @@ def test_names_of_tensors(case, tiny_ast):
     assert new in trained_state(Kind("ast", tiny_ast).from_yaml(case))
 
 
+@pytest.mark.covering("case", "kind")
 @pytest.mark.parametrize("case", [f for f in FILES if "ipet" not in f])
 def test_checkpoint_of_format_1_loads(case, kind, tmp_path):
     model = kind.from_yaml(case)
