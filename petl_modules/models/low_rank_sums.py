@@ -51,7 +51,7 @@ def sum_products(models, weights, rank):
         [n.removesuffix(end) for n in models[0][0] if n.endswith(end)]
         for end in (A, B)
     )
-    for root in {*roots} ^ {*others}:
+    for root in sorted({*roots} ^ {*others}):
         raise HparamsError(
             f"LoRA at {root} shares a factor with another place, and the sum of "
             "such products is no such pair of factors: combine LoRA whose "

@@ -187,7 +187,7 @@ def test_lora_that_shares_is_not_combined(tiny_ast):
     block = partial(LowRank, rank=2)
     model = build(tiny_ast, block, ["lora_a"], ["query"])
     one = trained_state(model), model.settings()
-    with pytest.raises(HparamsError, match=r"layers\.1\.query .* shares"):
+    with pytest.raises(HparamsError, match=r"layers\.1\.query shares"):
         combine([one, one], [0.5, 0.5])
 
 
