@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-CHUNK = 64  # frames at a time on a CPU, whose caches hold their states
+CHUNK = 2**18  # numbers in the states at a time, which a CPU's cache holds
 SHORT = 16  # frames that are faster one after the other
 # Rounds of a graph for any length: states see the last 65,536 frames
 ROUNDS = 16
@@ -65,7 +65,7 @@ class _SelectiveScan(torch.autograd.Function):
         state, starts, outputs = _zero_state(u, b), [], []
         for piece in zip(*_chunks(u, dt, b, c)):
             starts.append(state)
-            states = _states(*piece[:3], a, state)
+            states = _states(_decay(piece[1], a), *piece[:3], state)
             outputs.append(_read(states, piece[3]))
             state = states[:, -1].clone()
         ctx.save_for_backward(u, dt, a, b, c, *starts)
@@ -78,12 +78,12 @@ class _SelectiveScan(torch.autograd.Function):
         later, grad_a, grads = _zero_state(u, b), torch.zeros_like(a), []
         pieces = [*zip(*_chunks(u, dt, b, c, grad), starts)]
         for u, dt, b, c, grad, start in reversed(pieces):
-            states = _states(u, dt, b, a, start)
             decay = _decay(dt, a)
+            states = _states(decay.clone(), u, dt, b, start)
             # y_t and h_(t+1) give the gradient of h_t: from the end to the front
             term = grad.flip(1).unsqueeze(-1) * c.flip(1).unsqueeze(2)
             term[:, 0] += later
-            grad_h = _scan(_decay(dt.roll(-1, 1).flip(1), a), term).flip(1)
+            grad_h = _scan(decay.roll(-1, 1).flip(1), term).flip(1)
             later = decay[:, 0] * grad_h[:, 0]
             grad_term = _read(grad_h, b)
             grad_b = torch.einsum("btdn,btd->btn", grad_h, dt * u)
@@ -101,10 +101,10 @@ class _SelectiveScan(torch.autograd.Function):
 
 def _chunks(*tensors):
     """Return the pieces of each tensor that are computed at a time."""
-    first = tensors[0]
-    size = first.shape[1]
-    if first.device.type == "cpu" and not torch.compiler.is_compiling():
-        size = min(size, CHUNK)
+    u, _, b, *_ = tensors
+    size = u.shape[1]
+    if u.device.type == "cpu" and not torch.compiler.is_compiling():
+        size = max(SHORT, CHUNK // (u.shape[0] * u.shape[2] * b.shape[2]))
     return [x.split(size, 1) for x in tensors]
 
 
@@ -120,9 +120,12 @@ def _read(states, c):
     return torch.einsum("btdn,btn->btd", states, c)
 
 
-def _states(u, dt, b, a, start):
-    """Return the states of a chunk, ``[batch, time, channels, states]``."""
-    decay, term = _decay(dt, a), (dt * u).unsqueeze(-1) * b.unsqueeze(2)
+def _states(decay, u, dt, b, start):
+    """Return the states of a chunk, ``[batch, time, channels, states]``.
+
+    ``decay`` is overwritten.
+    """
+    term = (dt * u).unsqueeze(-1) * b.unsqueeze(2)
     term[:, 0].addcmul_(decay[:, 0], start)
     return _scan(decay, term)
 
@@ -137,8 +140,9 @@ def _scan(decay, term):
     """
     time = term.shape[1]
     if time <= SHORT:
+        frames, decays = term.unbind(1), decay.unbind(1)
         for t in range(1, time):
-            term[:, t].addcmul_(decay[:, t], term[:, t - 1])
+            frames[t].addcmul_(decays[t], frames[t - 1])
         return term
     even, odd, later = (
         slice(0, time - 1, 2),
