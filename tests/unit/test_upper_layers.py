@@ -122,8 +122,13 @@ def padded(clips):
 
 
 def stored(upper, clips):
-    """The states of each clip alone, padded."""
+    """The states of each clip alone, padded; of equal clips, those of a batch.
+
+    How libraries multiply matrices may depend on the batch, in the last bits.
+    """
     upper.model.eval()
+    if len({len(clip) for clip in clips}) == 1:
+        return upper.enter(*padded(clips)), None
     return padded([upper.enter(c[None], torch.ones(1))[0] for c in clips])
 
 
@@ -150,7 +155,7 @@ def compare(encoder, case, train):
     }
     found = answer(upper, states, trained, train)
     expected = answer(model, padded(clips), trained, train)
-    equal = encoder.name == "ast"  # nothing is padded
+    equal = states[1] is None
     near = {"rtol": 0, "atol": 0} if equal else {"rtol": 1e-4, "atol": 1e-5}
     torch.testing.assert_close(found, expected, **near)
 
@@ -174,7 +179,6 @@ def test_outputs_and_gradients_are_those_of_the_model(encoder, case):
 @pytest.mark.parametrize("encoder", ["ast", "wav2vec2"], indirect=True)
 @pytest.mark.parametrize("case", ["last layer", "adapter"])
 def test_dropout_is_that_of_the_model(encoder, case):
-    """Of a batch whose clips are of one length: its noise has no other shape."""
     one = encoder.clips()[1]
     encoder.clips = lambda: [one, one.flip(0)]
     compare(encoder, case, train=True)
