@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from petl_modules.backbones import AST, Wav2Vec2
+from petl_modules.backbones import AST, Wav2Vec2, stages
 from petl_modules.blocks import Bottleneck, Conformer
 from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
 from petl_modules.models import LayerSum, UpperLayers
@@ -182,3 +182,32 @@ def test_dropout_is_that_of_the_model(encoder, case):
     one = encoder.clips()[1]
     encoder.clips = lambda: [one, one.flip(0)]
     compare(encoder, case, train=True)
+
+
+@pytest.mark.parametrize("encoder", SAMPLE, indirect=True)
+def test_nothing_is_recorded_below(encoder):
+    """Without a store, too: the backward pass ends at the lowest layer."""
+    model, entered = encoder.model("adapter").train(), []
+    sites = model.encoder.backbone.sites
+    for name in sites.layers:
+        sites.module(name).register_forward_pre_hook(
+            lambda layer, args: entered.append(args[0].requires_grad)
+        )
+    out = model(*padded(encoder.clips()))
+    assert out.requires_grad and entered == [False, False]
+
+
+@pytest.mark.parametrize("encoder", ["ast", "wavlm"], indirect=True)
+def test_upper_layers_compile_to_one_graph(encoder):
+    upper = UpperLayers(encoder.model("ipet"))
+    states, _ = stored(upper, encoder.clips())
+    torch._dynamo.reset()
+    compiled = torch.compile(upper, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(states), upper(states))
+
+
+@pytest.mark.parametrize("encoder", ["w2v-bert"], indirect=True)
+def test_a_norm_in_a_wrapped_layer_is_found(encoder):
+    """Its final norm is the last layer's, and prompts are around that."""
+    sites = encoder.model("prompts").encoder.backbone.sites
+    assert len(stages(sites)) == 3
