@@ -45,7 +45,9 @@ class LogFile(logging.FileHandler):
         super().__init__(
             path, encoding="utf-8", errors="backslashreplace", delay=True
         )
-        form = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+        # Processes that train folds of one run share its log
+        parts = ("asctime", "process", "name", "levelname", "message")
+        form = " - ".join(f"%({part})s" for part in parts)
         self.setFormatter(logging.Formatter(form))
 
     def handleError(self, record):
