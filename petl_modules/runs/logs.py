@@ -11,7 +11,10 @@ from petl_modules.utils import show
 
 # Loggers whose notes a user needs. Of all others the terminal shows warnings
 # alone, and not even those of Python's warnings module
-SHOWN = ("petl_modules.runs", "speechbrain.utils.train_logger")
+SHOWN = (
+    *("petl_modules.runs", "petl_modules.training.hidden_cache"),
+    "speechbrain.utils.train_logger",
+)
 
 
 class Terminal(logging.Handler):

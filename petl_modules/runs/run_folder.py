@@ -34,6 +34,8 @@ FREE_KEYS = {
     "recompute",  # the gradients are the same
     "test_batch_size",  # so are the logits, but for rounding
     "feature_cache",  # so are the features
+    "hidden_cache",  # so are hidden states, but for rounding
+    "cache_bytes",
     "output_folder",
     "manifest_folder",
 }

@@ -51,6 +51,7 @@ SAMPLE = {
     "ipet": ("pt2", "ast"),
     "layer_sum": ("pt2", "whisper"),
     "linear": ("pt2", "ast"),
+    "mambadapter": ("pt2", "whisper"),
 }
 
 
