@@ -26,7 +26,7 @@ FILES = (
 FOLD_FILES = (
     *("hyperparams.yaml", "train.py", "env.log", "log.txt", "train_log.txt"),
     *("train_clips.txt", "predictions.csv", "model.safetensors"),
-    *("result.json", "checksums.json"),
+    *("result.json", "checksums.json", "tracker.json"),
 )
 
 # Keys that may differ when a run in a folder is resumed
@@ -42,6 +42,8 @@ FREE_KEYS = {
     "feature_cache",  # so are the features
     "output_folder",
     "manifest_folder",
+    "logger",
+    "train_logger",
 }
 
 
