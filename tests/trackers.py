@@ -4,7 +4,6 @@ import json
 import re
 import sqlite3
 import struct
-from pathlib import Path
 from types import SimpleNamespace
 
 BLOCK = 32768  # bytes; wandb's files have the form of LevelDB's logs

@@ -116,7 +116,9 @@ def test_a_folder_is_no_package(tmp_path, monkeypatch):
 
 
 def test_unknown_tracker_is_refused():
-    with pytest.raises(HparamsError, match="logger 'mlflow' is none of: none, "):
+    with pytest.raises(
+        HparamsError, match="logger 'mlflow' is none of: none, "
+    ):
         check_values({"logger": "mlflow"})
 
 
@@ -133,8 +135,8 @@ def test_wandb_has_each_epoch_once(begin):
     pytest.importorskip("wandb", reason="pip install wandb")
     run_killed_twice(begin, "wandb")
     require_equal(trackers.wandb_values(begin.folder), begin.folder)
-    places = begin.folder.glob("wandb/offline-run-*")
-    assert len({place.name.rpartition("-")[2] for place in places}) == 1
+    files = [*begin.folder.glob("wandb/offline-run-*/run-*.wandb")]
+    assert len(files) == 4 and len({file.name for file in files}) == 1
 
 
 def test_trackio_has_each_epoch_once(begin, tmp_path, monkeypatch):
@@ -288,6 +290,8 @@ def test_fixed_epochs_have_no_validation(begin, fake):
 )
 def test_every_base_has_the_key(file):
     text = file.read_text("utf-8")
-    assert "\nlogger: none " in text and "\n    tracker: !ref <logger>\n" in text
+    assert (
+        "\nlogger: none " in text and "\n    tracker: !ref <logger>\n" in text
+    )
     (folder,) = re.findall("\noutput_folder: !ref results/(.*)", text)
     assert f"\n    name: !ref {folder}/<fold>\n" in text
