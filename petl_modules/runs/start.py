@@ -25,6 +25,7 @@ from petl_modules.runs.experiment import Experiment
 from petl_modules.runs.failures import failure_text
 from petl_modules.runs.input_keys import fill_in_input, fill_in_metric
 from petl_modules.runs.logs import log_to, prepare_terminal, stop_logging
+from petl_modules.runs.trackers import NONE
 from petl_modules.runs.watch import start_watch
 from petl_modules.training import prepare_workers
 from petl_modules.utils import fail, leave_group, show
@@ -110,7 +111,8 @@ def _move_aside(recipe, run_opts):
             temporary = tempfile.TemporaryDirectory(prefix="debug-")
             folder = temporary.name
         folder = ddp_broadcast(folder)
-    recipe.update({"output_folder": folder, "manifest_folder": folder})
+    places = {"output_folder": folder, "manifest_folder": folder}
+    recipe.update({**places, "logger": NONE})
     return run_opts, temporary
 
 
