@@ -42,9 +42,9 @@ ROOMS = {
     ),
     methods: ("Insert", "LoRA", "PrefixTuning", "PromptTuning"),
     models: (
-        *("AttentiveStatistics", "LayerSum", "LinearHead", "MeanPooling"),
-        *("MeanStdPooling", "RecurrentHead", "ScratchEncoder"),
-        *("TunedEncoder", "TunedModel"),
+        *("AttentionPooling", "AttentiveStatistics", "LayerSum", "LinearHead"),
+        *("MeanPooling", "MeanStdPooling", "RecurrentHead"),
+        *("ScratchEncoder", "TunedEncoder", "TunedModel"),
     ),
     recognition: ("Units",),
     speaker_models: ("EcapaPartition", "ResNetPartition"),
