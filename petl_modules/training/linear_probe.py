@@ -17,7 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from petl_modules.data import Windows, longest_first
-from petl_modules.models import MeanPooling, Probe
+from petl_modules.models import LayerSum, MeanPooling, Probe
 
 logger = get_logger(__name__)
 
@@ -39,8 +39,10 @@ def obstacle(model, augment, windows):
     str or None
         None: the features can be pooled once.
     """
-    encoder = model.encoder
-    if encoder.layer_sum is not None and len(encoder.layer_sum.adapters):
+    encoder, total = model.encoder, model.encoder.layer_sum
+    if total is not None and type(total) is not LayerSum:
+        return f"hidden_states is {type(total).__name__}, not LayerSum"
+    if total is not None and len(total.adapters):
         return "hidden_states trains a block for each layer"
     if type(model.pooling) is not MeanPooling:  # another may not be linear
         return f"pool is {type(model.pooling).__name__}, not MeanPooling"
@@ -166,9 +168,8 @@ def _groups(datasets, hparams, run_opts, encoder):
 
 def _too_large(groups, encoder):
     """Return why the features do not fit into the memory, or None."""
-    states = (
-        1 if encoder.layer_sum is None else encoder.backbone.sites.n_layers + 1
-    )
+    layers = encoder.backbone.sites.n_layers
+    states = 1 if encoder.layer_sum is None else layers + 1
     clips = sum(len(clips) for _, clips, _ in groups)
     size = 4 * clips * states * encoder.d_model  # float32
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -101,6 +101,12 @@ def test_what_is_trained_before_the_head_forbids_it(tiny_ast):
     sums = partial(LayerSum, block=partial(LayerAdapter, out_features=8))
     adapted = classifier(kind.backbone(), LABELS, hidden_states=sums)
     assert "trains a block for each layer" in obstacle(adapted, same, FIRST)
+
+    class Squared(LayerSum):
+        """It does not commute with the mean."""
+
+    weighted.encoder.layer_sum = Squared(weighted.encoder.backbone.sites)
+    assert "is Squared, not LayerSum" in obstacle(weighted, same, FIRST)
     linear = kind.from_yaml("linear")
     linear.pooling = AttentionPooling(128)
     assert "AttentionPooling, not MeanPooling" in obstacle(linear, same, FIRST)
