@@ -14,6 +14,8 @@ from petl_modules.blocks.convpass import ConvPass
 from petl_modules.blocks.grouped_experts import GroupedExperts
 from petl_modules.blocks.layer_adapter import LayerAdapter
 from petl_modules.blocks.low_rank import LowRank
+from petl_modules.blocks.mamba import Mamba
+from petl_modules.blocks.mambadapter import MambAdapter
 from petl_modules.blocks.masked_batch_norm import MaskedBatchNorm
 from petl_modules.blocks.moa import DenseMoA, SoftMoA
 from petl_modules.blocks.narrow_linear import narrow_linear
@@ -29,6 +31,8 @@ __all__ = [
     "GroupedExperts",
     "LayerAdapter",
     "LowRank",
+    "MambAdapter",
+    "Mamba",
     "MaskedBatchNorm",
     "SoftMoA",
     "bottleneck_size",

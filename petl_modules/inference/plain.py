@@ -34,7 +34,7 @@ ROOMS = {
     backbones: BACKBONES,
     blocks: (
         *("AdapterBias", "Bottleneck", "Conformer", "ConvPass", "DenseMoA"),
-        *("LayerAdapter", "SoftMoA"),
+        *("LayerAdapter", "MambAdapter", "SoftMoA"),
     ),
     data: (
         *("FilterBank", "LogMel", "StackedFilterBank", "Waveform"),

@@ -30,6 +30,7 @@ METHODS = {
     "bottleneck": {"reduction": 4},
     "conformer": {"reduction": 8},
     "houlsby": {"reduction": 8},
+    "mambadapter": {"reduction": 4},
     "dense_moa": {"reduction": 32},
     "soft_moa": {"reduction": 32},
     "full_finetuning": {"lr": 0.0005},

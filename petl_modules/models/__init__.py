@@ -25,6 +25,7 @@ from petl_modules.models.trained_weights import (
 )
 from petl_modules.models.tuned_encoder import TunedEncoder
 from petl_modules.models.tuned_model import TunedModel
+from petl_modules.models.upper_layers import UpperLayers
 from petl_modules.models.weights_file import WEIGHTS, read_trained
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "ScratchEncoder",
     "TunedEncoder",
     "TunedModel",
+    "UpperLayers",
     "WEIGHTS",
     "combine",
     "freeze",

@@ -39,7 +39,7 @@ TAGS = {
 
 # What methods have got since, with what they did before
 SINCE = {
-    "Insert": {"layers": "all", "reads": "input"},
+    "Insert": {"layers": "all", "reads": "input", "share": []},
     "LoRA": {"layers": "all"},
     "PrefixTuning": {"layers": "all"},
     "PromptTuning": {

@@ -1,10 +1,16 @@
 """A frozen backbone with the methods' blocks in it."""
 
 import contextlib
+from functools import partial
 
 import torch
 from torch import nn
 
+from petl_modules.backbones import (
+    lowest_trained,
+    run_layers,
+    states_entering,
+)
 from petl_modules.models.assembly import insert_methods
 from petl_modules.models.freezing import freeze, store_frozen, train_layer_norms
 from petl_modules.models.layer_states import (
@@ -177,17 +183,80 @@ class TunedEncoder(nn.Module):
         if all_layers:
             require_common_states(self.methods, self.backbone.sites)
         mask = self.backbone.mask(inputs, lengths)
+        encode = partial(self.backbone, inputs, lengths)
+        return self._encode(encode, mask, inputs.device.type, all_layers)
+
+    def lowest_read(self):
+        """Return the number of the lowest layer whose input training needs.
+
+        Nothing below that input is trained, and no sum of layers reads it.
+
+        Returns
+        -------
+        int or None
+            From 0. None: what is in front of the layers is trained.
+        """
+        lowest = lowest_trained(self.backbone.sites)
+        if lowest is None or self.layer_sum is None:
+            return lowest
+        return min(lowest, *self.layer_sum.places)
+
+    @torch.no_grad()
+    def states_entering(self, number, inputs, lengths=None):
+        """Return the hidden states that enter a layer, and their mask.
+
+        Arguments
+        ---------
+        number : int
+            The layer's number, from 0, not above ``lowest_read``.
+        inputs, lengths : torch.Tensor
+            See ``forward``.
+
+        Returns
+        -------
+        states : torch.Tensor
+            ``[batch, time, d_model]``, without prompts.
+        mask : torch.Tensor or None
+            True for a clip's own frames, ``[batch, time]``.
+        """
+        backbone = self.backbone
+        encode = partial(backbone, inputs, lengths)
+        with self._precision(inputs.device.type):
+            states = states_entering(backbone.sites, number, encode)
+        return states, backbone.mask(inputs, lengths)
+
+    def run_layers(self, number, states, mask=None):
+        """Return what ``forward`` does, from ``states_entering``.
+
+        Arguments
+        ---------
+        number, states, mask
+            See ``states_entering``.
+
+        Returns
+        -------
+        hidden, mask : torch.Tensor
+            See ``forward``.
+        """
+        sites = self.backbone.sites
+        encode = partial(run_layers, sites, number, states, mask)
+        return self._encode(encode, mask, states.device.type, entered=states)
+
+    def _encode(self, encode, mask, device, all_layers=False, entered=None):
+        """Return hidden states and mask; see ``forward``.
+
+        ``entered`` is what enters the lowest layer that ``encode`` runs.
+        """
         if mask is not None:
             mask = nn.functional.pad(mask, (self._added, 0), value=True)
         context = self.backbone.context
         context.mask, context.carried = mask, []
-
-        def encode():
-            with self._precision(inputs.device.type):
-                return self.backbone(inputs, lengths)
-
         record = all_layers or self.layer_sum is not None
-        states = self._layers.record(encode) if record else [encode()]
+        with self._precision(device):
+            if record:
+                states = self._layers.record(encode, entered)
+            else:
+                states = [encode()]
         states = [state.float()[:, self._part] for state in states]
         mask = None if mask is None else mask[:, self._part]
         if all_layers:

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -156,8 +157,9 @@ def errors_in_log(experiment):
             contextlib.suppress(OSError),
             open(log, "a", encoding="utf-8") as f,
         ):
-            f.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} - ")
-            f.write(f"ended by an error\n{traceback.format_exc()}")
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
+            text = f"{now} - {os.getpid()} - ended by an error\n"
+            f.write(text + traceback.format_exc())
         raise
     finally:
         # SpeechBrain's would log the error again and print no traceback

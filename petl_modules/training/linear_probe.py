@@ -9,15 +9,17 @@ import os
 
 import torch
 from speechbrain.dataio.dataloader import make_dataloader
-from speechbrain.utils.autocast import AMPConfig, TorchAutocast
 from speechbrain.utils.distributed import if_main_process, infer_device
 from speechbrain.utils.logger import get_logger
-from speechbrain.utils.run_opts import RunOptions
-from torch import nn
 from tqdm import tqdm
 
 from petl_modules.data import Windows, longest_first
 from petl_modules.models import LayerSum, MeanPooling, Probe
+from petl_modules.training.frozen_parts import (
+    autocast,
+    by_precision,
+    what_changes,
+)
 
 logger = get_logger(__name__)
 
@@ -52,14 +54,7 @@ def obstacle(model, augment, windows):
         return "train_norms trains the norms within the layers"
     if encoder.train_norms and not encoder.backbone.sites.layout.pre_norm:
         return "train_norms trains a norm in front of the layers"
-    if windows.moving:
-        return f"windows has train {windows.train}, test {windows.test}"
-    if not isinstance(augment, nn.Identity):
-        return (
-            f"{type(augment).__name__} changes them in every epoch; "
-            "--augment '!new:torch.nn.Identity {}' leaves it out"
-        )
-    return None
+    return what_changes(augment, windows)
 
 
 class PooledClips(torch.utils.data.Dataset):
@@ -153,13 +148,9 @@ def _groups(datasets, hparams, run_opts, encoder):
     dict
         ``{part: dataset}`` by precision, clips and the encoder's settings.
     """
-    by_precision = {}
-    for part, dataset in datasets.items():
-        name = "precision" if part == "train" else "eval_precision"
-        precision = _option(name, hparams, run_opts)
-        by_precision.setdefault(precision, {})[part] = dataset
     groups = {}
-    for precision, parts in by_precision.items():
+    by = by_precision(datasets, hparams, run_opts)
+    for precision, parts in by.items():
         clips = frozenset(c for d in parts.values() for c in d.data_ids)
         key = (precision, clips, str(encoder.settings()))
         groups[key] = parts
@@ -181,13 +172,6 @@ def _too_large(groups, encoder):
     )
 
 
-def _option(name, hparams, run_opts):
-    """Return a run option, with the precedence of ``speechbrain.Brain``."""
-    if name in run_opts.overridden_args:
-        return run_opts[name]
-    return hparams.get(name, RunOptions()[name])
-
-
 def _loader(datasets, loading):
     """Return a loader of all clips of some parts.
 
@@ -203,10 +187,7 @@ def _loader(datasets, loading):
 
 def _pool(probe, loader, device, precision):
     """Return pooled features and target of each clip, by id."""
-    context = TorchAutocast(
-        device_type=device.partition(":")[0],
-        dtype=AMPConfig.from_name(precision).dtype,
-    )
+    context = autocast(device, precision)
     pooled = {}
     for batch in loader:
         batch = batch.to(device)

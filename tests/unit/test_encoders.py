@@ -16,6 +16,7 @@ from petl_modules.blocks import (
     ConvPass,
     DenseMoA,
     LayerAdapter,
+    MambAdapter,
     SoftMoA,
 )
 from petl_modules.methods import (
@@ -105,6 +106,15 @@ METHODS = {
     "convpass": {
         "methods": [Insert(at=["ffn"], block=partial(ConvPass, reduction=16))]
     },
+    "mambadapter": {
+        "methods": [
+            Insert(
+                at=["attention", "ffn"],
+                block=partial(MambAdapter, reduction=16),
+                share=["down_proj", "up_proj"],
+            )
+        ]
+    },
     "stream": {
         "methods": [Insert(at=["ffn"], block=BLOCK, reads="stream")],
         "train_norms": True,
@@ -188,6 +198,8 @@ def train_steps(model, inputs, lengths, steps=2):
 UNSEEN = (
     *("k_proj.bias", "linear_k.bias", "depthwise.bias"),
     *(f"{key}.block.block.up_proj.bias" for key in ("k_proj", "linear_k")),
+    # At first as small as rounding; test_blocks shows that they learn
+    *("A_log", "x_proj.weight", "dt_proj.weight", "dt_proj.bias"),
 )
 
 

@@ -28,6 +28,7 @@ from petl_modules.runs import RecipeFile
 from tests.models import classifier
 from tests.readmes import row_of
 
+pytestmark = pytest.mark.covering("case", "kind")
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"
 HPARAMS = RECIPES / "ESC50" / "hparams"
@@ -82,6 +83,8 @@ COMPOSED = {
         ),
     ],
 }
+# What Mamba selects by
+SELECTION = ("A_log", "x_proj.weight", "dt_proj.weight", "dt_proj.bias")
 NOT_THE_IDENTITY = {
     "prompt_shallow",
     "prompt_deep",
@@ -163,8 +166,8 @@ class Kind:
             return model.eval()(inputs).last_hidden_state
 
 
-# Prompts alone are prompt_deep's
-CASES = [stem for stem in FILES if stem != "ipet_prompt"]
+# Prompts alone are prompt_deep's, and other places houlsby's
+CASES = [s for s in FILES if s not in ("ipet_prompt", "mambadapter_houlsby")]
 CASES += [*COMPOSED, "lora + bitfit", "last layer"]
 
 
@@ -221,7 +224,9 @@ def test_every_declared_parameter_has_its_gradient(model, inputs):
         name for name, moved in train_steps(model, inputs).items() if not moved
     ]
     for name in still:  # softmax and BatchNorm do not see these
-        assert name.endswith(("k_proj.bias", "depthwise.bias")), name
+        unseen = name.endswith(("k_proj.bias", "depthwise.bias"))
+        # At first as small as rounding; test_blocks shows that they learn
+        assert unseen or name.endswith(SELECTION), name
 
 
 def test_frozen_weights_stay(model, inputs):
@@ -467,6 +472,11 @@ def test_conformer_for_speech_at_768(ast_base):
 def test_lora_of_rank_12_at_768(ast_base):
     model = from_yaml("lora", ast_base, rank=12)
     assert model.count_parameters()["petl_parameters"] == 442_368 + FINAL_NORM
+
+
+def test_mambadapter_with_a_pair_for_each_place_at_768(ast_base):
+    model = from_yaml("mambadapter", ast_base, share=[])
+    assert model.count_parameters()["petl_parameters"] == 277_296 + 12  # alpha
 
 
 def test_linear_with_10_classes_at_768(ast_base):

@@ -28,10 +28,10 @@ ENCODERS = (
 # The first twelve are a sample: one for each encoder
 METHODS = (
     *("soft_moa", "el_adapters", "bitfit", "prompt_deep", "lora", "prefix"),
-    *("dense_moa", "conformer", "ipet_wav2vec2", "layer_sum", "houlsby"),
+    *("dense_moa", "conformer", "ipet_wav2vec2", "layer_sum", "mambadapter"),
     *("adapter_bias", "adapter_ffn", "bottleneck", "e_adapter", "ipet"),
     *("full_finetuning", "l_adapter", "linear", "lora_qk", "ipet_adapter"),
-    *("ipet_prompt", "prompt_shallow"),
+    *("ipet_prompt", "prompt_shallow", "houlsby", "mambadapter_houlsby"),
 )
 
 

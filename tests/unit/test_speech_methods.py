@@ -17,6 +17,7 @@ from petl_modules.utils import HparamsError
 from tests.readmes import row_of
 from tools.copy_methods import SPEECH_METHODS
 
+pytestmark = pytest.mark.covering("stem", "speech")
 ROOT = Path(__file__).resolve().parents[2]
 HPARAMS = ROOT / "recipes" / "GSC" / "hparams"
 INSIDE = {"at": ["ffn_out"], "placement": "parallel"}  # AdapterBias, released

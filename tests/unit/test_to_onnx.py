@@ -23,6 +23,7 @@ from petl_modules.exports.graphs.numpy_features import KINDS, features_of
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.utils import ExportError
 from tests.doors import run_alone
+from tests.sampling import sample
 from tests.trained import LABELS, ROOT, write_run
 from tools.copy_methods import SPEECH_METHODS
 
@@ -50,6 +51,7 @@ SAMPLE = {
     "ipet": ("pt2", "ast"),
     "layer_sum": ("pt2", "whisper"),
     "linear": ("pt2", "ast"),
+    "mambadapter": ("pt2", "whisper"),
 }
 
 
@@ -137,7 +139,9 @@ runpy.run_path("classify.py", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("method", EXAMPLES)
+@pytest.mark.parametrize(
+    "method", sample([*EXAMPLES], ["lora", "prompt_shallow"])
+)
 def test_example(method, make, tmp_path, capfd):
     format, encoder = EXAMPLES[method]
     trained = make(method, encoder)
