@@ -42,6 +42,9 @@ class Sites:
     model : torch.nn.Module
         The encoder, untouched. Its ``config.model_type`` selects the entry of
         ``LAYOUTS``, and ``config.hidden_size`` is the width of its layers.
+    grid : tuple of int or None
+        Rows (frequency) and columns (time) of the patches, which are the last
+        tokens, row by row. None: the tokens are frames in time.
 
     Raises
     ------
@@ -49,7 +52,7 @@ class Sites:
         If there is no entry for this kind of encoder.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, grid=None):
         kind = kind_of(model.config)
         if kind not in LAYOUTS:
             raise HparamsError(
@@ -59,6 +62,7 @@ class Sites:
             )
         self.model = model
         self.kind = kind
+        self.grid = grid
         self.layout = LAYOUTS[kind]
         self.d_model = model.config.hidden_size
         # Of encoders that read patches of a spectrogram

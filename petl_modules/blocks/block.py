@@ -20,7 +20,10 @@ class Block(Protocol):
     - ``reads_layer = True``: ``block(x, layer)`` returns what a linear layer (or
       norm) returns with the block in it, instead of a branch (``DoRA``);
     - ``groupable = True``: the block is ``up_proj(inner(down_proj(x)))``, and
-      a mixture may compute many of them at once (see ``GroupedExperts``).
+      a mixture may compute many of them at once (see ``GroupedExperts``);
+    - ``grid``, of the block or of a module in it: the method sets it to the
+      rows and columns of the encoder's patches, and refuses an encoder that
+      has none.
     """
 
     def __call__(self, x, mask=None) -> torch.Tensor:

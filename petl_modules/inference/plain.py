@@ -43,9 +43,9 @@ ROOMS = {
     ),
     methods: ("IA3", "Insert", "LoRA", "PrefixTuning", "PromptTuning", "SSF"),
     models: (
-        *("AttentiveStatistics", "LayerSum", "LinearHead", "MeanPooling"),
-        *("MeanStdPooling", "RecurrentHead", "ScratchEncoder"),
-        *("TunedEncoder", "TunedModel"),
+        *("AttentionPooling", "AttentiveStatistics", "LayerSum", "LinearHead"),
+        *("MeanPooling", "MeanStdPooling", "RecurrentHead"),
+        *("ScratchEncoder", "TunedEncoder", "TunedModel"),
     ),
     recognition: ("Units",),
     speaker_models: ("EcapaPartition", "ResNetPartition"),

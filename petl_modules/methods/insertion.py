@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import nn
 
 from petl_modules.methods.adapted import Adapted, Entry, Exit, Tap
+from petl_modules.methods.patch_grid import give_grid
 from petl_modules.methods.sharing import share_module
 from petl_modules.utils import HparamsError
 
@@ -159,6 +160,7 @@ class Insert:
                     "layer, which Insert does not give: name it as the 'form' "
                     "of LoRA"
                 )
+            give_grid(block, sites)
             first = block if first is None else first
             for name in self.share:
                 share_module(block, first, name, site.name)

@@ -40,8 +40,8 @@ def trained_parts(modules, lora_b=False):
             part_of.update(_of_encoder(module, lora_b))
         elif isinstance(module, ScratchEncoder):
             part_of.update(_all(module, "backbone"))
-        elif isinstance(module, Probe) and module.norm is not None:
-            part_of.update(_all(module.norm, "norms"))
+        elif isinstance(module, Probe):
+            part_of.update(_of_probe(module))
     parts = {part: [] for part in PARTS}
     for parameter in modules.parameters():
         if parameter.requires_grad:
@@ -64,6 +64,15 @@ def _of_encoder(encoder, lora_b):
             part_of[id(parameter)] = "lora_b" if apart else "adapters"
     if encoder.layer_sum is not None:
         part_of.update(_all(encoder.layer_sum, "layers"))
+    return part_of
+
+
+def _of_probe(probe):
+    """Return the parts of a linear probe, by the ids of parameters."""
+    part_of = {}
+    for part, module in (("norms", probe.norm), ("layers", probe.layer_sum)):
+        if module is not None:
+            part_of.update(_all(module, part))
     return part_of
 
 

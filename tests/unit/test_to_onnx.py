@@ -45,11 +45,12 @@ EXAMPLES = {
 # modules of another: HuBERT those of wav2vec 2.0, BitFit those of the probe
 SAMPLE = {
     "adapter_bias": ("pt2", "whisper"),
+    "attentive_layers": ("pt2", "whisper"),
     "bottleneck": ("pt2", "data2vec-audio"),
     "conformer": ("pt2", "ast"),
+    "convpass": ("pt2", "ast"),
     "dense_moa": ("pt2", "whisper"),
     "ipet": ("pt2", "ast"),
-    "layer_sum": ("pt2", "whisper"),
     "linear": ("pt2", "ast"),
     "mambadapter": ("pt2", "whisper"),
 }
@@ -62,7 +63,7 @@ def of_ast(method):
 
 def of_speech(method):
     """Whether a method's file is for encoders of speech."""
-    return method not in ("ipet", "ipet_adapter", "ipet_prompt")
+    return method not in ("convpass", "ipet", "ipet_adapter", "ipet_prompt")
 
 
 def table():
