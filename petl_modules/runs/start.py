@@ -65,7 +65,9 @@ def open_run(arguments, script):
         print(HELP)
         sys.exit()
     print_only = "--print_hparams" in arguments
-    arguments = [a for a in arguments if a != "--print_hparams"]
+    prepare_only = "--prepare_only" in arguments
+    flags = ("--print_hparams", "--prepare_only")
+    arguments = [a for a in arguments if a not in flags]
     recipe, run_opts = compose(arguments, Path(script).resolve().parent)
     if print_only:
         print(recipe.text)
@@ -86,7 +88,7 @@ def open_run(arguments, script):
     temporary = None
     if run_opts.debug:
         run_opts, temporary = _move_aside(recipe, run_opts)
-    return Experiment(recipe, run_opts, script, temporary)
+    return Experiment(recipe, run_opts, script, temporary, prepare_only)
 
 
 def _move_aside(recipe, run_opts):
