@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import nn
 
 from petl_modules.methods.adapted import Adapted, Entry, Exit, Tap
+from petl_modules.methods.patch_grid import give_grid
 from petl_modules.methods.sharing import share_module
 from petl_modules.utils import HparamsError
 
@@ -153,6 +154,13 @@ class Insert:
                 reads=self.reads,
             )
             block = self.block(*self._block_widths(site, sites.widths(site)))
+            if hasattr(block, "start_from") or hasattr(block, "reads_layer"):
+                raise HparamsError(
+                    f"{type(block).__name__} needs the weight of a linear "
+                    "layer, which Insert does not give: name it as the 'form' "
+                    "of LoRA"
+                )
+            give_grid(block, sites)
             first = block if first is None else first
             for name in self.share:
                 share_module(block, first, name, site.name)

@@ -364,12 +364,15 @@ def test_states_of_all_layers_are_those_of_hugging_face(name, tiny_encoders):
     assert len(states) == len(theirs)
 
 
+@pytest.mark.parametrize("states", ["last", "weighted"])
 @pytest.mark.parametrize("name", ["wavlm-large", "w2v-bert", "whisper"])
-def test_a_linear_probe_on_pooled_features_is_the_same(name, tiny_encoders):
+def test_a_linear_probe_on_pooled_features_is_the_same(
+    name, states, tiny_encoders
+):
     """With a trained norm, also where it ends the last layer."""
     encoder = tiny_encoders[name]
     settings = {"train_norms": True, "recompute": "layer"}
-    model = build(encoder, settings).eval()
+    model = build(encoder, {**settings, "hidden_states": states}).eval()
     norm = model.encoder.backbone.sites.final_norm
     assert norm.weight.requires_grad
     nn.init.normal_(norm.weight)

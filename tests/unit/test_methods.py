@@ -28,6 +28,7 @@ from petl_modules.runs import RecipeFile
 from tests.models import classifier
 from tests.readmes import row_of
 
+pytestmark = pytest.mark.covering("case", "kind")
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"
 HPARAMS = RECIPES / "ESC50" / "hparams"
@@ -39,6 +40,7 @@ FILES = [stem for stem in FILES if not stem.endswith(ENCODERS)]
 ON_WAV2VEC2 = {
     "ast": "wav2vec2",
     "conformer": "conformer_wav2vec2",
+    "convpass": "convpass_wav2vec2",
     "ipet": "ipet_wav2vec2",
 }
 LABELS = [str(label) for label in range(50)]
@@ -66,7 +68,6 @@ COMPOSED = {
         PrefixTuning(tokens=4),
         PromptTuning(tokens=3, deep=False),
     ],
-    "convpass": [Insert(at=["ffn"], block=partial(ConvPass, reduction=16))],
     "conformer experts": [
         Insert(
             at=["ffn"],
@@ -85,6 +86,7 @@ COMPOSED = {
 # What Mamba selects by
 SELECTION = ("A_log", "x_proj.weight", "dt_proj.weight", "dt_proj.bias")
 NOT_THE_IDENTITY = {
+    "attentive_layers",
     "prompt_shallow",
     "prompt_deep",
     "prefix",
@@ -165,8 +167,11 @@ class Kind:
             return model.eval()(inputs).last_hidden_state
 
 
-# Prompts alone are prompt_deep's, and other places houlsby's
-CASES = [s for s in FILES if s not in ("ipet_prompt", "mambadapter_houlsby")]
+# Prompts alone are prompt_deep's, other places houlsby's, a scaled bottleneck
+# with ReLU ipet's, and each of two heads attentive_layers'
+LEFT_OUT = {"adaptformer", "attentive", "layer_sum"}
+LEFT_OUT |= {"ipet_prompt", "mambadapter_houlsby"}
+CASES = [stem for stem in FILES if stem not in LEFT_OUT]
 CASES += [*COMPOSED, "lora + bitfit", "last layer"]
 
 
@@ -443,6 +448,8 @@ def test_counts_at_768(stem, ast_base, tmp_path):
     model = from_yaml(stem, ast_base)
     counts = model.count_parameters()
     head = 768 * 50 + 50 + (2 * 768 if stem.startswith("ipet") else 0)
+    if stem.startswith("attentive"):
+        head = 4 * 768 + 4 * 768 * 50 + 50  # four queries
     told = int(row_of(stem, ROOT / "README.md")["AST"].replace(",", ""))
     assert counts["petl_parameters"] == told
     assert counts["trainable_parameters"] == told + head
@@ -471,6 +478,12 @@ def test_conformer_for_speech_at_768(ast_base):
 def test_lora_of_rank_12_at_768(ast_base):
     model = from_yaml("lora", ast_base, rank=12)
     assert model.count_parameters()["petl_parameters"] == 442_368 + FINAL_NORM
+
+
+def test_convpass_and_adaptformer_have_the_sizes_of_their_papers(ast_base):
+    for stem, blocks in (("convpass", 327_552), ("adaptformer", 1_189_632)):
+        model = from_yaml(stem, ast_base, train_norms=False)
+        assert model.count_parameters()["petl_parameters"] == blocks
 
 
 def test_linear_with_10_classes_at_768(ast_base):
