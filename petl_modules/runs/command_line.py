@@ -6,6 +6,7 @@ from speechbrain.utils.run_opts import HELP_TEXTS, RunOptions
 
 from petl_modules.backbones import checkpoint_name
 from petl_modules.runs.arguments import USAGE, read_value, split_arguments
+from petl_modules.runs.checks import FOLDERS
 from petl_modules.runs.layering import find_file, nearest, read_mapping
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.utils import HparamsError
@@ -32,6 +33,7 @@ HELP = f"""{USAGE}
 
 HPARAMS.yaml     a file of hparams/; looked up here, then in the recipe's folder
 --print_hparams  show the merged recipe file with all of its keys, and stop
+--prepare_only   prepare the data, and stop
 --any_key value  change a key of it, such as --data_folder DIR --folds [1,3]
 --base           put another backbone's file at the bottom
 run options      --device, --precision, --compile, --debug, ..."""
@@ -173,12 +175,11 @@ def compose(arguments, folder):
         )
     if "backbone" not in recipe.tree:  # a model is trained from scratch
         recipe.update({"backbone": None})
+    recipe.update({"method": path.stem})
     _refuse_unused(path, base, recipe, options)
     runs = override(recipe, options, path.name)
     form = {"backbone": (str, None), "data_folder": str}
     recipe.require(form, path.name)
-    if "method" not in options:
-        recipe.update({"method": path.stem})
     filled_in = _absolute_paths(recipe.settings)
     backbone = recipe.settings["backbone"]
     if backbone and "backbone_name" not in options:
@@ -192,7 +193,7 @@ def _absolute_paths(settings):
     """Return the keys that hold a local path, with absolute paths."""
     paths = {
         key: str(Path(value).expanduser())
-        for key in ("output_folder", "manifest_folder", "feature_cache")
+        for key in FOLDERS
         if isinstance(value := settings.get(key), str) and value[:1] == "~"
     }
     data_folder = Path(settings["data_folder"]).expanduser().absolute()

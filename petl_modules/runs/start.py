@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -64,7 +65,9 @@ def open_run(arguments, script):
         print(HELP)
         sys.exit()
     print_only = "--print_hparams" in arguments
-    arguments = [a for a in arguments if a != "--print_hparams"]
+    prepare_only = "--prepare_only" in arguments
+    flags = ("--print_hparams", "--prepare_only")
+    arguments = [a for a in arguments if a not in flags]
     recipe, run_opts = compose(arguments, Path(script).resolve().parent)
     if print_only:
         print(recipe.text)
@@ -85,7 +88,7 @@ def open_run(arguments, script):
     temporary = None
     if run_opts.debug:
         run_opts, temporary = _move_aside(recipe, run_opts)
-    return Experiment(recipe, run_opts, script, temporary)
+    return Experiment(recipe, run_opts, script, temporary, prepare_only)
 
 
 def _move_aside(recipe, run_opts):
@@ -158,8 +161,9 @@ def errors_in_log(experiment):
             contextlib.suppress(OSError),
             open(log, "a", encoding="utf-8") as f,
         ):
-            f.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} - ")
-            f.write(f"ended by an error\n{traceback.format_exc()}")
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
+            text = f"{now} - {os.getpid()} - ended by an error\n"
+            f.write(text + traceback.format_exc())
         raise
     finally:
         # SpeechBrain's would log the error again and print no traceback
