@@ -1,26 +1,18 @@
 """DoRA, PiSSA, HiRA, rsLoRA and (IA)3 against peft on the same weights."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
 from peft import HiraConfig, IA3Config, LoraConfig, inject_adapter_in_model
-from torch import nn
 
-from petl_modules.backbones import AST, Wav2Vec2
+from petl_modules.backbones import AST
 from petl_modules.blocks import DoRA, HiRA, LowRank, PiSSA, Scale
 from petl_modules.methods import (
     IA3,
     SSF,
-    Adapted,
-    AdaptedLayer,
-    Insert,
     LoRA,
-    merge_lora,
 )
-from petl_modules.models import load_trained, save_trained, trained_state
-from petl_modules.utils import CheckpointError, HparamsError
 from tests.models import classifier
 
 FRAMES, RANK, ALPHA = 100, 4, 6.0
