@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from uuid import uuid4
 
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import main_process_only
 
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.runs.trackers import NONE, Run, open_tracker
@@ -29,7 +29,7 @@ class FoldLogger:
     lacks, and nothing twice. A resumed epoch has the values that it had, and
     is not logged again.
 
-    Only the main process logs.
+    Only the main process logs, and all processes call ``log_stats``.
 
     Arguments
     ---------
@@ -66,9 +66,10 @@ class FoldLogger:
         self.text = FileTrainLogger(str(self.folder / "train_log.txt"))
         self.tracker = None
         self.last_test = None
-        if tracker != NONE and if_main_process():
+        if tracker != NONE:
             self._open(tracker, name, settings)
 
+    @main_process_only
     def _open(self, tracker, name, settings):
         """Open the tracker, and tell it what it lacks."""
         self.record = self._read_record()
@@ -93,6 +94,7 @@ class FoldLogger:
         write_json(file, record)
         return record
 
+    @main_process_only
     def log_stats(
         self, stats_meta, train_stats=None, valid_stats=None, test_stats=None
     ):

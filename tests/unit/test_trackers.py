@@ -267,10 +267,27 @@ def test_damaged_record_is_named(begin, fake):
 
 def test_other_processes_log_nothing(begin, fake, monkeypatch):
     wandb = fake("wandb")
-    place = "petl_modules.runs.fold_logger.if_main_process"
+    place = "speechbrain.utils.distributed.if_main_process"
     monkeypatch.setattr(place, lambda: False)
     log_epoch(begin("wandb"), 1, saved=False)
     assert not (begin.folder / "tracker.json").exists() and not wandb.runs
+
+
+def test_processes_wait_for_each_other_as_often(begin, fake, monkeypatch):
+    """SpeechBrain's loggers broadcast what they return."""
+    fake("wandb")
+    meetings = []
+    place = "speechbrain.utils.distributed.is_distributed_initialized"
+    monkeypatch.setattr(place, lambda: True)
+    monkeypatch.setattr(
+        "torch.distributed.broadcast_object_list",
+        lambda *_, **__: meetings.append(rank),
+    )
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        log_epoch(begin("wandb"), 1)
+        log_tests(begin("wandb"))
+    assert meetings.count("0") == meetings.count("1") == 5
 
 
 def test_fixed_epochs_have_no_validation(begin, fake):
