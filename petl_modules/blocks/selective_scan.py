@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 SHORT = 16  # frames that are faster one after the other
-# Rounds of a graph for any length: states see the last 65,536 frames
-ROUNDS = 16
+ROUNDS = 16  # of a graph for any length: states see the last 65,536 frames
 
 
 def selective_scan(u, dt, a, b, c):
@@ -50,8 +49,6 @@ def selective_scan(u, dt, a, b, c):
     >>> selective_scan(u, u, half, b, b).flatten()
     tensor([1.0000, 1.5000, 1.7500])
     """
-    if torch.compiler.is_exporting():
-        return _read(_double(_decay(dt, a), _outer(dt * u, b)), c)
     return _SelectiveScan.apply(u, dt, a, b, c)
 
 
@@ -100,6 +97,15 @@ def _read(states, c):
 def _scan(decay, term):
     """Return ``h_t = decay_t h_(t-1) + term_t``; the arguments are overwritten.
 
+    A compiler gets what it can fuse.
+    """
+    compiled = torch.compiler.is_compiling()
+    return (_scan_by_doubling if compiled else _scan_in_place)(decay, term)
+
+
+def _scan_in_place(decay, term):
+    """Return the states; see ``_scan``.
+
     Two steps are one step of a sequence of half the length: all odd frames
     follow from the scan of that, then each even frame from the one in front of
     it. Of these operations ``2 log2(time)`` stand in a row, and together they
@@ -115,15 +121,16 @@ def _scan(decay, term):
     later, count = slice(2, time, 2), (time - 1) // 2
     term[:, odd].addcmul_(decay[:, odd], term[:, even])
     decay[:, odd] *= decay[:, even]
-    states = _scan(decay[:, odd], term[:, odd])
+    states = _scan_in_place(decay[:, odd], term[:, odd])
     term[:, later].addcmul_(decay[:, later], states[:, :count])
     return term
 
 
-def _double(decay, term):
-    """Return what ``_scan`` does, by operations that fit any length.
+def _scan_by_doubling(decay, term):
+    """Return the states, by few operations that fit any length; see ``_scan``.
 
-    After k rounds, a state knows of the last ``2 ** k`` frames.
+    After k rounds, a state knows of the last ``2 ** k`` frames. That is
+    ``log2(time)`` times the work.
     """
     time, rounds = term.shape[1], ROUNDS
     if isinstance(time, int):

@@ -201,7 +201,8 @@ class TunedEncoder(nn.Module):
         lowest = lowest_trained(self.backbone.sites)
         if lowest is None or self.layer_sum is None:
             return lowest
-        return min(lowest, *self.layer_sum.places)
+        # A sum of another class may read any of them
+        return min(lowest, *getattr(self.layer_sum, "places", (0,)))
 
     @torch.no_grad()
     def states_entering(self, number, inputs, lengths=None):

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from petl_modules.backbones import AST
 from petl_modules.training import linear_probe
+from tests.sampling import sample
 
 
 def run(esc50, words, folder, stem, **changes):
@@ -153,11 +154,16 @@ def calls(monkeypatch):
     return calls
 
 
-def test_pooled_once_ends_like_pooled_each_time(esc50, words, tmp_path, calls):
-    once = run(esc50, words, tmp_path / "once", "linear", **PLAIN)
+@pytest.mark.parametrize(
+    "method", sample(["linear", "layer_sum"], ["layer_sum"])
+)
+def test_pooled_once_ends_like_pooled_each_time(
+    method, esc50, words, tmp_path, calls
+):
+    once = run(esc50, words, tmp_path / "once", method, **PLAIN)
     assert sum(calls) == 50  # each clip, once
     each = run(
-        esc50, words, tmp_path / "each", "linear", pool_once=False, **PLAIN
+        esc50, words, tmp_path / "each", method, pool_once=False, **PLAIN
     )
     assert sum(calls) > 50 + 4 * (30 + 10)
     for key, value in each[0].items():

@@ -65,15 +65,19 @@ def test_a_second_derivative_is_an_error():
 
 
 @pytest.mark.parametrize("time", LENGTHS)
-def test_what_exported_graphs_compute_is_the_same(time, monkeypatch):
+def test_what_a_compiler_gets_is_the_same(time, monkeypatch):
     given = arguments(time)
-    wanted = naive_scan(*given)
-    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    wanted = selective_scan(*given)
+    by = torch.randn_like(wanted)
+    theirs = torch.autograd.grad(wanted, given, by)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     found = selective_scan(*given)
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    for one, other in zip(torch.autograd.grad(found, given, by), theirs):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11)
 
 
-@pytest.mark.parametrize("scale", [1e-6, 1e-2, 1.0, 1e3])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e3])
 def test_scan_is_stable_over_1200_tokens(scale):
     """Decays near 1, and those whose products are 0 in float32."""
     given = arguments(1200, 4, 16)

@@ -455,6 +455,10 @@ def test_counts_at_768(stem, ast_base, tmp_path):
     assert counts["trainable_parameters"] == told + head
     if stem in ("ast", "linear"):
         assert counts["trainable_parameters"] == 39_986
+    if stem == "convpass":  # and the norms of both sublayers
+        assert told == 327_552 + 24 * FINAL_NORM + FINAL_NORM
+    if stem == "adaptformer":
+        assert told == 1_189_632 + 12 * FINAL_NORM + FINAL_NORM
     if stem == "soft_moa":
         save_trained(model, tmp_path / "model.safetensors")
         assert counts["trainable_parameters"] == 962_090
@@ -480,15 +484,15 @@ def test_lora_of_rank_12_at_768(ast_base):
     assert model.count_parameters()["petl_parameters"] == 442_368 + FINAL_NORM
 
 
-def test_mambadapter_with_a_pair_for_each_place_at_768(ast_base):
-    model = from_yaml("mambadapter", ast_base, share=[])
-    assert model.count_parameters()["petl_parameters"] == 277_296 + 12  # alpha
-
-
 def test_convpass_and_adaptformer_have_the_sizes_of_their_papers(ast_base):
     for stem, blocks in (("convpass", 327_552), ("adaptformer", 1_189_632)):
         model = from_yaml(stem, ast_base, train_norms=False)
         assert model.count_parameters()["petl_parameters"] == blocks
+
+
+def test_mambadapter_with_a_pair_for_each_place_at_768(ast_base):
+    model = from_yaml("mambadapter", ast_base, share=[])
+    assert model.count_parameters()["petl_parameters"] == 277_296 + 12  # alpha
 
 
 def test_linear_with_10_classes_at_768(ast_base):
