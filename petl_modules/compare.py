@@ -7,8 +7,6 @@ browser. docs/comparing.md says how differences are judged.
 
 import argparse
 import math
-import sys
-from pathlib import Path
 
 from petl_modules.libraries import end_if_interrupted, require_libraries
 
@@ -16,13 +14,11 @@ if __name__ == "__main__":
     end_if_interrupted()
 require_libraries("torch", "torchaudio")
 
-from petl_modules.comparison import PAGE, compare
+from petl_modules.comparison import compare, show_comparison
 from petl_modules.runs.logs import log_to, stop_logging
-from petl_modules.utils import UserError, fail, listed, printable, show
+from petl_modules.utils import UserError, fail
 
 __all__ = ["compare", "main"]
-
-MOST = 10  # unfinished runs that are named on the terminal
 
 
 def main(arguments=None):
@@ -48,35 +44,13 @@ def main(arguments=None):
         parser.error(f"--margin is {chosen.margin}: give 0 or more points")
     log_to()
     try:
-        compared, results = compare(
+        show_comparison(
             chosen.results, chosen.out, chosen.baseline, chosen.margin / 100
         )
     except (UserError, OSError) as error:
         fail(error)
     finally:
         stop_logging()
-    if results.unfinished:
-        names = listed([*map(printable, results.unfinished)], MOST)
-        show(f"left out, as not finished:\n{names}", sys.stderr)
-    for group, _, differences in compared:
-        for line in lines_of(group, differences):
-            show(printable(line))
-    show(printable(f"report: {Path(chosen.out) / PAGE}"))
-
-
-def lines_of(group, differences):
-    """Return a group's results as lines of text."""
-    unit, digits, name = group.unit
-    lines = [f"{group.title} ({group.protocol}): {group.metric} {name}".strip()]
-    width = max(len(one.name) for one in group.configurations) + 2
-    for one in group.configurations:
-        line = f"  {one.name:{width}}{unit * one.mean():.{digits}f}"
-        if found := differences.get(one.name):
-            line += f"  {found.verdict}"
-            if found.mean is not None:
-                line += f" ({unit * found.mean:+.{digits}f})"
-        lines.append(line)
-    return lines
 
 
 if __name__ == "__main__":

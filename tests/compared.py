@@ -157,9 +157,8 @@ def write_compared(
         json.loads(file.read_text())
         for file in sorted(folder.glob("fold*/result.json"))
     ]
-    write_json(
-        folder / "summary.json", build_summary(settings, results, protocol)
-    )
+    summary = build_summary(settings, results, protocol, len(results))
+    write_json(folder / "summary.json", summary)
     return folder
 
 

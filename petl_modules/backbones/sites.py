@@ -138,6 +138,24 @@ class Sites:
         names = [self.layers[index] for index in chosen]
         return [LayerSite(*pair, pair[1]) for pair in zip(names, paths)]
 
+    def select_norms(self, layers="all"):
+        """Return the norms of these layers, as sites.
+
+        Arguments
+        ---------
+        layers : str or list of int
+            See ``select``.
+
+        Returns
+        -------
+        list of LayerSite
+        """
+        return [
+            LayerSite(f"{layer.name}.{name}", *2 * [f"{layer.entry}.{path}"])
+            for layer in self.select_layers(layers)
+            for name, path in self.layout.norms.items()
+        ]
+
     def _in_layer(self, layer, name):
         entry, exit, norm = self.layout.sites[name]
         return LayerSite(

@@ -9,10 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-CHUNK = 2**18  # numbers in the states at a time, which a CPU's cache holds
 SHORT = 16  # frames that are faster one after the other
-# Rounds of a graph for any length: states see the last 65,536 frames
-ROUNDS = 16
+ROUNDS = 16  # of a graph for any length: states see the last 65,536 frames
 
 
 def selective_scan(u, dt, a, b, c):
@@ -51,9 +49,6 @@ def selective_scan(u, dt, a, b, c):
     >>> selective_scan(u, u, half, b, b).flatten()
     tensor([1.0000, 1.5000, 1.7500])
     """
-    if torch.compiler.is_exporting():
-        term = (dt * u).unsqueeze(-1) * b.unsqueeze(2)
-        return _read(_double(_decay(dt, a), term), c)
     return _SelectiveScan.apply(u, dt, a, b, c)
 
 
@@ -62,76 +57,54 @@ class _SelectiveScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, u, dt, a, b, c):
-        state, starts, outputs = _zero_state(u, b), [], []
-        for piece in zip(*_chunks(u, dt, b, c)):
-            starts.append(state)
-            states = _states(_decay(piece[1], a), *piece[:3], state)
-            outputs.append(_read(states, piece[3]))
-            state = states[:, -1].clone()
-        ctx.save_for_backward(u, dt, a, b, c, *starts)
-        return torch.cat(outputs, 1)
+        ctx.save_for_backward(u, dt, a, b, c)
+        return _read(_scan(_decay(dt, a), _outer(dt * u, b)), c)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        u, dt, a, b, c, *starts = ctx.saved_tensors
-        later, grad_a, grads = _zero_state(u, b), torch.zeros_like(a), []
-        pieces = [*zip(*_chunks(u, dt, b, c, grad), starts)]
-        for u, dt, b, c, grad, start in reversed(pieces):
-            decay = _decay(dt, a)
-            states = _states(decay.clone(), u, dt, b, start)
-            # y_t and h_(t+1) give the gradient of h_t: from the end to the front
-            term = grad.flip(1).unsqueeze(-1) * c.flip(1).unsqueeze(2)
-            term[:, 0] += later
-            grad_h = _scan(decay.roll(-1, 1).flip(1), term).flip(1)
-            later = decay[:, 0] * grad_h[:, 0]
-            grad_term = _read(grad_h, b)
-            grad_b = torch.einsum("btdn,btd->btn", grad_h, dt * u)
-            grad_c = torch.einsum("btdn,btd->btn", states, grad)
-            # From here on of dt_t a, by exp(dt_t a) h_(t-1)
-            grad_h *= decay
-            grad_h[:, 0] *= start
-            grad_h[:, 1:] *= states[:, :-1]
-            grad_dt = grad_term * u + torch.einsum("btdn,dn->btd", grad_h, a)
-            grad_a += torch.einsum("btdn,btd->dn", grad_h, dt)
-            grads.append((grad_term * dt, grad_dt, grad_b, grad_c))
-        of_u, of_dt, of_b, of_c = (torch.cat(x[::-1], 1) for x in zip(*grads))
-        return of_u, of_dt, grad_a, of_b, of_c
-
-
-def _chunks(*tensors):
-    """Return the pieces of each tensor that are computed at a time."""
-    u, _, b, *_ = tensors
-    size = u.shape[1]
-    if u.device.type == "cpu" and not torch.compiler.is_compiling():
-        size = max(SHORT, CHUNK // (u.shape[0] * u.shape[2] * b.shape[2]))
-    return [x.split(size, 1) for x in tensors]
-
-
-def _zero_state(u, b):
-    return u.new_zeros(u.shape[0], u.shape[2], b.shape[2])
+        u, dt, a, b, c = ctx.saved_tensors
+        decay = _decay(dt, a)
+        states = _scan(decay.clone(), _outer(dt * u, b))
+        # y_t and h_(t+1) give the gradient of h_t: from the end to the front
+        grad_h = _scan(
+            decay.roll(-1, 1).flip(1), _outer(grad.flip(1), c.flip(1))
+        ).flip(1)
+        grad_term = _read(grad_h, b)
+        grad_b = torch.einsum("btdn,btd->btn", grad_h, dt * u)
+        grad_c = torch.einsum("btdn,btd->btn", states, grad)
+        # From here on of dt_t a, by exp(dt_t a) h_(t-1)
+        grad_h *= decay
+        grad_h[:, :1] = 0
+        grad_h[:, 1:] *= states[:, :-1]
+        grad_dt = grad_term * u + torch.einsum("btdn,dn->btd", grad_h, a)
+        grad_a = torch.einsum("btdn,btd->dn", grad_h, dt)
+        return grad_term * dt, grad_dt, grad_a, grad_b, grad_c
 
 
 def _decay(dt, a):
     return (dt.unsqueeze(-1) * a).exp_()
 
 
+def _outer(u, b):
+    return u.unsqueeze(-1) * b.unsqueeze(2)
+
+
 def _read(states, c):
     return torch.einsum("btdn,btn->btd", states, c)
 
 
-def _states(decay, u, dt, b, start):
-    """Return the states of a chunk, ``[batch, time, channels, states]``.
-
-    ``decay`` is overwritten.
-    """
-    term = (dt * u).unsqueeze(-1) * b.unsqueeze(2)
-    term[:, 0].addcmul_(decay[:, 0], start)
-    return _scan(decay, term)
-
-
 def _scan(decay, term):
     """Return ``h_t = decay_t h_(t-1) + term_t``; the arguments are overwritten.
+
+    A compiler gets what it can fuse.
+    """
+    compiled = torch.compiler.is_compiling()
+    return (_scan_by_doubling if compiled else _scan_in_place)(decay, term)
+
+
+def _scan_in_place(decay, term):
+    """Return the states; see ``_scan``.
 
     Two steps are one step of a sequence of half the length: all odd frames
     follow from the scan of that, then each even frame from the one in front of
@@ -144,22 +117,20 @@ def _scan(decay, term):
         for t in range(1, time):
             frames[t].addcmul_(decays[t], frames[t - 1])
         return term
-    even, odd, later = (
-        slice(0, time - 1, 2),
-        slice(1, time, 2),
-        slice(2, time, 2),
-    )
+    even, odd = slice(0, time - 1, 2), slice(1, time, 2)
+    later, count = slice(2, time, 2), (time - 1) // 2
     term[:, odd].addcmul_(decay[:, odd], term[:, even])
     decay[:, odd] *= decay[:, even]
-    states = _scan(decay[:, odd], term[:, odd])
-    term[:, later].addcmul_(decay[:, later], states[:, : (time - 1) // 2])
+    states = _scan_in_place(decay[:, odd], term[:, odd])
+    term[:, later].addcmul_(decay[:, later], states[:, :count])
     return term
 
 
-def _double(decay, term):
-    """Return what ``_scan`` does, by operations that fit any length.
+def _scan_by_doubling(decay, term):
+    """Return the states, by few operations that fit any length; see ``_scan``.
 
-    After k rounds, a state knows of the last ``2 ** k`` frames.
+    After k rounds, a state knows of the last ``2 ** k`` frames. That is
+    ``log2(time)`` times the work.
     """
     time, rounds = term.shape[1], ROUNDS
     if isinstance(time, int):

@@ -41,6 +41,8 @@ class HeldOutSpeakers:
     'held-out speakers: test 2 and validation 2 of 7 drawn by seed 5, train 3'
     """
 
+    n_folds = 1
+
     def __init__(self, valid_speakers, seed, test_speakers=0):
         self.named = ()
         if isinstance(valid_speakers, (list, tuple)):

@@ -2,7 +2,8 @@
 
 A split is called with the manifest's records (see
 ``petl_modules.data.prepare.Record``) and returns the parts of each fold, and
-a line that describes the protocol.
+a line that describes the protocol. Its ``n_folds`` is the number of folds, or
+None if only the records tell.
 """
 
 import hashlib
@@ -82,6 +83,8 @@ class Lists:
     {1: {'train': {'train': {'split': 'train'}}, 'valid': {'valid': {'split': 'valid'}}, 'test': {'test': {'split': 'test'}}}}
     """
 
+    n_folds = 1
+
     def __call__(self, records):
         """Return the parts of fold 1, and the protocol."""
         _require(records, "split")
@@ -123,6 +126,7 @@ class Sessions:
             )
         self.protocol = protocol
         self.sessions = sessions
+        self.n_folds = sessions * (2 if protocol == "speakers" else 1)
 
     def __call__(self, records):
         """Return the parts by fold, and the protocol."""
@@ -167,6 +171,8 @@ class AsListed:
     >>> AsListed("made by hand")({"a": {"split": "test"}})[1]
     'one split (made by hand): train, validation, test'
     """
+
+    n_folds = None  # only the records tell
 
     def __init__(self, name=None):
         self.name = name

@@ -53,6 +53,7 @@ class SomeHours:
                 "out to train on all"
             )
         self.split = split
+        self.n_folds = getattr(split, "n_folds", None)
         self.hours = hours
         self.seed = seed
 

@@ -34,13 +34,14 @@ ROOMS = {
     backbones: BACKBONES,
     blocks: (
         *("AdapterBias", "Bottleneck", "Conformer", "ConvPass", "DenseMoA"),
-        *("LayerAdapter", "MambAdapter", "SoftMoA"),
+        *("DoRA", "HiRA", "LayerAdapter", "LowRank", "MambAdapter", "PiSSA"),
+        "SoftMoA",
     ),
     data: (
         *("FilterBank", "LogMel", "StackedFilterBank", "Waveform"),
         *("WhisperLogMel", "Windows"),
     ),
-    methods: ("Insert", "LoRA", "PrefixTuning", "PromptTuning"),
+    methods: ("IA3", "Insert", "LoRA", "PrefixTuning", "PromptTuning", "SSF"),
     models: (
         *("AttentionPooling", "AttentiveStatistics", "LayerSum", "LinearHead"),
         *("MeanPooling", "MeanStdPooling", "RecurrentHead"),

@@ -154,6 +154,12 @@ class Insert:
                 reads=self.reads,
             )
             block = self.block(*self._block_widths(site, sites.widths(site)))
+            if hasattr(block, "start_from") or hasattr(block, "reads_layer"):
+                raise HparamsError(
+                    f"{type(block).__name__} needs the weight of a linear "
+                    "layer, which Insert does not give: name it as the 'form' "
+                    "of LoRA"
+                )
             give_grid(block, sites)
             first = block if first is None else first
             for name in self.share:

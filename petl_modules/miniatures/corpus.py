@@ -81,7 +81,13 @@ def draw(plan, path, seed):
 def _write(folder, plan, made):
     """Write sounds and tables, and ``made`` with the file sizes as JSON."""
     sizes = {}
-    bar = tqdm(plan.sounds.items(), made["dataset"], unit="clip", leave=False)
+    bar = tqdm(
+        plan.sounds.items(),
+        made["dataset"],
+        unit="clip",
+        leave=False,
+        disable=None,  # where the output is no terminal
+    )
     for path, (rate, _) in bar:
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ TAGS = {
 # What methods have got since, with what they did before
 SINCE = {
     "Insert": {"layers": "all", "reads": "input", "share": []},
-    "LoRA": {"layers": "all"},
+    "LoRA": {"layers": "all", "form": {"class": "LowRank"}},
     "PrefixTuning": {"layers": "all"},
     "PromptTuning": {
         "layers": "all",

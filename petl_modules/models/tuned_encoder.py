@@ -27,7 +27,7 @@ from petl_modules.models.tokens import (
 )
 from petl_modules.utils import HparamsError
 
-NORMS = (True, False, "layers")
+NORMS = (True, False, "layers", "all")
 
 
 class TunedEncoder(nn.Module):
@@ -60,6 +60,7 @@ class TunedEncoder(nn.Module):
     train_norms : bool or str
         Whether to train the norms that feed inserted blocks, and the norm
         outside the layers. ``layers``: those of every layer, none outside.
+        ``all``: those of every layer, and the one outside.
     recompute : str
         Activation checkpointing: ``none``, ``feed_forward`` or ``layer``, see
         ``petl_modules.models.activation_checkpointing``. The gradients are
@@ -96,7 +97,8 @@ class TunedEncoder(nn.Module):
         super().__init__()
         if train_norms not in NORMS:
             raise HparamsError(
-                f"train_norms '{train_norms}' is none of: True, False, layers"
+                f"train_norms '{train_norms}' is none of: True, False, layers, "
+                "all"
             )
         sites = backbone.sites
         self.layer_sum = make_layer_sum(hidden_states, sites)
@@ -120,9 +122,9 @@ class TunedEncoder(nn.Module):
         names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
         # Layers of the backbone that are trained whole
         self.trained_layers = freeze(backbone, train_backbone)
-        if train_norms == "layers":
+        if train_norms in ("layers", "all"):
             train_layer_norms(sites)
-        elif train_norms:
+        if train_norms in (True, "all"):
             sites.module("final_norm").requires_grad_()
         first = sites.module(sites.layers[0])
         self._insert(recompute)
@@ -141,7 +143,7 @@ class TunedEncoder(nn.Module):
         blocks = insert_methods(
             self.backbone,
             self.methods,
-            train_norms=self.train_norms and self.train_norms != "layers",
+            train_norms=bool(self.train_norms),
             recompute=recompute,
         )
         paths = {id(module): path for path, module in self.named_modules()}
@@ -199,7 +201,8 @@ class TunedEncoder(nn.Module):
         lowest = lowest_trained(self.backbone.sites)
         if lowest is None or self.layer_sum is None:
             return lowest
-        return min(lowest, *self.layer_sum.places)
+        # A sum of another class may read any of them
+        return min(lowest, *getattr(self.layer_sum, "places", (0,)))
 
     @torch.no_grad()
     def states_entering(self, number, inputs, lengths=None):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from petl_modules.runs.interfaces import uses
 from petl_modules.runs.layering import read_mapping
+from petl_modules.runs.trackers import NONE, TRACKERS, require_tracker
 from petl_modules.utils import HparamsError, problem
 
 # By key: the smallest allowed value, and the largest or None
@@ -28,6 +29,7 @@ CHOICES = {
     "precision": ("fp32", "bf16", "fp16"),
     "feature_cache_dtype": ("float32", "float16"),
     "hidden_cache_dtype": ("float32", "float16"),
+    "logger": TRACKERS,
 }
 # Not all recipes have all of the keys below
 TEXTS = (
@@ -164,6 +166,7 @@ def check_values(settings):
     _check_folders(settings)
     _check_optimisation(settings)
     _check_cache(settings)
+    require_tracker(settings.get("logger", NONE))
 
 
 def _check_folders(settings):

@@ -33,6 +33,7 @@ HELP = f"""{USAGE}
 
 HPARAMS.yaml     a file of hparams/; looked up here, then in the recipe's folder
 --print_hparams  show the merged recipe file with all of its keys, and stop
+--prepare_only   prepare the data, and stop
 --any_key value  change a key of it, such as --data_folder DIR --folds [1,3]
 --base           put another backbone's file at the bottom
 run options      --device, --precision, --compile, --debug, ..."""
@@ -174,12 +175,11 @@ def compose(arguments, folder):
         )
     if "backbone" not in recipe.tree:  # a model is trained from scratch
         recipe.update({"backbone": None})
+    recipe.update({"method": path.stem})
     _refuse_unused(path, base, recipe, options)
     runs = override(recipe, options, path.name)
     form = {"backbone": (str, None), "data_folder": str}
     recipe.require(form, path.name)
-    if "method" not in options:
-        recipe.update({"method": path.stem})
     filled_in = _absolute_paths(recipe.settings)
     backbone = recipe.settings["backbone"]
     if backbone and "backbone_name" not in options:

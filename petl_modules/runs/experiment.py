@@ -36,6 +36,8 @@ class Experiment:
         The recipe's ``train.py``.
     temporary : tempfile.TemporaryDirectory or None
         The folder of a debug run that keeps nothing; removed with this object.
+    prepare_only : bool
+        Whether to end the program when the data are prepared.
 
     Attributes
     ----------
@@ -52,11 +54,14 @@ class Experiment:
         If the folder holds another run.
     """
 
-    def __init__(self, recipe, run_opts, script, temporary=None):
+    def __init__(
+        self, recipe, run_opts, script, temporary=None, prepare_only=False
+    ):
         self.recipe = recipe
         self.run_opts = run_opts
         self.script = script
         self.temporary = temporary
+        self.prepare_only = prepare_only
         self.settings = recipe.settings
         self.folder = Path(self.settings["output_folder"])
         self.file = self.folder / "hyperparams.yaml"
@@ -85,9 +90,16 @@ class Experiment:
         -------
         plan, labels
             See ``prepare_data``, also for the errors.
+
+        Raises
+        ------
+        SystemExit
+            Nothing else was to be done.
         """
         made = prepare_data(self.recipe, prepare, options, make_plan)
         plan, labels, self.skipped, self.data = made
+        if self.prepare_only:
+            raise SystemExit
         return plan, labels
 
     @property

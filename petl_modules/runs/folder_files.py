@@ -21,7 +21,7 @@ FILES = (".lock", ".write_test", "log.txt", *LOCKED)
 FOLD_FILES = (
     *(".lock", "hyperparams.yaml", "train.py", "env.log", "log.txt"),
     *("train_log.txt", "train_clips.txt", "predictions.csv"),
-    *("model.safetensors", "result.json", "checksums.json"),
+    *("model.safetensors", "result.json", "checksums.json", "tracker.json"),
 )
 
 

@@ -1,7 +1,9 @@
 """The data of a run: prepared, the same as those of its folder, and planned."""
 
+import contextlib
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -80,7 +82,8 @@ def prepare_data(recipe, prepare, options, make_plan):
     windows.require(tested, ["valid", "test"], cached)
     if "features" in options and (windows.moving or windows.test == "whole"):
         options = {**options, "features": None}  # more than the beginning
-    manifest, labels = run_on_main(prepare, kwargs=options)
+    with _alone(recipe.settings.get("manifest_folder")):
+        manifest, labels = run_on_main(prepare, kwargs=options)
     records = read_manifest(manifest)
     skipped = read_skipped(manifest)
     data = None
@@ -100,6 +103,26 @@ def prepare_data(recipe, prepare, options, make_plan):
         facts.append(f"{len(skipped)} unreadable clips are left out")
     logger.info("; ".join(filter(None, facts)))
     return plan, labels, skipped, data
+
+
+@contextlib.contextmanager
+def _alone(folder):
+    """Let no two runs prepare the same data at a time.
+
+    The second one finds all done. A manifest that is there may be on a disk
+    that cannot be written to.
+    """
+    if not folder or not if_main_process():
+        yield
+        return
+    folder = Path(folder)
+    with contextlib.suppress(OSError):  # preparing says what is wrong
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        yield
+        return
+    with alone_in(folder):
+        yield
 
 
 def claim_data(folder, records, processes):

@@ -38,6 +38,8 @@ FREE_KEYS = {
     "cache_bytes",
     "output_folder",
     "manifest_folder",
+    "logger",
+    "train_logger",
 }
 SWEEP = (
     "A sweep gives each setting a folder of its own: python -m "

@@ -25,6 +25,7 @@ from petl_modules.runs.experiment import Experiment
 from petl_modules.runs.failures import failure_text
 from petl_modules.runs.input_keys import fill_in_input, fill_in_metric
 from petl_modules.runs.logs import log_to, prepare_terminal, stop_logging
+from petl_modules.runs.trackers import NONE
 from petl_modules.runs.watch import start_watch
 from petl_modules.training import prepare_workers
 from petl_modules.utils import fail, leave_group, show
@@ -64,7 +65,9 @@ def open_run(arguments, script):
         print(HELP)
         sys.exit()
     print_only = "--print_hparams" in arguments
-    arguments = [a for a in arguments if a != "--print_hparams"]
+    prepare_only = "--prepare_only" in arguments
+    flags = ("--print_hparams", "--prepare_only")
+    arguments = [a for a in arguments if a not in flags]
     recipe, run_opts = compose(arguments, Path(script).resolve().parent)
     if print_only:
         print(recipe.text)
@@ -85,7 +88,7 @@ def open_run(arguments, script):
     temporary = None
     if run_opts.debug:
         run_opts, temporary = _move_aside(recipe, run_opts)
-    return Experiment(recipe, run_opts, script, temporary)
+    return Experiment(recipe, run_opts, script, temporary, prepare_only)
 
 
 def _move_aside(recipe, run_opts):
@@ -110,7 +113,8 @@ def _move_aside(recipe, run_opts):
             temporary = tempfile.TemporaryDirectory(prefix="debug-")
             folder = temporary.name
         folder = ddp_broadcast(folder)
-    recipe.update({"output_folder": folder, "manifest_folder": folder})
+    places = {"output_folder": folder, "manifest_folder": folder}
+    recipe.update({**places, "logger": NONE})
     return run_opts, temporary
 
 

@@ -28,14 +28,14 @@ def write_summary(settings, plan, report=None):
     folder = Path(settings["output_folder"])
     metric = settings["best_metric"]["name"]
     results = plan.complete(read_results(folder, metric))
-    summary = build_summary(settings, results, plan.protocol)
+    summary = build_summary(settings, results, plan.protocol, plan.n_folds)
     if report is not None:
         report(folder, read_predictions(folder, summary["folds"]))
     write_json(folder / "summary.json", summary)
     return summary
 
 
-def build_summary(settings, results, protocol):
+def build_summary(settings, results, protocol, n_folds):
     """Build the content of ``summary.json``.
 
     Arguments
@@ -46,6 +46,8 @@ def build_summary(settings, results, protocol):
         Contents of ``result.json``, one for each fold.
     protocol : str
         The protocol in one line.
+    n_folds : int
+        Number of folds of the protocol, finished or not.
 
     Returns
     -------
@@ -57,6 +59,7 @@ def build_summary(settings, results, protocol):
     return {
         "dataset": settings["dataset"],
         "protocol": protocol,
+        "n_folds": n_folds,
         **{key: settings[key] for key in named},
         "metric": dict(settings["best_metric"]),
         "folds": [result["fold"] for result in results],

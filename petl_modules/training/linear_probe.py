@@ -50,7 +50,7 @@ def obstacle(model, augment, windows):
         return f"pool is {type(model.pooling).__name__}, not MeanPooling"
     if model.embedding is not None:
         return "there is an embedding in front of the head"
-    if encoder.train_norms == "layers":
+    if encoder.train_norms in ("layers", "all"):
         return "train_norms trains the norms within the layers"
     if encoder.train_norms and not encoder.backbone.sites.layout.pre_norm:
         return "train_norms trains a norm in front of the layers"

@@ -35,6 +35,7 @@ from petl_modules.utils.lock import (
     alone_in,
     holder,
     lock_folder,
+    try_lock,
     unlock_folder,
 )
 from petl_modules.utils.reading import (
@@ -89,6 +90,7 @@ __all__ = [
     "sha256",
     "show",
     "show_json",
+    "try_lock",
     "unlock_folder",
     "versions",
     "write_bytes",

@@ -22,6 +22,7 @@ from petl_modules.utils.reading import other_kind
 
 logger = get_logger(__name__)
 
+LOCK = ".lock"
 UNLOCKED = "PETL_NO_LOCKS"  # set to 1: take no locks
 BUSY = (errno.EAGAIN, errno.EACCES)  # another process has the lock
 NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -66,7 +67,7 @@ def unlock_folder(folder):
         stream.close()
 
 
-def holder(folder):
+def holder(folder, name=LOCK):
     """Return which other process has locked a folder.
 
     The lock is only asked about: nobody who takes it meanwhile is refused.
@@ -75,6 +76,8 @@ def holder(folder):
     ---------
     folder : pathlib.Path
         The folder.
+    name : str
+        The file of another lock in it, see ``try_lock``.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def holder(folder):
     HparamsError
         If the file system has no locks, see ``_open``.
     """
-    path = _path(folder)
+    path = _path(folder, name)
     if _is_held(path) or not path.exists() or _is_unlocked():
         return None
     with _open(path, "r") as stream:
@@ -116,7 +119,7 @@ def alone_in(folder):
     HparamsError
         If the file system has no locks, see ``_open`` and ``_lock``.
     """
-    with _open(folder / ".lock") as stream:
+    with _open(folder / LOCK) as stream:
         if not _lock(stream, fcntl.LOCK_NB):
             logger.warning(
                 f"waiting for {_owner(stream)}, which writes to {folder}"
@@ -125,9 +128,45 @@ def alone_in(folder):
         yield
 
 
-def _path(folder):
+@contextlib.contextmanager
+def try_lock(folder, name=LOCK):
+    """Lock a folder for a while, if it is not locked.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The folder, which must exist.
+    name : str
+        The lock's file in it: locks of several files are independent.
+
+    Yields
+    ------
+    bool
+        False: this process or another one has locked it.
+
+    Raises
+    ------
+    HparamsError
+        If the file system has no locks, see ``_open`` and ``_lock``.
+    """
+    path = _path(folder, name)
+    if _is_held(path):
+        yield False
+        return
+    with _open(path) as stream:
+        free = _lock(stream, fcntl.LOCK_NB)
+        if free:
+            HELD[path] = stream
+        try:
+            yield free
+        finally:
+            if free:
+                HELD.pop(path, None)
+
+
+def _path(folder, name=LOCK):
     """Return the path of a folder's lock."""
-    return (folder / ".lock").resolve()
+    return (folder / name).resolve()
 
 
 def _is_held(path):

@@ -35,7 +35,7 @@ FOLDERS = {
 METHODS = [
     file.stem
     for file in sorted((FOLDERS["GSC"] / "hparams").glob("*.yaml"))
-    if file.stem not in ("ast", "wav2vec2")
+    if file.stem not in ("ast", "wav2vec2", "mambadapter_houlsby")
 ]
 CASES = [
     *((recipe, "soft_moa", None) for recipe in FOLDERS if recipe != "GSC"),

@@ -90,7 +90,7 @@ def test_facts_are_of_a_fold_and_not_of_the_summary(tmp_path):
     assert result["facts"]["clips"]["train"] == 60
     settings = {"dataset": "d", "backbone": None, "method": "m", "seed": 1}
     settings["best_metric"] = {"name": "accuracy", "mode": "max"}
-    assert "facts" not in build_summary(settings, [result], "5 folds")
+    assert "facts" not in build_summary(settings, [result], "5 folds", 5)
 
 
 def test_results_without_facts_are_read(tmp_path):

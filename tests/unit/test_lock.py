@@ -146,7 +146,7 @@ def test_asking_who_holds_a_folder_refuses_nobody(tmp_path):
     end = fork.Event()
     process = fork.Process(target=ask, args=(tmp_path, end))
     process.start()
-    for _ in range(500):
+    for _ in range(200):
         lock_folder(tmp_path)
         unlock_folder(tmp_path)
     end.set()

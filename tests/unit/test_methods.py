@@ -484,6 +484,12 @@ def test_lora_of_rank_12_at_768(ast_base):
     assert model.count_parameters()["petl_parameters"] == 442_368 + FINAL_NORM
 
 
+def test_convpass_and_adaptformer_have_the_sizes_of_their_papers(ast_base):
+    for stem, blocks in (("convpass", 327_552), ("adaptformer", 1_189_632)):
+        model = from_yaml(stem, ast_base, train_norms=False)
+        assert model.count_parameters()["petl_parameters"] == blocks
+
+
 def test_mambadapter_with_a_pair_for_each_place_at_768(ast_base):
     model = from_yaml("mambadapter", ast_base, share=[])
     assert model.count_parameters()["petl_parameters"] == 277_296 + 12  # alpha

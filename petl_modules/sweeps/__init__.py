@@ -1,0 +1,28 @@
+"""Sweeps: a grid of runs, as cells that any engine starts."""
+
+from petl_modules.sweeps.cell import Cell
+from petl_modules.sweeps.cell_run import BUSY, run_cell, stop_cells
+from petl_modules.sweeps.engines import ENGINES
+from petl_modules.sweeps.miniature import in_miniature, write_data
+from petl_modules.sweeps.planning import plan_cells
+from petl_modules.sweeps.record import known_cells, write_record
+from petl_modules.sweeps.running import run_cells
+from petl_modules.sweeps.status import plan_text, status_text
+from petl_modules.sweeps.sweep_file import read_sweep
+
+__all__ = [
+    "BUSY",
+    "Cell",
+    "ENGINES",
+    "in_miniature",
+    "known_cells",
+    "plan_cells",
+    "plan_text",
+    "read_sweep",
+    "run_cell",
+    "run_cells",
+    "status_text",
+    "stop_cells",
+    "write_data",
+    "write_record",
+]

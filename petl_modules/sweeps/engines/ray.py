@@ -1,0 +1,123 @@
+"""Engine ``ray``: each cell a task of a Ray cluster, or of this machine."""
+
+import contextlib
+import logging
+import os
+from itertools import islice
+from pathlib import Path
+
+import petl_modules
+from petl_modules.sweeps.cell_run import run_when_free
+from petl_modules.sweeps.engines.extras import require_extra
+from petl_modules.sweeps.staging import require_archives
+from petl_modules.sweeps.states import is_running, write_error
+from petl_modules.utils import UserError, brief
+
+TRIES = 3  # of a cell whose worker was killed, after the first
+LOST = 70  # exit code of a cell that they were not enough for (EX_SOFTWARE)
+POLL = 5  # seconds
+PATIENCE = 10  # seconds for tasks to stop
+# Ray reports its use to its makers unless told otherwise
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def add_options(parser):
+    """Declare the options of this engine; ``--per_gpu`` is the local one's."""
+    parser.add_argument(
+        "--address",
+        help="of a Ray cluster that sees the same disk, such as auto or "
+        "HOST:6379; default: RAY_ADDRESS, or this machine alone",
+    )
+    parser.add_argument(
+        "--cores", type=int, default=1, help="of each cell; default: 1"
+    )
+
+
+def run(cells, options):
+    """Run cells; see ``petl_modules.sweeps.engines``.
+
+    Raises
+    ------
+    UserError
+        An option is not possible, or there is no such cluster.
+    """
+    for name, value in (("cores", options.cores), ("per_gpu", options.per_gpu)):
+        if value < 1:
+            raise UserError(f"--{name} is {value}: at least 1 is needed")
+    require_archives({path for cell in cells for path in cell.archives})
+    os.environ.update({**QUIET, **os.environ})
+    ray = require_extra("ray", "ray")
+    _connect(ray, options.address)
+    there = ray.cluster_resources()
+    gpus = 1 / options.per_gpu if there.get("GPU") else 0
+    needs = {"num_cpus": options.cores, "num_gpus": gpus}
+    task = ray.remote(**needs, max_retries=TRIES)(run_when_free)
+    at_a_time = int(there["CPU"] // options.cores)
+    running = {task.remote(cell): cell for cell in cells}
+    try:
+        yield from _follow(ray, running, at_a_time)
+    finally:
+        _stop(ray, [*running])
+
+
+def _connect(ray, address):
+    """Connect to a cluster, or start one on this machine."""
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    # Workers on other machines import this package from the same disk
+    places = [str(Path(petl_modules.__file__).parents[1])]
+    places += filter(None, [os.environ.get("PYTHONPATH")])
+    only_here = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(places)}},
+            **only_here,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"Ray does not answer at '{address}': {brief(error)}. Start it "
+            "there by ray start --head, or leave out --address"
+        ) from error
+
+
+def _follow(ray, running, at_a_time):
+    """Yield cells as they start and end; remove tasks that have ended."""
+    waiting = dict(running)
+    while running:
+        ended, _ = ray.wait([*running], timeout=POLL)
+        for task in {
+            *ended,
+            *islice(waiting, at_a_time),
+        }:  # they start in order
+            cell = running[task]
+            if task in waiting and (task in ended or is_running(cell)):
+                del waiting[task]
+                yield cell, None
+        for task in ended:
+            cell = running.pop(task)
+            yield cell, _code_of(ray, task, cell)
+
+
+def _code_of(ray, task, cell):
+    """Return the exit code of a cell whose task has ended."""
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayError as error:
+        reason = error.cause if hasattr(error, "cause") else error
+        write_error(cell, LOST, [f"Ray: {brief(reason)}"])
+        return LOST
+
+
+def _stop(ray, tasks):
+    """Stop what still runs, and disconnect."""
+    with contextlib.suppress(ray.exceptions.RayError):
+        for task in tasks:
+            ray.cancel(task)
+        if tasks:
+            ray.wait(tasks, num_returns=len(tasks), timeout=PATIENCE)
+    ray.shutdown()

@@ -1,0 +1,115 @@
+"""Plan a sweep: its cells, with every mistake found before anything runs."""
+
+import hashlib
+from pathlib import Path
+
+from petl_modules.sweeps.cell import Cell
+from petl_modules.sweeps.composition import compose_for
+from petl_modules.sweeps.points import KNOWN, points_of
+from petl_modules.sweeps.values import folder_part
+from petl_modules.utils import HparamsError, UserError, listed
+
+MOST = 20  # mistakes that are named
+
+
+def plan_cells(sweep):
+    """Return the cells of a sweep.
+
+    Each combination of data set, method and base is composed once.
+
+    Arguments
+    ---------
+    sweep : petl_modules.sweeps.sweep_file.Sweep
+        The sweep.
+
+    Returns
+    -------
+    list of petl_modules.sweeps.Cell
+        Run by run, in the order of the grid.
+
+    Raises
+    ------
+    HparamsError
+        The file has mistakes; names them all.
+    """
+    points = points_of(sweep)
+    compositions = _compose(sweep, points)
+    cells, taken = [], {}
+    for point in points:
+        composition = compositions[_kind(point)]
+        given = {k: v for k, v in point.items() if k not in ("dataset", "base")}
+        method = given.pop("method")
+        others = {k: v for k, v in given.items() if k not in KNOWN}
+        backbone = composition.backbone_of(point)
+        folder = Path(
+            *(sweep.output_folder, composition.name, backbone),
+            folder_part(method, others),
+            folder_part(_seed(point, composition), {}),
+        )
+        place = str(folder).casefold()  # as some file systems see it
+        if place in taken:
+            _refuse_shared(sweep.file, folder, taken[place], point)
+        taken[place] = point
+        options = {**composition.options, **given}
+        draws = others.get("few_shot_draws")
+        draws = draws or composition.settings.get("few_shot_draws", 1)
+        whole = Cell(
+            *(composition.name, backbone, method),
+            *(composition.script, composition.file, options),
+            *(str(folder), str(sweep.file.parent)),
+            draws=int(draws),
+            archives=sweep.stage.get(point["dataset"], ()),
+            preparation=_digest(composition.preparation),
+        )
+        folds = composition.folds_of(point)
+        cells += [whole._replace(fold=fold) for fold in folds or [None]]
+    return cells
+
+
+def _kind(point):
+    """Return what a composition is of."""
+    return point["dataset"], point["method"], point.get("base")
+
+
+def _compose(sweep, points):
+    """Return the compositions of all points, by kind."""
+    values = {}
+    for point in points:
+        found = values.setdefault(_kind(point), {})
+        for key, text in point.items():
+            if key not in ("dataset", "method", "base"):
+                found.setdefault(key, {})[text] = None
+    compositions, mistakes = {}, {}
+    for kind, found in values.items():
+        texts = {key: [*one] for key, one in found.items()}
+        try:
+            compositions[kind] = compose_for(sweep, kind, texts)
+        except UserError as error:
+            mistakes[f"{', '.join(filter(None, kind))}: {error}"] = None
+    if mistakes:
+        raise HparamsError(
+            f"{sweep.file} has mistakes:\n{listed([*mistakes], MOST)}"
+        )
+    return compositions
+
+
+def _seed(point, composition):
+    return point.get("seed") or str(composition.settings["seed"])
+
+
+def _digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _refuse_shared(file, folder, one, other):
+    """Raise the error of two runs of a grid that would share a folder."""
+    differing = [key for key in one if one[key] != other[key]]
+    texts = [
+        ", ".join(f"{key}: {point[key]}" for key in differing)
+        for point in (one, other)
+    ]
+    raise HparamsError(
+        f"{file}: two runs would share the folder {folder}: {texts[0]}; and "
+        f"{texts[1]}. Name results of one of them in a sweep file of its own, "
+        "with another output_folder"
+    )

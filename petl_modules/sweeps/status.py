@@ -1,0 +1,126 @@
+"""How far a sweep is, as a table."""
+
+from collections import Counter
+
+from petl_modules.sweeps.states import (
+    DONE,
+    FAILED,
+    OUTPUT,
+    STATES,
+    is_done,
+    read_error,
+    state_of,
+)
+from petl_modules.utils import UserError, brief, listed, printable
+
+KIND = ("dataset", "encoder", "method")
+SHOWN = 20  # failures that are named
+
+
+def status_text(cells):
+    """Return how far a sweep is.
+
+    Arguments
+    ---------
+    cells : iterable of petl_modules.sweeps.Cell
+        Its cells.
+
+    Returns
+    -------
+    str
+        The number of cells in each state, by data set, encoder and method;
+        then the failed ones, with the last line that each has printed.
+    """
+    counts, failed = {}, []
+    for cell in cells:
+        state = state_of(cell)
+        counts.setdefault(cell.kind, Counter())[state] += 1
+        if state == FAILED:
+            failed.append(cell)
+    text = table(KIND, STATES, counts)
+    if not failed:
+        return text
+    lines = [
+        printable(f"{cell.place / OUTPUT}: {last_line(cell)}")
+        for cell in failed[:SHOWN]
+    ]
+    if more := failed[SHOWN:]:
+        lines.append(f"... and {len(more)} more")
+    return f"{text}\nfailed:\n{listed(lines)}"
+
+
+def plan_text(sweep, cells):
+    """Return what would run.
+
+    Arguments
+    ---------
+    sweep : petl_modules.sweeps.sweep_file.Sweep
+        The sweep.
+    cells : list of petl_modules.sweeps.Cell
+        All of its cells.
+
+    Returns
+    -------
+    str
+        The number of runs, cells and finished cells, by data set, encoder and
+        method.
+    """
+    counts, folders = {}, set()
+    for cell in cells:
+        count = counts.setdefault(cell.kind, Counter())
+        count["runs"] += cell.folder not in folders
+        count["cells"] += 1
+        count[DONE] += is_done(cell)
+        folders.add(cell.folder)
+    text = table(KIND, ("runs", "cells", DONE), counts)
+    return f"{text}\nresults go to {sweep.output_folder}"
+
+
+def last_line(cell):
+    """Return the last line that a failed cell has printed."""
+    try:
+        lines = read_error(cell)["lines"]
+    except (UserError, OSError) as error:  # a disk that was full, for one
+        return brief(error)
+    printed = [line for line in lines if line.strip()]
+    return brief(printed[-1]) if printed else "nothing was printed"
+
+
+def table(names, columns, counts):
+    """Return counts as a table with sums.
+
+    Arguments
+    ---------
+    names : tuple of str
+        Heads of the first columns.
+    columns : tuple of str
+        Keys of the counts.
+    counts : dict of collections.Counter
+        By the values of the first columns.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> counts = {("a", "lora"): Counter(done=2), ("b", "linear"): Counter(failed=1)}
+    >>> print(table(("set", "method"), ("done", "failed"), counts))
+    set  method  done  failed
+    a    lora       2       0
+    b    linear     0       1
+    all             2       1
+    """
+    all_kinds = ("all", *[""] * (len(names) - 1))
+    counts = {**counts, all_kinds: sum(counts.values(), Counter())}
+    rows = [[*names, *columns]]
+    for kind, count in counts.items():
+        rows.append([*kind, *(str(count[column]) for column in columns)])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if number < len(names) else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths))
+        )
+        for row in rows
+    )
