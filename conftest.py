@@ -29,12 +29,15 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what is marked ``whole``, unless ``--whole`` is given."""
+    """Leave out what is not in the sample, unless ``--whole`` is given."""
     if config.getoption("whole"):
         return
-    left_out = [item for item in items if item.get_closest_marker("whole")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in {*left_out}]
+    from tests.sampling import off_the_diagonals
+
+    left_out = off_the_diagonals(items)
+    left_out |= {item for item in items if item.get_closest_marker("whole")}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

@@ -88,21 +88,27 @@ def by_peft(source, frames):
     return Classifier(backbone)
 
 
+LIBRARIES = {"SpeechBrain": by_speechbrain, "peft": by_peft}
+
+
+def built(name, build, source, frames):
+    """Return a library's model; None, with a note, if it is not installed."""
+    try:
+        return build(source, frames)
+    except ImportError:
+        print(f"{name} is not installed and is left out")
+
+
 def lora_rows(chosen, source):
     """Measure steps of LoRA by each library, and of the floor."""
     inputs = torch.randn(chosen.batch, chosen.frames, 128)
     targets = torch.arange(chosen.batch) % 50
     runs, rows = {}, []
-    for name, build in (
-        ("this project", ours),
-        ("SpeechBrain", by_speechbrain),
-        ("peft", by_peft),
-    ):
-        try:
-            model = build(source, chosen.frames).train()
-        except ImportError:
-            print(f"{name} is not installed and is left out")
+    for name, build in {"this project": ours, **LIBRARIES}.items():
+        model = built(name, build, source, chosen.frames)
+        if model is None:
             continue
+        model.train()
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
 

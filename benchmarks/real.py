@@ -4,12 +4,14 @@
 
 writes results/real.csv, .md and .png. The folders are those of FSDD, of ESC-50
 and of tools/real_speech.py; a part of FSDD or ESC-50 does. A task without a
-folder is left out, and its rows, if there are any, stay as they are; those of
-a task that runs are replaced, whatever encoders and methods are chosen.
+folder is left out. A run replaces the row of the same task, encoder, method,
+positions and seed, and all other rows stay: the table may be made of several
+commits and machines, which its rows name. It has one set of data for a task.
 
 Digits and sounds are classified with folds, voices verified in trials. Runs are
 spread over processes of one thread each. Started again, the benchmark keeps
-finished runs; a folder holds the runs of one commit and of one set of data.
+finished runs; a folder holds the runs of one commit, machine and set of data.
+Once all have finished, later commits make the table of them.
 """
 
 import argparse
@@ -18,144 +20,47 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import common  # isort: skip, first: it prepares the path
 import dots
 import real_report
-from runs import (
-    UNORDERED,
-    claim,
-    finished,
-    origin,
-    reserve,
-    rows_of,
-    split_names,
-)
-from speakers import UNTRAINED
+import real_table
+from real_trials import CHOICES, TASKS, VOICES, command, output_of, trials
+from runs import finished, origin_of, reserve, rows_of, split_names
 
-from petl_modules.miniatures.trials import (
-    COMMON,
-    METHODS,
-    SCRATCH,
-    SPEAKER_METHODS,
-    training,
+from petl_modules.utils import (
+    UserError,
+    fail,
+    read_csv,
+    read_json,
+    write_csv,
+    write_text,
 )
-from petl_modules.utils import UserError, fail, read_csv, write_csv
 from tools import real_voices
 
-ENCODERS = {
-    "tiny-ast": "ast",
-    "tiny-wav2vec2": "wav2vec2",
-    "small-wav2vec2": "wav2vec2",
-}
-SPEECH_ENCODERS = ("tiny-wav2vec2", "small-wav2vec2")
-VOICES = "recorded_voices"
-RECIPES = common.ROOT / "recipes"
-TEMPLATE = common.ROOT / "templates" / "speaker_verification"
-VOICE_METHODS = [m for m in SPEAKER_METHODS if m not in SCRATCH]
-TASKS = {
-    "digits": ([*ENCODERS], [*METHODS]),
-    "sounds": (["tiny-ast"], [*METHODS]),
-    "voices": ([*SPEECH_ENCODERS], ["untrained", *VOICE_METHODS]),
-}
-CHOICES = {
-    "tasks": [*TASKS],
-    "methods": [
-        *dict.fromkeys(m for _, found in TASKS.values() for m in found)
-    ],
-    "encoders": [*ENCODERS],
-}
 
-
-def trials(tasks, encoders, methods, seeds):
-    """Return the trials: task, encoder, method, positions, seed."""
-    found = []
-    for seed in seeds:
-        for task in tasks:
-            of, known = TASKS[task]
-            for encoder in (x for x in of if x in encoders):
-                for method in (x for x in known if x in methods):
-                    ordered = "center_cut" if encoder == "tiny-ast" else ""
-                    found.append((task, encoder, method, ordered, seed))
-                    if ordered and method in UNORDERED:
-                        found.append((task, encoder, method, "zeros", seed))
-    return found
-
-
-def command(trial, data, folder):
-    """Return the command line of a trial, and the folder of its results.
+def run(data, folder, origin, kept, trial):
+    """Return the row of a trial; run the trial if it has no result.
 
     Arguments
     ---------
+    data, folder
+        See ``command``.
+    origin : dict
+        Commit and machine of the runs.
+    kept : list of dict
+        The rows of the table that stay.
     trial : tuple
         See ``trials``.
-    data : dict
-        The data folder of each task.
-    folder : pathlib.Path
-        Where manifests, features and results go.
     """
-    task, encoder, method, positions, seed = trial
-    output = folder.joinpath(*(str(part) or "-" for part in trial))
-    places = {
-        "data_folder": data[task],
-        "manifest_folder": folder / "manifests" / task,
-        "output_folder": output,
-        "seed": seed,
-    }
-    if positions:
-        places["positions"] = positions
-    options = {"backbone": common.ROOT / "pretrained" / encoder, **COMMON}
-    if task == "voices":
-        return voice_command(method, options, places), output
-    options |= METHODS[method]
-    if task == "digits":
-        # 480 clips, not 60 to 96: about as many updates as on the miniatures
-        options |= {
-            "batch_size": 16,
-            "number_of_epochs": options["number_of_epochs"] // 2,
-        }
-        script, seconds = RECIPES / "FSDD" / "train.py", 1.0
-    else:
-        # A validation part of 6 of 80 clips would select by chance
-        options["fixed_epochs"] = True
-        script, seconds = RECIPES / "ESC50" / "train.py", 5.0
-    places["feature_cache"] = folder / "features"
-    words = training(
-        script, method, ENCODERS[encoder], seconds, options, places
-    )
-    return words, output
-
-
-def voice_command(method, options, places):
-    """Return the command line of a training that verifies voices."""
-    del options["allow_partial"]  # the template knows no number of clips
-    options |= {
-        "dataset": "recorded_voices",
-        "trials": "trials.txt",
-        "valid_speakers": f"[{','.join(real_voices.VALID)}]",
-        "batch_size": 16,
-        "number_of_epochs": 10,
-        "embedding_size": 64,
-    }
-    if method == "untrained":
-        method, changes = UNTRAINED["wav2vec2"]
-        options |= {**changes, "number_of_epochs": 1}
-    else:
-        options |= SPEAKER_METHODS[method]
-    script = TEMPLATE / "train.py"
-    # Half the clips are shorter than 0.93 s, and would be repeated
-    return training(script, method, "wav2vec2", 1.0, options, places)
-
-
-def run(data, folder, trial):
-    """Return the row of a trial; run the trial if it has no result."""
     task, encoder, method, positions, seed = trial
     words, output = command(trial, data, folder)
     found = finished(words, output / "summary.json")
+    remedy = f"Remove {output}, and the same command runs it again."
+    of = read_json(output / "data.json", {"clips": int, "data": str}, remedy)
     metric = "eer" if task == "voices" else "accuracy"
     values = [fold[f"test_{metric}"] for fold in found["folds"]]
     several = task != "voices"
     trained = found["trainable_parameters"] if method != "untrained" else 0
-    return {
+    row = {
         "task": task,
         "encoder": encoder,
         "method": method,
@@ -168,7 +73,12 @@ def run(data, folder, trial):
         "folds": " ".join(f"{value:.4f}" for value in values),
         "trainable_parameters": trained,
         "seconds": round(sum(fold["seconds"] for fold in found["folds"]), 1),
+        "clips": of["clips"],
+        "data": of["data"][:12],
+        **origin,
     }
+    real_table.require_comparable(row, kept)
+    return row
 
 
 def reserve_data(folder, task, data):
@@ -216,27 +126,27 @@ def main(words):
     """Run the trials without a result, then write table and figure."""
     chosen = parse(words)
     folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
-    old = real_report.read_table(target)
+    old = real_table.read_table(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    own = claim(folder)
+    todo = trials(chosen.data, chosen.encoders, chosen.methods, chosen.seeds)
+    summaries = [output_of(folder, x) / "summary.json" for x in todo]
+    origin = origin_of(folder, not all(file.is_file() for file in summaries))
     for task, data in chosen.data.items():
         reserve_data(folder, task, data)
     if speech := chosen.data.get("voices"):
         chosen.data["voices"] = voices = folder / VOICES
         if not voices.is_dir():
             real_voices.main([str(speech), str(voices)])
-    todo = trials(chosen.data, chosen.encoders, chosen.methods, chosen.seeds)
-    work = partial(run, chosen.data, folder)
-    rows = rows_of(todo, work, chosen.processes)
-    kept = [row for row in old if row["task"] not in chosen.data]
-    write_csv(target, sorted([*kept, *rows], key=lambda row: row["task"]))
-    made = origin(own, chosen.processes)
-    for task in chosen.data:
-        part = [row for row in rows if row["task"] == task]
-        again = f'make bench-real ARGS="--{real_report.SOURCES[task]} DIR"'
-        text = f"{real_report.section(task, part)}\n\n`{again}`. {made}\n"
-        common.write_section(target.with_suffix(".md"), text)
-    dots.draw(target.with_suffix(".png"), read_csv(target))
+    kept = real_table.kept_rows(old, todo)
+    work = partial(run, chosen.data, folder, origin, kept)
+    rows = [*kept, *rows_of(todo, work, chosen.processes)]
+    known = trials(TASKS, CHOICES["encoders"], CHOICES["methods"], [0])
+    write_csv(target, real_table.in_order(rows, known))
+    rows = read_csv(target)
+    text = real_report.report(rows)
+    write_text(target.with_suffix(".md"), text)
+    dots.draw(target.with_suffix(".png"), rows)
+    print(text)
 
 
 if __name__ == "__main__":

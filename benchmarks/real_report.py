@@ -4,11 +4,6 @@ from statistics import fmean
 
 import common
 
-from petl_modules.utils import damaged, read_csv
-
-COLUMNS = (
-    "task encoder method positions seed value folds trainable_parameters"
-).split()
 SOURCES = {"digits": "digits", "sounds": "sounds", "voices": "speech"}
 HEADS = {
     "digits": """\
@@ -45,31 +40,6 @@ others, too. Untrained is the frozen encoder: cosine of mean and deviation of it
 }
 
 
-def read_table(path):
-    """Return the rows of a table of results; of an absent one, none.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The CSV file.
-
-    Raises
-    ------
-    DataError
-        The file is damaged.
-    """
-    if not path.exists():
-        return []
-    remedy = "Restore it, or name another --csv."
-    rows = read_csv(path, COLUMNS, remedy)
-    try:
-        for task in {row["task"] for row in rows}:
-            means([row for row in rows if row["task"] == task])
-    except ValueError as error:
-        raise damaged(path, error, remedy) from error
-    return rows
-
-
 def means(rows):
     """Return the rows' methods, with means over seeds.
 
@@ -81,8 +51,9 @@ def means(rows):
     Returns
     -------
     dict
-        By encoder, method and positions: ``trained`` parameters, ``folds``
-        (the mean over seeds of each fold), and ``seeds`` (the value of each).
+        By encoder, method and positions: ``trained`` parameters, ``runs``
+        (the values of folds by seed), ``folds`` (the mean over seeds of each
+        fold), and ``seeds`` (the value of each).
     """
     groups = {}
     for row in rows:
@@ -90,13 +61,22 @@ def means(rows):
         groups.setdefault(key, []).append(row)
     found = {}
     for key, of in groups.items():
-        folds = [[float(x) for x in row["folds"].split()] for row in of]
+        runs = {
+            int(row["seed"]): [float(x) for x in row["folds"].split()]
+            for row in of
+        }
         found[key] = {
             "trained": int(of[0]["trainable_parameters"]),
-            "folds": [fmean(values) for values in zip(*folds, strict=True)],
-            "seeds": {str(row["seed"]): float(row["value"]) for row in of},
+            "runs": runs,
+            "folds": mean_of_folds(runs.values()),
+            "seeds": {int(row["seed"]): float(row["value"]) for row in of},
         }
     return found
+
+
+def mean_of_folds(runs):
+    """Return the mean over runs of each fold."""
+    return [fmean(values) for values in zip(*runs, strict=True)]
 
 
 def spread(values, form):
@@ -109,6 +89,24 @@ def spread(values, form):
     """
     low, high = (format(100 * f(values), form) for f in (min, max))
     return f"{100 * fmean(values):{form}} ({low} to {high})"
+
+
+def report(rows):
+    """Return the Markdown file: a section for each task.
+
+    Arguments
+    ---------
+    rows : list of dict
+        All rows of real.csv.
+
+    Returns
+    -------
+    str
+    """
+    tasks = {row["task"]: [] for row in rows}
+    for row in rows:
+        tasks[row["task"]].append(row)
+    return "\n\n".join(section(task, of) for task, of in tasks.items()) + "\n"
 
 
 def section(task, rows):
@@ -126,25 +124,6 @@ def section(task, rows):
     str
     """
     found = means(rows)
-    lines = []
-    for (encoder, method, positions), of in found.items():
-        values = parts(task, of)
-        line = {
-            "encoder": encoder,
-            "method": f"{method}{', no positions' * (positions == 'zeros')}",
-            "trained": of["trained"],
-            "value": spread([*values.values()], ".1f"),
-        }
-        linear = found.get((encoder, "linear", positions))
-        if linear and method != "linear":
-            reference = parts(task, linear)
-            both = [key for key in values if key in reference]
-            pairs = [values[key] - reference[key] for key in both]
-            # Values have four places, so that equal means may differ by less
-            better = [round(-x if task == "voices" else x, 3) for x in pairs]
-            line["difference"] = spread(pairs, "+.1f")
-            line["better"] = f"{sum(x > 0 for x in better)} of {len(pairs)}"
-        lines.append(line)
     columns = {
         "encoder": "{encoder}",
         "method": "{method}",
@@ -153,13 +132,105 @@ def section(task, rows):
         "to linear": "{difference}",
         "better in": "{better}",
     }
-    seeds = sorted({str(row["seed"]) for row in rows}, key=int)
-    told = f"mean over seeds {', '.join(seeds)}"
+    seeds = {tuple(sorted(of["seeds"])) for of in found.values()}
+    if len(seeds) > 1:
+        told = "mean over the seeds of a row"
+        columns["seeds"] = "{seeds}"
+    else:
+        (own,) = seeds
+        told = f"mean over seeds {listed(own)}"
+        told = told if len(own) > 1 else f"seed {own[0]}"
     head = HEADS[task].format(
-        seeds=told if len(seeds) > 1 else f"seed {seeds[0]}",
-        folds=max(len(of["folds"]) for of in found.values()),
+        seeds=told, folds=max(len(of["folds"]) for of in found.values())
     )
-    return f"{head}\n\n{common.table(lines, columns)}"
+    lines = [line(task, key, found) for key in found]
+    again = f'`make bench-real ARGS="--{SOURCES[task]} DIR"`'
+    table = common.table(lines, columns)
+    return f"{head}\n\n{table}\n\n{again}, {origins(rows)}"
+
+
+def line(task, key, found):
+    """Return a line of a task's table, with its difference to linear.
+
+    Both sides of a difference have the same seeds.
+    """
+    (encoder, method, positions), of = key, found[key]
+    cells = {
+        "encoder": encoder,
+        "method": name_of(method, positions),
+        "trained": of["trained"],
+        "value": spread([*parts(task, of).values()], ".1f"),
+        "seeds": listed(sorted(of["seeds"])),
+    }
+    linear = found.get((encoder, "linear", positions), {"seeds": {}})
+    both = sorted(of["seeds"].keys() & linear["seeds"].keys())
+    if method == "linear" or not both:
+        return cells
+    if task == "voices":
+        values, reference = (
+            [x["seeds"][seed] for seed in both] for x in (of, linear)
+        )
+    else:
+        values, reference = (
+            mean_of_folds(x["runs"][seed] for seed in both)
+            for x in (of, linear)
+        )
+    pairs = [x - y for x, y in zip(values, reference, strict=True)]
+    # Values have four places, so that equal means may differ by less
+    better = [round(-x if task == "voices" else x, 3) for x in pairs]
+    cells["difference"] = spread(pairs, "+.1f")
+    cells["better"] = f"{sum(x > 0 for x in better)} of {len(pairs)}"
+    return cells
+
+
+def name_of(method, positions):
+    """Return what a row is called."""
+    return f"{method}{', no positions' * (positions == 'zeros')}"
+
+
+def listed(values):
+    """Return values as one text."""
+    return ", ".join(map(str, values))
+
+
+def origins(rows):
+    """Return on which data, by which commits and where rows were made.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Rows of one task.
+
+    Returns
+    -------
+    str
+        The end of a sentence; of several origins, with the rows of each.
+    """
+    several = len({row["seed"] for row in rows}) > 1
+    found = {}
+    for row in rows:
+        own = (row["clips"], row["commit"], row["machine"])
+        encoders = found.setdefault(own, {})
+        methods = encoders.setdefault(row["encoder"], {})
+        name = name_of(row["method"], row["positions"])
+        methods.setdefault(name, []).append(row["seed"])
+    texts = [
+        f"{clips} clips. Commit {commit}, {machine}"
+        for clips, commit, machine in found
+    ]
+    if len(texts) == 1:
+        return f"of which these rows were run, on {texts[0]}."
+    lines = ["of which these rows were run:", ""]
+    for text, encoders in zip(texts, found.values()):
+        lines.append(f"- On {text}:")
+        for encoder, methods in encoders.items():
+            names = [
+                f"{name}{f' (seed {listed(seeds)})' * several}"
+                for name, seeds in methods.items()
+            ]
+            lines.append(f"  {encoder} {listed(names)};")
+        lines[-1] = lines[-1].replace(";", ".")
+    return "\n".join(lines)
 
 
 def parts(task, of):

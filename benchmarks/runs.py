@@ -52,6 +52,40 @@ def reserve(note, own, what):
     write_text(note, f"{own}\n")
 
 
+def own_machine():
+    """Return this machine and the versions of libraries as one text."""
+    model = common.machine().rpartition(", ")[0]  # a run has one thread
+    facts = [f"{name} {value}" for name, value in versions().items()]
+    return ", ".join([model, "one thread a run", *facts])
+
+
+def origin_of(folder, left):
+    """Return commit and machine of a folder's runs.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The folder. It is reserved for runs of this commit and machine, unless
+        all have finished.
+    left : bool
+        Whether runs are left.
+
+    Returns
+    -------
+    dict
+        ``commit`` and ``machine``.
+    """
+    found = {"commit": commit() or "unknown", "machine": own_machine()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for what, own in found.items():
+        note = folder / f"{what}.txt"
+        if note.is_file() and not left:
+            found[what] = note.read_text("utf-8").strip()
+        else:
+            reserve(note, own, what)
+    return found
+
+
 def split_names(parser, chosen, choices):
     """Check options that list names, seeds or processes; split the lists.
 

@@ -106,8 +106,8 @@ class Runs:
             Other keys of the recipe file.
         """
         file, own = METHODS.get(method, (method, {}))
-        if file == "ipet" and kind != "ast":
-            file = "ipet_wav2vec2"
+        if file in ("convpass", "ipet") and kind != "ast":
+            file = f"{file}_wav2vec2"
         bases = {"ast": "ast.yaml", "w2v-bert": "w2v_bert.yaml"}
         bases["whisper"] = "whisper.yaml"
         fits = kind == "ast" and method in METHODS

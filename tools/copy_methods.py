@@ -62,7 +62,7 @@ FRAMES = ("LibriSpeech", "speech_recognition")
 OF_CLIPS = ("pooling", "pool", "head", "embedding", "mixup")
 # Method files for encoders of speech, and the folders that have them
 SPEECH_METHODS = (
-    *("adapter_bias", "adapter_ffn", "lora_qk", "layer_sum"),
+    *("adapter_bias", "adapter_ffn", "lora_qk"),
     *("e_adapter", "el_adapters", "l_adapter"),
 )
 SPEECH = (

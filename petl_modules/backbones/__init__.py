@@ -51,6 +51,11 @@ from petl_modules.backbones.tiny import (
     write_tiny_whisper,
 )
 from petl_modules.backbones.tuned import refuse_tuned
+from petl_modules.backbones.upper_layers import (
+    lowest_trained,
+    run_layers,
+    states_entering,
+)
 from petl_modules.backbones.w2v_bert import W2vBert
 from petl_modules.backbones.wav2vec2 import Wav2Vec2
 from petl_modules.backbones.whisper import Whisper
@@ -83,13 +88,16 @@ __all__ = [
     "input_facts",
     "is_path",
     "load_pretrained",
+    "lowest_trained",
     "mask_of_lengths",
     "outputs_given",
     "refuse_to_save",
     "refuse_tuned",
+    "run_layers",
     "run_until",
     "save_encoder",
     "stages",
+    "states_entering",
     "write_tiny",
     "write_tiny_ast",
     "write_tiny_data2vec_audio",

@@ -72,7 +72,7 @@ class AST(nn.Module):
                 embeddings.position_embeddings.data, grid, columns, positions
             )
         )
-        self.sites = Sites(self.model)
+        self.sites = Sites(self.model, grid=(grid[0], columns))
         self.context = ForwardContext()
 
     def mask(self, inputs, lengths=None):

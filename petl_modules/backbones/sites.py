@@ -42,6 +42,9 @@ class Sites:
     model : torch.nn.Module
         The encoder, untouched. Its ``config.model_type`` selects the entry of
         ``LAYOUTS``, and ``config.hidden_size`` is the width of its layers.
+    grid : tuple of int or None
+        Rows (frequency) and columns (time) of the patches, which are the last
+        tokens, row by row. None: the tokens are frames in time.
 
     Raises
     ------
@@ -49,7 +52,7 @@ class Sites:
         If there is no entry for this kind of encoder.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, grid=None):
         kind = kind_of(model.config)
         if kind not in LAYOUTS:
             raise HparamsError(
@@ -59,6 +62,7 @@ class Sites:
             )
         self.model = model
         self.kind = kind
+        self.grid = grid
         self.layout = LAYOUTS[kind]
         self.d_model = model.config.hidden_size
         # Of encoders that read patches of a spectrogram
@@ -133,6 +137,24 @@ class Sites:
         paths = [f"{self.layout.layers}.{index}" for index in chosen]
         names = [self.layers[index] for index in chosen]
         return [LayerSite(*pair, pair[1]) for pair in zip(names, paths)]
+
+    def select_norms(self, layers="all"):
+        """Return the norms of these layers, as sites.
+
+        Arguments
+        ---------
+        layers : str or list of int
+            See ``select``.
+
+        Returns
+        -------
+        list of LayerSite
+        """
+        return [
+            LayerSite(f"{layer.name}.{name}", *2 * [f"{layer.entry}.{path}"])
+            for layer in self.select_layers(layers)
+            for name, path in self.layout.norms.items()
+        ]
 
     def _in_layer(self, layer, name):
         entry, exit, norm = self.layout.sites[name]

@@ -39,7 +39,7 @@ def stages(sites):
     model, layout = sites.model, sites.layout
     stem = [model.get_submodule(path) for path in layout.stem]
     layers = [sites.module(name) for name in sites.layers]
-    behind = [sites.module("final_norm")] if layout.pre_norm else []
+    behind = [sites.final_norm] if layout.pre_norm else []
     elsewhere = {
         id(tensor)
         for module in (*stem, *layers, *behind)
@@ -59,7 +59,7 @@ def _tensors(module):
     return [*module.parameters(), *module.buffers()]
 
 
-class _Reached(Exception):
+class Reached(Exception):
     """The forward pass has come to the end of the modules."""
 
 
@@ -85,12 +85,12 @@ def run_until(modules, encode):
     def keep(module, args, output):
         found.append(output)
         if len(found) == len(modules):
-            raise _Reached
+            raise Reached
 
     hooks = [module.register_forward_hook(keep) for module in modules]
     try:
         encode()
-    except _Reached:
+    except Reached:
         pass
     finally:
         for hook in hooks:

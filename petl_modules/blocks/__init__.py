@@ -11,12 +11,18 @@ from petl_modules.blocks.bottleneck import Bottleneck, bottleneck_size
 from petl_modules.blocks.conformer import Conformer
 from petl_modules.blocks.context import ForwardContext
 from petl_modules.blocks.convpass import ConvPass
+from petl_modules.blocks.dora import DoRA
 from petl_modules.blocks.grouped_experts import GroupedExperts
+from petl_modules.blocks.hira import HiRA
 from petl_modules.blocks.layer_adapter import LayerAdapter
 from petl_modules.blocks.low_rank import LowRank
+from petl_modules.blocks.mamba import Mamba
+from petl_modules.blocks.mambadapter import MambAdapter
 from petl_modules.blocks.masked_batch_norm import MaskedBatchNorm
 from petl_modules.blocks.moa import DenseMoA, SoftMoA
 from petl_modules.blocks.narrow_linear import narrow_linear
+from petl_modules.blocks.pissa import PiSSA
+from petl_modules.blocks.scale import Scale
 
 __all__ = [
     "AdapterBias",
@@ -25,11 +31,17 @@ __all__ = [
     "Conformer",
     "ConvPass",
     "DenseMoA",
+    "DoRA",
     "ForwardContext",
     "GroupedExperts",
+    "HiRA",
     "LayerAdapter",
     "LowRank",
+    "MambAdapter",
+    "Mamba",
     "MaskedBatchNorm",
+    "PiSSA",
+    "Scale",
     "SoftMoA",
     "bottleneck_size",
     "narrow_linear",

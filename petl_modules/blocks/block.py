@@ -13,12 +13,17 @@ class Block(Protocol):
     the start the output is zero, so that training starts from the frozen
     model. The residual connection belongs to the method, not to the block.
 
-    Two attributes are optional:
+    Three attributes are optional:
 
-    - ``mergeable = True``: the block is linear and has ``delta()``, its
-      matrix ``[d_out, d_in]``, which can be added to a frozen weight;
+    - ``mergeable = True``: ``merge(weight, bias)`` returns weight and bias of a
+      linear layer that computes the same as layer and block;
+    - ``reads_layer = True``: ``block(x, layer)`` returns what a linear layer (or
+      norm) returns with the block in it, instead of a branch (``DoRA``);
     - ``groupable = True``: the block is ``up_proj(inner(down_proj(x)))``, and
-      a mixture may compute many of them at once (see ``GroupedExperts``).
+      a mixture may compute many of them at once (see ``GroupedExperts``);
+    - ``grid``, of the block or of a module in it: the method sets it to the
+      rows and columns of the encoder's patches, and refuses an encoder that
+      has none.
     """
 
     def __call__(self, x, mask=None) -> torch.Tensor:

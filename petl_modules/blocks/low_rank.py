@@ -16,6 +16,9 @@ class LowRank(nn.Module):
     As a branch (``forward``) it needs two narrow products. As a matrix
     (``delta``) it can be added to the weight of the layer that it adapts.
 
+    rsLoRA (https://arxiv.org/abs/2312.03732) is ``alpha`` times the square root
+    of ``rank``: the update then has the same size at every rank.
+
     Arguments
     ---------
     d_in : int
@@ -63,3 +66,7 @@ class LowRank(nn.Module):
     def delta(self):
         """Return the branch as one matrix, ``[d_out, d_in]``."""
         return self.lora_b.weight @ (self.scaling * self.lora_a.weight)
+
+    def merge(self, weight, bias):
+        """Return weight and bias of a layer with the branch in them."""
+        return weight + self.delta(), bias

@@ -1,14 +1,13 @@
 """Find the runs in and below some folders."""
 
 import os
-import re
 from pathlib import Path
 
 from petl_modules.runs.fold_files import RESULT
+from petl_modules.runs.plan import FOLD
 from petl_modules.utils import UserError
 
 RECIPE = "hyperparams.yaml"
-FOLD = re.compile(r"fold\d+(-draw\d+)?")
 
 
 def find_runs(places):

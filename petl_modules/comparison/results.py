@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from petl_modules.comparison.finding import FOLD, RECIPE
+from petl_modules.comparison.finding import RECIPE
 from petl_modules.comparison.settings import Settings
 from petl_modules.models import WEIGHTS
 from petl_modules.runs.fold_files import (
@@ -13,6 +13,7 @@ from petl_modules.runs.fold_files import (
     remedy,
     require_unchanged,
 )
+from petl_modules.runs.folder_files import fold_folders
 from petl_modules.runs.logs import progress_bar
 from petl_modules.runs.plan import find_results
 from petl_modules.runs.run_data import DATA_FORM
@@ -132,7 +133,7 @@ def read_results(runs):
         run = _read_run(folder, found.settings)
         found.folds.extend(_read_fold(run, file) for file in files)
         done = {file.parent.name for file in files}
-        begun = {p.name for p in folder.glob("fold*") if FOLD.fullmatch(p.name)}
+        begun = {fold.name for fold in fold_folders(folder)}
         found.unfinished.extend(
             str(folder / name) for name in sorted(begun - done)
         )

@@ -113,6 +113,7 @@ class ClipDataset(DynamicItemDataset):
     def __init__(self, records, pipeline, output_keys, mix=None):
         super().__init__(records)
         self.mix = mix
+        self.items = pipeline
         self.takes_epoch = any("epoch" in item["takes"] for item in pipeline)
         if self.takes_epoch:
             self.pipeline.add_static_keys(["epoch"])
@@ -131,6 +132,26 @@ class ClipDataset(DynamicItemDataset):
             return self.mix(clips, index.weight)
         index = range(len(self))[index]  # IndexError ends a for loop
         return self.pipeline.compute_outputs(self.record(index))
+
+    def with_features(self, func, takes):
+        """Return this dataset with features from elsewhere.
+
+        Arguments
+        ---------
+        func : callable
+            Returns a clip's features.
+        takes : list of str
+            What it takes, see SpeechBrain's ``DynamicItemDataset``.
+
+        Returns
+        -------
+        ClipDataset
+            Its clips cannot be mixed.
+        """
+        others = [x for x in self.items if x["provides"] != "features"]
+        item = {"func": func, "takes": takes, "provides": "features"}
+        keys = [*self.pipeline.output_mapping]
+        return ClipDataset(self.data, [item, *others], keys)
 
     def record(self, index):
         """Return a clip's record, with its id."""

@@ -34,17 +34,18 @@ ROOMS = {
     backbones: BACKBONES,
     blocks: (
         *("AdapterBias", "Bottleneck", "Conformer", "ConvPass", "DenseMoA"),
-        *("LayerAdapter", "SoftMoA"),
+        *("DoRA", "HiRA", "LayerAdapter", "LowRank", "MambAdapter", "PiSSA"),
+        "SoftMoA",
     ),
     data: (
         *("FilterBank", "LogMel", "StackedFilterBank", "Waveform"),
         *("WhisperLogMel", "Windows"),
     ),
-    methods: ("Insert", "LoRA", "PrefixTuning", "PromptTuning"),
+    methods: ("IA3", "Insert", "LoRA", "PrefixTuning", "PromptTuning", "SSF"),
     models: (
-        *("AttentiveStatistics", "LayerSum", "LinearHead", "MeanPooling"),
-        *("MeanStdPooling", "RecurrentHead", "ScratchEncoder"),
-        *("TunedEncoder", "TunedModel"),
+        *("AttentionPooling", "AttentiveStatistics", "LayerSum", "LinearHead"),
+        *("MeanPooling", "MeanStdPooling", "RecurrentHead"),
+        *("ScratchEncoder", "TunedEncoder", "TunedModel"),
     ),
     recognition: ("Units",),
     speaker_models: ("EcapaPartition", "ResNetPartition"),

@@ -169,14 +169,17 @@ class Adapted(nn.Module):
         """
         if not self.mergeable:
             raise AttributeError("the block is not mergeable into a weight")
-        if self.merged:
-            return self.base.weight
-        return self.base.weight + self.block.delta()
+        return self._merged()[0]
 
     @property
     def bias(self):
         """The bias that belongs to ``weight``."""
-        return self.base.bias
+        return self._merged()[1] if self.mergeable else self.base.bias
+
+    def _merged(self):
+        """Return weight and bias of the base with the block in them."""
+        own = self.base.weight, self.base.bias
+        return own if self.merged else self.block.merge(*own)
 
 
 class Exit(Adapted):

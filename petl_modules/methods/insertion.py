@@ -7,6 +7,8 @@ from typing import NamedTuple
 from torch import nn
 
 from petl_modules.methods.adapted import Adapted, Entry, Exit, Tap
+from petl_modules.methods.patch_grid import give_grid
+from petl_modules.methods.sharing import share_module
 from petl_modules.utils import HparamsError
 
 PLACEMENTS = ("parallel", "sequential", "before")
@@ -85,11 +87,16 @@ class Insert:
         the residual stream; on wav2vec 2.0, which normalises behind its
         sublayers, the sum that the norm in front of the feed-forward
         normalises (https://arxiv.org/abs/2211.02227).
+    share : list of str
+        Sub-modules of a block that all places have in common, such as
+        ``[down_proj, up_proj]`` of a ``Bottleneck``: those of the first block.
+        They are trained, counted and stored once.
 
     Raises
     ------
     HparamsError
-        If there is no such placement, or nothing of that kind to read.
+        If there is no such placement, nothing of that kind to read, or
+        nothing of that name to share.
 
     Example
     -------
@@ -107,6 +114,7 @@ class Insert:
         residual=None,
         layers="all",
         reads="input",
+        share=(),
     ):
         if placement not in PLACEMENTS:
             raise HparamsError(
@@ -127,9 +135,11 @@ class Insert:
         self.residual = residual
         self.layers = layers
         self.reads = reads
+        self.share = [share] if isinstance(share, str) else list(share)
 
     def insertions(self, sites):
         """Yield one ``Insertion`` for each site and layer."""
+        first = None
         for site in sites.select(self.at, self.layers):
             if self.reads == "stream" and site.norm is None:
                 raise HparamsError(
@@ -144,6 +154,16 @@ class Insert:
                 reads=self.reads,
             )
             block = self.block(*self._block_widths(site, sites.widths(site)))
+            if hasattr(block, "start_from") or hasattr(block, "reads_layer"):
+                raise HparamsError(
+                    f"{type(block).__name__} needs the weight of a linear "
+                    "layer, which Insert does not give: name it as the 'form' "
+                    "of LoRA"
+                )
+            give_grid(block, sites)
+            first = block if first is None else first
+            for name in self.share:
+                share_module(block, first, name, site.name)
             yield Insertion(site, block, wrap, site.norm, self.reads)
 
     def _block_widths(self, site, widths):

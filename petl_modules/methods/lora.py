@@ -1,21 +1,17 @@
-"""LoRA: low-rank blocks parallel to linear layers, and their merging.
+"""LoRA: low-rank updates of linear layers.
 
 https://arxiv.org/abs/2106.09685
 """
 
-from functools import partial
-
-import torch
-from torch import nn
-
 from petl_modules.blocks import LowRank
 from petl_modules.methods.adapted import Adapted
-from petl_modules.methods.insertion import Insert
+from petl_modules.methods.adapted_layer import AdaptedLayer
+from petl_modules.methods.insertion import Insertion
 from petl_modules.utils import HparamsError
 
 
 class LoRA:
-    """``Insert`` of ``LowRank`` blocks at linear sites of every layer.
+    """Low-rank updates of linear layers in every layer.
 
     Arguments
     ---------
@@ -28,6 +24,9 @@ class LoRA:
         The update is scaled by ``alpha / rank``.
     layers : str or list of int
         ``all``, ``last_<n>``, ``all_but_last``, or numbers such as ``[0, 5]``.
+    form : callable
+        What the update is, e.g. a ``!name:`` entry of a YAML file: ``LowRank``
+        (LoRA), ``DoRA``, ``PiSSA`` or ``HiRA`` of ``petl_modules.blocks``.
 
     Raises
     ------
@@ -41,7 +40,13 @@ class LoRA:
     """
 
     def __init__(
-        self, *, at=("query", "value"), rank=6, alpha=6.0, layers="all"
+        self,
+        *,
+        at=("query", "value"),
+        rank=6,
+        alpha=6.0,
+        layers="all",
+        form=LowRank,
     ):
         if rank < 1:
             raise HparamsError(
@@ -51,55 +56,47 @@ class LoRA:
         self.rank = rank
         self.alpha = alpha
         self.layers = layers
+        self.form = form
 
     def insertions(self, sites):
         """Yield one ``Insertion`` for each site and layer."""
-        sites.select(self.at)  # names what does not exist
-        for name in self.at:
-            if name not in sites.linear():
-                raise HparamsError(
-                    f"LoRA adapts linear layers, and '{name}' is none; "
-                    f"choose from {', '.join(sites.linear())}"
-                )
-        block = partial(LowRank, rank=self.rank, alpha=self.alpha)
-        insert = Insert(at=self.at, block=block, layers=self.layers)
-        yield from insert.insertions(sites)
+        for site in linear_sites("LoRA", sites, self.at, self.layers):
+            widths = sites.widths(site)
+            block = self.form(*widths, rank=self.rank, alpha=self.alpha)
+            if hasattr(block, "start_from"):
+                layer = sites.model.get_submodule(site.exit)
+                block.start_from(layer.weight)
+            reads_layer = getattr(block, "reads_layer", False)
+            wrap = AdaptedLayer if reads_layer else Adapted
+            yield Insertion(site, block, wrap)
 
 
-@torch.no_grad()
-def merge_lora(model):
-    """Merge mergeable blocks into the base weights: W <- W + (alpha / rank) B A.
-
-    For evaluation: the outputs are the same up to rounding, and the blocks
-    cost nothing. Weights stored in bfloat16, in which the updates would be
-    lost to rounding, are left as they are.
+def linear_sites(method, sites, at, layers):
+    """Return the sites of these names in these layers; all are linear.
 
     Arguments
     ---------
-    model : torch.nn.Module
-        A model with ``LoRA`` in it.
+    method : str
+        For the error message.
+    sites : petl_modules.backbones.Sites
+        The encoder's.
+    at, layers
+        See ``LoRA``.
 
     Returns
     -------
-    callable
-        Restores the weights, bit for bit.
+    list of petl_modules.backbones.LayerSite
+
+    Raises
+    ------
+    HparamsError
+        If one does not exist, or is no linear layer.
     """
-    originals = []
-    for module in model.modules():
-        if not isinstance(module, Adapted) or module.merged:
-            continue
-        if module.mergeable:
-            weight = module.base.weight
-            # The weight of another wrapper is computed, not stored
-            stored = isinstance(weight, nn.Parameter)
-            if stored and weight.dtype == torch.float32:
-                originals.append((module, weight.data))
-                weight.data = weight + module.block.delta()
-                module.merged = True
-    return partial(_unmerge, originals)
-
-
-def _unmerge(originals):
-    for module, weight in originals:
-        module.base.weight.data = weight
-        module.merged = False
+    chosen = sites.select(at, layers)  # names what does not exist
+    for name in at:
+        if name not in sites.linear():
+            raise HparamsError(
+                f"{method} adapts linear layers, and '{name}' is none; "
+                f"choose from {', '.join(sites.linear())}"
+            )
+    return chosen

@@ -22,6 +22,9 @@ COMMON = {
 }
 METHODS = {
     "linear": {"lr": 0.01, "number_of_epochs": 40},
+    "layer_sum": {"lr": 0.01, "number_of_epochs": 40},
+    "attentive": {"lr": 0.01},
+    "attentive_layers": {"lr": 0.01},
     "bitfit": {},
     "lora": {"lr": 0.02},
     "prefix": {},
@@ -29,7 +32,10 @@ METHODS = {
     "prompt_deep": {"prompts": 10},
     "bottleneck": {"reduction": 4},
     "conformer": {"reduction": 8},
+    "convpass": {"reduction": 8},
     "houlsby": {"reduction": 8},
+    "adaptformer": {"reduction": 4},
+    "mambadapter": {"reduction": 4},
     "dense_moa": {"reduction": 32},
     "soft_moa": {"reduction": 32},
     "full_finetuning": {"lr": 0.0005},
@@ -62,7 +68,11 @@ SPEECH_METHODS = {
     "bottleneck": {"lr": 0.005, "reduction": 4},
 }
 SCRATCH = ("ecapa", "ecapa_partition")  # methods without a backbone
-OWN_FILE = ("conformer", "ipet")  # methods with another file for wav2vec 2.0
+OWN_FILE = (
+    "conformer",
+    "convpass",
+    "ipet",
+)  # methods with another file for wav2vec 2.0
 
 
 @dataclass

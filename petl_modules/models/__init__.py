@@ -1,7 +1,10 @@
 """A tuned model: a frozen encoder with methods in it, a pooling and a head."""
 
 from petl_modules.models.arithmetic import Combined, combine
-from petl_modules.models.attentive_pooling import AttentiveStatistics
+from petl_modules.models.attentive_pooling import (
+    AttentionPooling,
+    AttentiveStatistics,
+)
 from petl_modules.models.freezing import freeze, store_frozen
 from petl_modules.models.heads import LinearHead
 from petl_modules.models.layer_states import layer_means
@@ -22,9 +25,11 @@ from petl_modules.models.trained_weights import (
 )
 from petl_modules.models.tuned_encoder import TunedEncoder
 from petl_modules.models.tuned_model import TunedModel
+from petl_modules.models.upper_layers import UpperLayers
 from petl_modules.models.weights_file import WEIGHTS, read_trained
 
 __all__ = [
+    "AttentionPooling",
     "AttentiveStatistics",
     "Combined",
     "LayerSum",
@@ -37,6 +42,7 @@ __all__ = [
     "ScratchEncoder",
     "TunedEncoder",
     "TunedModel",
+    "UpperLayers",
     "WEIGHTS",
     "combine",
     "freeze",

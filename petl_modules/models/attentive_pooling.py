@@ -1,9 +1,78 @@
-"""Attentive statistics pooling (https://arxiv.org/abs/1803.10963)."""
+"""Poolings with trained weights of the tokens.
 
+Attention pooling by queries (https://arxiv.org/abs/2506.10178), and attentive
+statistics (https://arxiv.org/abs/1803.10963).
+"""
+
+import math
+
+import torch
 from speechbrain.lobes.models.ECAPA_TDNN import AttentiveStatisticsPooling
 from torch import nn
 
 from petl_modules.blocks import MaskedBatchNorm
+from petl_modules.utils import HparamsError
+
+
+class AttentionPooling(nn.Module):
+    """Weighted means of the real tokens, one for each trained query.
+
+    A query q weighs the token h of time t by ``softmax_t(q h / sqrt(d_model))``.
+    The means stand side by side. All queries start at 0, where each mean is
+    that of ``MeanPooling``.
+
+    Arguments
+    ---------
+    d_model : int
+        Size of the hidden states.
+    queries : int
+        How many weighted means.
+
+    Raises
+    ------
+    HparamsError
+        If ``queries`` is below 1.
+
+    Example
+    -------
+    >>> pooling = AttentionPooling(2, queries=3)
+    >>> hidden = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]])
+    >>> pooling(hidden, torch.tensor([[True, True, False]])).tolist()
+    [[2.0, 3.0, 2.0, 3.0, 2.0, 3.0]]
+    """
+
+    def __init__(self, d_model, *, queries=1):
+        super().__init__()
+        if queries < 1:
+            raise HparamsError(
+                f"queries is {queries}: attention pooling needs at least one"
+            )
+        self.queries = nn.Parameter(torch.zeros(queries, d_model))
+
+    def width(self, d_model):
+        """Return the size of the pooled vector."""
+        return len(self.queries) * d_model
+
+    def forward(self, hidden, mask=None):
+        """Return the pooled vectors.
+
+        Arguments
+        ---------
+        hidden : torch.Tensor
+            Hidden states, ``[batch, time, d_model]``.
+        mask : torch.Tensor or None
+            True for real tokens, ``[batch, time]``. None: all are real.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, queries * d_model]``.
+        """
+        queries = self.queries / math.sqrt(hidden.shape[-1])
+        scores = queries @ hidden.transpose(1, 2)  # [batch, queries, time]
+        if mask is not None:
+            scores = scores.masked_fill(~mask.unsqueeze(1), -math.inf)
+        return (scores.softmax(-1) @ hidden).flatten(1)
 
 
 class AttentiveStatistics(nn.Module):

@@ -24,7 +24,7 @@ class LayerStates:
     """
 
     def __init__(self, first, layers):
-        self.states = None
+        self.states, self.layers = None, len(layers)
         first.register_forward_pre_hook(self._enter, with_kwargs=True)
         for layer in layers:
             layer.register_forward_hook(self._leave)
@@ -37,13 +37,16 @@ class LayerStates:
         if self.states is not None:
             self.states.append(out[0] if isinstance(out, tuple) else out)
 
-    def record(self, encode):
+    def record(self, encode, entered=None):
         """Return the states of one forward pass.
 
         Arguments
         ---------
         encode : callable
             Runs the encoder and returns its output.
+        entered : torch.Tensor or None
+            What enters the lowest layer that ``encode`` runs; it stands for
+            the states of the layers below. None: all layers run.
 
         Returns
         -------
@@ -57,7 +60,7 @@ class LayerStates:
             states = [*self.states[:-1], last]
         finally:
             self.states = None
-        return states
+        return [entered] * (self.layers + 1 - len(states)) + states
 
 
 def require_common_states(methods, sites):

@@ -45,9 +45,18 @@ def sum_products(models, weights, rank):
     Raises
     ------
     HparamsError
-        If there is no such rank.
+        If there is no such rank, or places share their A or B.
     """
-    roots = [n.removesuffix(A) for n in models[0][0] if n.endswith(A)]
+    roots, others = (
+        [n.removesuffix(end) for n in models[0][0] if n.endswith(end)]
+        for end in (A, B)
+    )
+    for root in sorted({*roots} ^ {*others}):
+        raise HparamsError(
+            f"LoRA at {root} shares a factor with another place, and the sum of "
+            "such products is no such pair of factors: combine LoRA whose "
+            "method has no 'share'"
+        )
     if not roots:
         if rank is not None:
             raise HparamsError(f"rank is {rank}, and no model here has LoRA")

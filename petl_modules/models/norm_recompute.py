@@ -75,15 +75,15 @@ class NormRecomputed(nn.Module):
         self.block = block
         self.mergeable = getattr(block, "mergeable", False)
 
-    def delta(self):
-        """Return the block's matrix, see ``petl_modules.blocks.Block``."""
-        return self.block.delta()
+    def merge(self, weight, bias):
+        """Return weight and bias with the block in them, see ``Block``."""
+        return self.block.merge(weight, bias)
 
-    def forward(self, x, mask=None):
+    def forward(self, x, *others):
         """Return what the block returns."""
         origin = getattr(x, "origin", None)
         if origin is None or torch.compiler.is_compiling():
-            return self.block(x, mask)
+            return self.block(x, *others)
         make_again, made = origin
         storage = x.untyped_storage().data_ptr()
 
@@ -105,7 +105,7 @@ class NormRecomputed(nn.Module):
             return tensor
 
         with saved_tensors_hooks(pack, unpack):
-            return self.block(x, mask)
+            return self.block(x, *others)
 
 
 def remember(norm, args, out):

@@ -39,8 +39,8 @@ TAGS = {
 
 # What methods have got since, with what they did before
 SINCE = {
-    "Insert": {"layers": "all", "reads": "input"},
-    "LoRA": {"layers": "all"},
+    "Insert": {"layers": "all", "reads": "input", "share": []},
+    "LoRA": {"layers": "all", "form": {"class": "LowRank"}},
     "PrefixTuning": {"layers": "all"},
     "PromptTuning": {
         "layers": "all",

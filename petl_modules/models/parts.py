@@ -4,10 +4,10 @@ from petl_modules.models.probe import Probe
 from petl_modules.models.scratch_encoder import ScratchEncoder
 from petl_modules.models.tuned_encoder import TunedEncoder
 
-PARTS = ("head", "layers", "adapters", "norms", "backbone")
+PARTS = ("head", "layers", "adapters", "lora_b", "norms", "backbone")
 
 
-def trained_parts(modules):
+def trained_parts(modules, lora_b=False):
     """Return the trained parameters of each part.
 
     ============ ==========================================================
@@ -16,6 +16,8 @@ def trained_parts(modules):
     ``head``     behind the encoder: pooling, embedding and head
     ``layers``   the sum of the layers, with its L-adapters
     ``adapters`` the blocks that methods insert
+    ``lora_b``   LoRA's matrices B, if they are apart (LoRA+,
+                 https://arxiv.org/abs/2402.12354); else in ``adapters``
     ``norms``    norms of the encoder, if ``train_norms`` trains any
     ``backbone`` other weights of the encoder, which ``train_backbone`` trains
     ============ ==========================================================
@@ -24,6 +26,8 @@ def trained_parts(modules):
     ---------
     modules : torch.nn.Module
         With a ``TunedModel``, or what is trained of one, somewhere in it.
+    lora_b : bool
+        Whether LoRA's matrices B are a part of their own.
 
     Returns
     -------
@@ -33,11 +37,11 @@ def trained_parts(modules):
     part_of = {}
     for module in modules.modules():
         if isinstance(module, TunedEncoder):
-            part_of.update(_of_encoder(module))
+            part_of.update(_of_encoder(module, lora_b))
         elif isinstance(module, ScratchEncoder):
             part_of.update(_all(module, "backbone"))
-        elif isinstance(module, Probe) and module.norm is not None:
-            part_of.update(_all(module.norm, "norms"))
+        elif isinstance(module, Probe):
+            part_of.update(_of_probe(module))
     parts = {part: [] for part in PARTS}
     for parameter in modules.parameters():
         if parameter.requires_grad:
@@ -45,7 +49,7 @@ def trained_parts(modules):
     return parts
 
 
-def _of_encoder(encoder):
+def _of_encoder(encoder, lora_b):
     """Return the parts within a tuned encoder, by the ids of parameters."""
     part_of = {}
     norms = {*encoder.backbone.sites.layout.norms, "final_norm"}
@@ -55,9 +59,20 @@ def _of_encoder(encoder):
         parameter = encoder.get_parameter(path)
         part_of[id(parameter)] = "norms" if norm else "backbone"
     for path in encoder.inserted.values():
-        part_of.update(_all(encoder.get_submodule(path), "adapters"))
+        for name, parameter in encoder.get_submodule(path).named_parameters():
+            apart = lora_b and name.endswith("lora_b.weight")
+            part_of[id(parameter)] = "lora_b" if apart else "adapters"
     if encoder.layer_sum is not None:
         part_of.update(_all(encoder.layer_sum, "layers"))
+    return part_of
+
+
+def _of_probe(probe):
+    """Return the parts of a linear probe, by the ids of parameters."""
+    part_of = {}
+    for part, module in (("norms", probe.norm), ("layers", probe.layer_sum)):
+        if module is not None:
+            part_of.update(_all(module, part))
     return part_of
 
 

@@ -9,12 +9,14 @@ from torch import nn
 class Probe(nn.Module):
     """What a linear probe trains, on pooled features.
 
+    The mean over tokens commutes with a sum of layers, and with scale and
+    shift of a norm at the end of the backbone: both are applied to means.
+
     Arguments
     ---------
     model : petl_modules.models.TunedModel
-        With mean pooling. The probe has the model's own parameters. A trained
-        norm at the end of the backbone keeps its scale and shift here: the
-        mean over tokens commutes with them.
+        With mean pooling, and without L-adapters. The probe has the model's
+        own parameters.
 
     Example
     -------
@@ -35,14 +37,22 @@ class Probe(nn.Module):
         super().__init__()
         norm = model.encoder.backbone.sites.final_norm
         self.norm = norm if model.encoder.train_norms else None
+        self.layer_sum = model.encoder.layer_sum
         self.head = model.head
         self._model = [model]  # frozen, and none of this module's parts
 
     def forward(self, pooled, lengths=None):
-        """Return the head's outputs for pooled features ``[batch, d_model]``."""
-        if self.norm is not None:
-            pooled = pooled * self.norm.weight + self.norm.bias
-        return self.head(pooled)
+        """Return the head's outputs for what ``pool`` has returned."""
+        if self.layer_sum is None:
+            return self.head(self._scaled(pooled))
+        *inner, last = pooled.unbind(1)
+        return self.head(self.layer_sum([*inner, self._scaled(last)]))
+
+    def _scaled(self, last):
+        """Return the last layer's features behind the trained norm."""
+        if self.norm is None:
+            return last
+        return last * self.norm.weight + self.norm.bias
 
     @torch.no_grad()
     def pool(self, inputs, lengths=None):
@@ -56,10 +66,16 @@ class Probe(nn.Module):
         Returns
         -------
         torch.Tensor
-            ``[batch, d_model]``.
+            ``[batch, d_model]``; with a sum of layers ``[batch, layers + 1,
+            d_model]``, the input of the first layer and all outputs.
         """
+        (model,) = self._model
         with _without_affine(self.norm):
-            return self._model[0].embed(inputs, lengths).float()
+            if self.layer_sum is None:
+                return model.embed(inputs, lengths).float()
+            states, mask = model.encoder(inputs, lengths, all_layers=True)
+            pooled = [model.pooling(state, mask) for state in states]
+        return torch.stack(pooled, 1).float()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,9 @@
 A file holds the trained parameters and the buffers of trained modules, under
 names that do not depend on the wrappers (``head.weight``, ``layer_weights``,
 ``0.layers.3.attention.phi``, ``backbone.layers.3.ffn_norm.weight``), and in
-its metadata everything that a model must share to load it.
+its metadata everything that a model must share to load it. A tensor that blocks
+have in common (``share`` of ``petl_modules.methods.Insert``) is stored once, by
+the name of its first place.
 """
 
 import json
@@ -32,7 +34,7 @@ def trained_tensors(model):
     Returns
     -------
     dict
-        From name to parameter or buffer.
+        From name to parameter or buffer; each once.
     """
     encoder, parts = model.encoder, {"head": model.head}
     for key in ("pooling", "embedding"):
@@ -40,11 +42,11 @@ def trained_tensors(model):
             parts[key] = getattr(model, key)
     for key, path in encoder.inserted.items():
         parts[key] = encoder.get_submodule(path)
-    found = {
-        f"{key}.{name}": value
-        for key, part in parts.items()
-        for name, value in part.state_dict(keep_vars=True).items()
-    }
+    first = {}  # from the id of a tensor to its name and itself
+    for key, part in parts.items():
+        for name, value in part.state_dict(keep_vars=True).items():
+            first.setdefault(id(value), (f"{key}.{name}", value))
+    found = dict(first.values())
     for name, path in encoder.trained_weights.items():
         found[f"backbone.{name}"] = encoder.get_parameter(path)
     if encoder.layer_sum is not None:

@@ -1,10 +1,16 @@
 """A frozen backbone with the methods' blocks in it."""
 
 import contextlib
+from functools import partial
 
 import torch
 from torch import nn
 
+from petl_modules.backbones import (
+    lowest_trained,
+    run_layers,
+    states_entering,
+)
 from petl_modules.models.assembly import insert_methods
 from petl_modules.models.freezing import freeze, store_frozen, train_layer_norms
 from petl_modules.models.layer_states import (
@@ -21,7 +27,7 @@ from petl_modules.models.tokens import (
 )
 from petl_modules.utils import HparamsError
 
-NORMS = (True, False, "layers")
+NORMS = (True, False, "layers", "all")
 
 
 class TunedEncoder(nn.Module):
@@ -54,6 +60,7 @@ class TunedEncoder(nn.Module):
     train_norms : bool or str
         Whether to train the norms that feed inserted blocks, and the norm
         outside the layers. ``layers``: those of every layer, none outside.
+        ``all``: those of every layer, and the one outside.
     recompute : str
         Activation checkpointing: ``none``, ``feed_forward`` or ``layer``, see
         ``petl_modules.models.activation_checkpointing``. The gradients are
@@ -90,7 +97,8 @@ class TunedEncoder(nn.Module):
         super().__init__()
         if train_norms not in NORMS:
             raise HparamsError(
-                f"train_norms '{train_norms}' is none of: True, False, layers"
+                f"train_norms '{train_norms}' is none of: True, False, layers, "
+                "all"
             )
         sites = backbone.sites
         self.layer_sum = make_layer_sum(hidden_states, sites)
@@ -114,9 +122,9 @@ class TunedEncoder(nn.Module):
         names = {id(p): names[n] for n, p in backbone.model.named_parameters()}
         # Layers of the backbone that are trained whole
         self.trained_layers = freeze(backbone, train_backbone)
-        if train_norms == "layers":
+        if train_norms in ("layers", "all"):
             train_layer_norms(sites)
-        elif train_norms:
+        if train_norms in (True, "all"):
             sites.module("final_norm").requires_grad_()
         first = sites.module(sites.layers[0])
         self._insert(recompute)
@@ -135,7 +143,7 @@ class TunedEncoder(nn.Module):
         blocks = insert_methods(
             self.backbone,
             self.methods,
-            train_norms=self.train_norms and self.train_norms != "layers",
+            train_norms=bool(self.train_norms),
             recompute=recompute,
         )
         paths = {id(module): path for path, module in self.named_modules()}
@@ -177,17 +185,81 @@ class TunedEncoder(nn.Module):
         if all_layers:
             require_common_states(self.methods, self.backbone.sites)
         mask = self.backbone.mask(inputs, lengths)
+        encode = partial(self.backbone, inputs, lengths)
+        return self._encode(encode, mask, inputs.device.type, all_layers)
+
+    def lowest_read(self):
+        """Return the number of the lowest layer whose input training needs.
+
+        Nothing below that input is trained, and no sum of layers reads it.
+
+        Returns
+        -------
+        int or None
+            From 0. None: what is in front of the layers is trained.
+        """
+        lowest = lowest_trained(self.backbone.sites)
+        if lowest is None or self.layer_sum is None:
+            return lowest
+        # A sum of another class may read any of them
+        return min(lowest, *getattr(self.layer_sum, "places", (0,)))
+
+    @torch.no_grad()
+    def states_entering(self, number, inputs, lengths=None):
+        """Return the hidden states that enter a layer, and their mask.
+
+        Arguments
+        ---------
+        number : int
+            The layer's number, from 0, not above ``lowest_read``.
+        inputs, lengths : torch.Tensor
+            See ``forward``.
+
+        Returns
+        -------
+        states : torch.Tensor
+            ``[batch, time, d_model]``, without prompts.
+        mask : torch.Tensor or None
+            True for a clip's own frames, ``[batch, time]``.
+        """
+        backbone = self.backbone
+        encode = partial(backbone, inputs, lengths)
+        with self._precision(inputs.device.type):
+            states = states_entering(backbone.sites, number, encode)
+        return states, backbone.mask(inputs, lengths)
+
+    def run_layers(self, number, states, mask=None):
+        """Return what ``forward`` does, from ``states_entering``.
+
+        Arguments
+        ---------
+        number, states, mask
+            See ``states_entering``.
+
+        Returns
+        -------
+        hidden, mask : torch.Tensor
+            See ``forward``.
+        """
+        sites = self.backbone.sites
+        encode = partial(run_layers, sites, number, states, mask)
+        return self._encode(encode, mask, states.device.type, entered=states)
+
+    def _encode(self, encode, mask, device, all_layers=False, entered=None):
+        """Return hidden states and mask; see ``forward``.
+
+        ``entered`` is what enters the lowest layer that ``encode`` runs.
+        """
         if mask is not None:
             mask = nn.functional.pad(mask, (self._added, 0), value=True)
         context = self.backbone.context
         context.mask, context.carried = mask, []
-
-        def encode():
-            with self._precision(inputs.device.type):
-                return self.backbone(inputs, lengths)
-
         record = all_layers or self.layer_sum is not None
-        states = self._layers.record(encode) if record else [encode()]
+        with self._precision(device):
+            if record:
+                states = self._layers.record(encode, entered)
+            else:
+                states = [encode()]
         states = [state.float()[:, self._part] for state in states]
         mask = None if mask is None else mask[:, self._part]
         if all_layers:

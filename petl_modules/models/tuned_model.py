@@ -110,9 +110,23 @@ class TunedModel(nn.Module):
             ``[batch, outputs]``. Without pooling ``[batch, time, outputs]``
             and the mask of the real tokens, or None.
         """
+        return self.read(*self.encoder(inputs, lengths))
+
+    def read(self, hidden, mask=None):
+        """Return the head's outputs for what the encoder returns.
+
+        Arguments
+        ---------
+        hidden, mask : torch.Tensor
+            See ``petl_modules.models.TunedEncoder.forward``.
+
+        Returns
+        -------
+        torch.Tensor or tuple
+            See ``forward``.
+        """
         if self.pooling is not None:
-            return self.head(self.embed(inputs, lengths))
-        hidden, mask = self.encoder(inputs, lengths)
+            return self.head(self._pool(hidden, mask))
         if getattr(self.head, "takes_mask", False):
             return self.head(hidden, mask), mask
         return self.head(hidden), mask
@@ -137,7 +151,10 @@ class TunedModel(nn.Module):
         """
         if self.pooling is None:
             raise TypeError("this model has no pooling: nothing to embed with")
-        pooled = self.pooling(*self.encoder(inputs, lengths))
+        return self._pool(*self.encoder(inputs, lengths))
+
+    def _pool(self, hidden, mask):
+        pooled = self.pooling(hidden, mask)
         return pooled if self.embedding is None else self.embedding(pooled)
 
     def count_parameters(self):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from petl_modules.runs.interfaces import uses
 from petl_modules.runs.layering import read_mapping
+from petl_modules.runs.trackers import NONE, TRACKERS, require_tracker
 from petl_modules.utils import HparamsError, problem
 
 # By key: the smallest allowed value, and the largest or None
@@ -18,14 +19,17 @@ NUMBERS = {
     "num_workers": (0, 1000),
     "few_shot": (0, None),
     "few_shot_draws": (1, None),
+    "cache_bytes": (0, None),
     "lr": (0, None),
     "weight_decay": (0, None),
     "seed": (0, 2**32 - 1),
 }
-NO_WHOLE_NUMBERS = ("lr", "weight_decay", "batch_seconds")
+NO_WHOLE_NUMBERS = ("lr", "weight_decay", "batch_seconds", "cache_bytes")
 CHOICES = {
     "precision": ("fp32", "bf16", "fp16"),
     "feature_cache_dtype": ("float32", "float16"),
+    "hidden_cache_dtype": ("float32", "float16"),
+    "logger": TRACKERS,
 }
 # Not all recipes have all of the keys below
 TEXTS = (
@@ -41,10 +45,11 @@ FLAGS = (
     "allow_tuned_encoder",
 )
 MAPPINGS = ("prepare", "train_loader", "test_loader")
-FOLDERS = ("output_folder", "manifest_folder", "feature_cache")
+CACHES = ("feature_cache", "hidden_cache")
+FOLDERS = ("output_folder", "manifest_folder", *CACHES)
 FORM = {
     "best_metric": {"name": str, "mode": str},
-    "feature_cache?": (str, None),
+    **{f"{key}?": (str, None) for key in CACHES},
     "modules": {"model": object},
     "folds?": [object],  # plan_folds names the ones there are
     "lr_by_part?": {str: float},
@@ -56,7 +61,7 @@ FORM = {
 TAGGED = (
     *("plan", "features", "augment", "loss", "metrics", "encoder", "model"),
     *("opt_class", "lr_schedule", "epoch_counter", "train_batches", "cache"),
-    *("timer", "checkpointer", "train_logger", "windows"),
+    *("timer", "checkpointer", "train_logger", "windows", "keep_hidden"),
 )
 
 
@@ -161,6 +166,7 @@ def check_values(settings):
     _check_folders(settings)
     _check_optimisation(settings)
     _check_cache(settings)
+    require_tracker(settings.get("logger", NONE))
 
 
 def _check_folders(settings):
@@ -195,14 +201,13 @@ def _check_optimisation(settings):
 
 
 def _check_cache(settings):
-    """Refuse what does not go with a feature cache, or needs one."""
-    if settings.get("feature_cache_dtype") == "float16" and (
-        not settings["feature_cache"]
-    ):
-        raise HparamsError(
-            "feature_cache_dtype float16 is for a cache, and there is none: "
-            "name its folder with --feature_cache DIR"
-        )
+    """Refuse what does not go with a feature cache, or needs a cache."""
+    for key in CACHES:
+        if settings.get(f"{key}_dtype") == "float16" and not settings[key]:
+            raise HparamsError(
+                f"{key}_dtype float16 is for a cache, and there is none: "
+                f"name its folder with --{key} DIR"
+            )
     if settings.get("mixup") and settings["feature_cache"]:
         raise HparamsError(
             f"mixup is {settings['mixup']}, and it mixes waveforms: features "

@@ -6,6 +6,7 @@ from speechbrain.utils.run_opts import HELP_TEXTS, RunOptions
 
 from petl_modules.backbones import checkpoint_name
 from petl_modules.runs.arguments import USAGE, read_value, split_arguments
+from petl_modules.runs.checks import FOLDERS
 from petl_modules.runs.layering import find_file, nearest, read_mapping
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.utils import HparamsError
@@ -192,7 +193,7 @@ def _absolute_paths(settings):
     """Return the keys that hold a local path, with absolute paths."""
     paths = {
         key: str(Path(value).expanduser())
-        for key in ("output_folder", "manifest_folder", "feature_cache")
+        for key in FOLDERS
         if isinstance(value := settings.get(key), str) and value[:1] == "~"
     }
     data_folder = Path(settings["data_folder"]).expanduser().absolute()

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
-from speechbrain.utils.distributed import ddp_barrier, if_main_process
+from speechbrain.utils.distributed import (
+    ddp_barrier,
+    ddp_broadcast,
+    if_main_process,
+)
 from speechbrain.utils.logger import get_logger
 
+from petl_modules.runs.fold_claims import claim_folds, hold_fold
 from petl_modules.runs.fold_files import require_intact
 from petl_modules.runs.fold_run import FoldRun
 from petl_modules.runs.logs import log_to
@@ -13,7 +18,7 @@ from petl_modules.runs.report import table
 from petl_modules.runs.run_data import prepare_data
 from petl_modules.runs.run_folder import claim_folder
 from petl_modules.runs.summary import write_summary
-from petl_modules.utils import show
+from petl_modules.utils import alone_in, show, unlock_folder
 
 logger = get_logger(__name__)
 
@@ -59,11 +64,13 @@ class Experiment:
         self.prepare_only = prepare_only
         self.settings = recipe.settings
         self.folder = Path(self.settings["output_folder"])
+        self.file = self.folder / "hyperparams.yaml"
         if if_main_process():
-            claim_folder(self.folder / "hyperparams.yaml", recipe.text)
+            claim_folder(self.file, recipe.text)
         ddp_barrier()
         self.log = log_to(self.folder / "log.txt")
         self.skipped = []  # clips that preparation has left out
+        self.data = None  # in the main process: the content of data.json
         self.fold_runs = {}  # the folds that are not finished, by name
 
     def prepare(self, prepare, options, make_plan):
@@ -90,7 +97,7 @@ class Experiment:
             Nothing else was to be done.
         """
         made = prepare_data(self.recipe, prepare, options, make_plan)
-        plan, labels, self.skipped = made
+        plan, labels, self.skipped, self.data = made
         if self.prepare_only:
             raise SystemExit
         return plan, labels
@@ -101,7 +108,7 @@ class Experiment:
         return self.settings["best_metric"]["name"]
 
     def unfinished(self, plan):
-        """Return the folds of the plan without a result; print the others.
+        """Lock the folds of the plan without a result; print the others.
 
         Arguments
         ---------
@@ -111,23 +118,26 @@ class Experiment:
         Returns
         -------
         list of petl_modules.runs.plan.Fold
+            Those that are locked: this run trains them.
 
         Raises
         ------
+        petl_modules.utils.HparamsError
+            Another process trains one of them, see ``claim_folds``.
         petl_modules.utils.DataError
             A file of a finished fold is damaged.
         """
         tests = {fold.name: fold.parts["test"] for fold in plan.folds}
-        finished = find_results(self.folder)
+        ours = None
         if if_main_process():
-            for file in finished:  # all count in the summary
+            ours = claim_folds(self.file, self.recipe.text, self.data, plan)
+            for file in find_results(self.folder):  # all count in the summary
                 name = file.parent.name
                 require_intact(file.parent, self.metric, tests.get(name))
-        ddp_barrier()
-        kept = {file.parent.name for file in finished} & tests.keys()
-        for name in sorted(kept):
+        ours = ddp_broadcast(ours)
+        for name in sorted(tests.keys() - set(ours)):
             logger.info(f"{name} is finished already and is kept")
-        return [fold for fold in plan.folds if fold.name not in kept]
+        return [fold for fold in plan.folds if fold.name in ours]
 
     def load(self, fold, **overrides):
         """Make the objects of the recipe file, fresh for one fold.
@@ -152,6 +162,8 @@ class Experiment:
         petl_modules.utils.UserError
             If an object cannot be made of the recipe file's values.
         """
+        if if_main_process():  # someone may have deleted the folder
+            hold_fold(self.folder / fold.name)
         fold_run = FoldRun(fold, self.recipe, self.run_opts, self.script)
         made = fold_run.load(overrides)
         self.fold_runs[fold.name], self.log = fold_run, fold_run.log
@@ -160,7 +172,7 @@ class Experiment:
     def finish_fold(self, fold, result, rows, model):
         """Write the fold's outputs.
 
-        ``result.json`` marks the fold as finished; checksums of all follow.
+        ``result.json`` marks the fold as finished, and nobody trains it again.
 
         Arguments
         ---------
@@ -182,6 +194,8 @@ class Experiment:
         if self.settings.get("skip_bad_audio"):
             result = {**result, "skipped_clips": self.skipped}
         self.fold_runs.pop(fold.name).finish(result, rows, model)
+        if if_main_process():
+            unlock_folder(self.folder / fold.name)
         ddp_barrier()
         self.log = log_to(self.folder / "log.txt")
 
@@ -201,7 +215,8 @@ class Experiment:
         """
         if not if_main_process():
             return
-        summary = write_summary(self.settings, plan, report)
+        with alone_in(self.folder):  # others may end at the same time
+            summary = write_summary(self.settings, plan, report)
         show(table(summary, plan.n_folds, self.metric))
         if self.temporary is None:
             show(f"\nsummary and predictions: {self.folder}")

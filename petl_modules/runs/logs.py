@@ -11,7 +11,10 @@ from petl_modules.utils import show
 
 # Loggers whose notes a user needs. Of all others the terminal shows warnings
 # alone, and not even those of Python's warnings module
-SHOWN = ("petl_modules.runs", "speechbrain.utils.train_logger")
+SHOWN = (
+    *("petl_modules.runs", "petl_modules.training.hidden_cache"),
+    "speechbrain.utils.train_logger",
+)
 
 
 class Terminal(logging.Handler):
@@ -42,7 +45,9 @@ class LogFile(logging.FileHandler):
         super().__init__(
             path, encoding="utf-8", errors="backslashreplace", delay=True
         )
-        form = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+        # Processes that train folds of one run share its log
+        parts = ("asctime", "process", "name", "levelname", "message")
+        form = " - ".join(f"%({part})s" for part in parts)
         self.setFormatter(logging.Formatter(form))
 
     def handleError(self, record):

@@ -10,6 +10,8 @@ from petl_modules.utils import HparamsError, listed
 
 logger = get_logger(__name__)
 
+FOLD = re.compile(r"fold\d+(-draw\d+)?")  # the name of a fold's folder
+
 
 class Fold(NamedTuple):
     """One fold: training, validation and test part.
@@ -86,7 +88,7 @@ def find_results(folder):
     return [
         file
         for file in sorted(folder.glob("fold*/result.json"))
-        if re.fullmatch(r"fold\d+(-draw\d+)?", file.parent.name)
+        if FOLD.fullmatch(file.parent.name)
     ]
 
 

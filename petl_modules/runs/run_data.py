@@ -17,9 +17,10 @@ from speechbrain.utils.logger import get_logger
 from petl_modules.data import Windows, used_part
 from petl_modules.data.prepare import read_manifest, read_skipped
 from petl_modules.runs.checks import check_arguments
+from petl_modules.runs.folder_files import is_begun
 from petl_modules.runs.interfaces import NEEDS, check_object
 from petl_modules.runs.plan import Plan
-from petl_modules.runs.run_folder import is_begun
+from petl_modules.runs.run_folder import elsewhere, is_in_use
 from petl_modules.utils import (
     HparamsError,
     alone_in,
@@ -56,6 +57,8 @@ def prepare_data(recipe, prepare, options, make_plan):
         Class names, or what else the task learns from the data.
     skipped : list of str
         Clips that preparation has left out.
+    data : dict or None
+        The content of ``data.json``. None: this is not the main process.
 
     Raises
     ------
@@ -83,8 +86,9 @@ def prepare_data(recipe, prepare, options, make_plan):
         manifest, labels = run_on_main(prepare, kwargs=options)
     records = read_manifest(manifest)
     skipped = read_skipped(manifest)
+    data = None
     if if_main_process():
-        claim_data(folder, records, n_processes())
+        data = claim_data(folder, records, n_processes())
     ddp_barrier()
     with naming("plan, in the recipe file"):
         plan = make_plan(records)
@@ -98,7 +102,7 @@ def prepare_data(recipe, prepare, options, make_plan):
     if skipped:
         facts.append(f"{len(skipped)} unreadable clips are left out")
     logger.info("; ".join(filter(None, facts)))
-    return plan, labels, skipped
+    return plan, labels, skipped, data
 
 
 @contextlib.contextmanager
@@ -133,34 +137,59 @@ def claim_data(folder, records, processes):
     processes : int
         Number of processes that train together.
 
+    Returns
+    -------
+    dict
+        The content of ``data.json``.
+
+    Raises
+    ------
+    HparamsError
+        See ``check_data``.
+    """
+    data = {
+        "clips": len(records),
+        "data": data_digest(records),
+        "processes": processes,
+    }
+    with alone_in(folder):
+        check_data(folder, data)
+    return data
+
+
+def check_data(folder, data):
+    """Write ``data.json``, or check that it is the same.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The run's folder, which this process has locked.
+    data : dict
+        The content.
+
     Raises
     ------
     HparamsError
         If the folder holds a run on other data, or with another number of
         processes, which changes the size of a step's batch.
     """
-    ours = {
-        "clips": len(records),
-        "data": data_digest(records),
-        "processes": processes,
-    }
     file = folder / "data.json"
-    if is_begun(folder) and file.is_file():
-        remedy = "Delete it: the same command makes it again"
-        theirs = read_json(file, DATA_FORM, remedy)
-        lines = [
-            f"  {key}: {theirs[key]} there, {ours[key]} now"
-            for key in ours
-            if theirs[key] != ours[key]
-        ]
-        if lines:
-            raise HparamsError(
-                f"{folder} holds a run on other data or processes:\n"
-                + "\n".join(lines)
-                + "\nName another --output_folder, or move that one away"
-            )
-    else:
-        write_json(file, ours)
+    if not is_in_use(folder) or not file.is_file():
+        write_json(file, data)
+        return
+    remedy = "Delete it: the same command makes it again"
+    theirs = read_json(file, DATA_FORM, remedy)
+    lines = [
+        f"  {key}: {theirs[key]} there, {data[key]} now"
+        for key in data
+        if theirs[key] != data[key]
+    ]
+    if lines:
+        raise HparamsError(
+            f"{folder} holds a run on other data or processes:\n"
+            + "\n".join(lines)
+            + f"\n{elsewhere(folder)}"
+        )
 
 
 def data_digest(records):

@@ -1,35 +1,29 @@
-"""Run folder: one run, one configuration, one data set."""
+"""Run folder: one configuration, one data set.
 
-import re
+Processes with the same settings and data may train in one folder, each other
+folds (see ``claim_folds``). Settings, data and summary are read and written
+under a lock of the folder, which is held for a moment.
+"""
 
 from petl_modules.models import is_old_recipe
-from petl_modules.runs.command_line import ORIGIN
+from petl_modules.runs.folder_files import (
+    LOCKED,
+    fold_folders,
+    is_begun,
+    refuse_strangers,
+    remove_leftovers,
+    require_kinds,
+)
 from petl_modules.runs.yaml_text import one_line_values, read_text
 from petl_modules.utils import (
     HparamsError,
     UserError,
-    lock_folder,
-    other_kind,
+    alone_in,
+    holder,
     write_text,
 )
 
-# What a run writes, besides its recipe file
-OUTPUTS = (
-    *("data.json", "summary.json", "confusion.*"),
-    *("fold*/hyperparams.yaml", "fold*/*.safetensors", "fold*/*.csv"),
-)
-# Files of a run's folder, and of its folds' folders
-FILES = (
-    *(".lock", ".write_test", "hyperparams.yaml", "log.txt", "data.json"),
-    *("summary.json", "confusion.csv", "confusion.png"),
-)
-FOLD_FILES = (
-    *("hyperparams.yaml", "train.py", "env.log", "log.txt", "train_log.txt"),
-    *("train_clips.txt", "predictions.csv", "model.safetensors"),
-    *("result.json", "checksums.json"),
-)
-
-# Keys that may differ when a run in a folder is resumed
+# Keys that may differ when a run in a folder is resumed, or trains other folds
 FREE_KEYS = {
     "data_folder",  # data.json has a hash of the data
     "folds",
@@ -40,15 +34,24 @@ FREE_KEYS = {
     "recompute",  # the gradients are the same
     "test_batch_size",  # so are the logits, but for rounding
     "feature_cache",  # so are the features
+    "hidden_cache",  # so are hidden states, but for rounding
+    "cache_bytes",
     "output_folder",
     "manifest_folder",
+    "logger",
+    "train_logger",
 }
+SWEEP = (
+    "A sweep gives each setting a folder of its own: python -m "
+    "petl_modules.sweep, see docs/sweeps.md"
+)
 
 
 def claim_folder(file, text):
     """Make a run's folder, or check that it holds the same run.
 
-    A folder belongs to a run as soon as it has a checkpoint or a result.
+    A folder belongs to a run as soon as it has a checkpoint or a result, or a
+    process has claimed a fold.
 
     Arguments
     ---------
@@ -66,21 +69,49 @@ def claim_folder(file, text):
     folder = file.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _require_kinds(folder)
+        require_kinds(folder)
         (folder / ".write_test").touch()
-        (folder / ".write_test").unlink()
+        (folder / ".write_test").unlink(missing_ok=True)
     except OSError as error:
         raise HparamsError(
             f"output_folder {folder} cannot be written to "
             f"({error.strerror}): name another with --output_folder"
         ) from error
-    lock_folder(folder)
-    if not is_begun(folder):
-        _refuse_strangers(file)
-        _remove_leftovers(folder)
+    with alone_in(folder):
+        claim_settings(file, text)
+
+
+def fold_holders(folder):
+    """Return the other processes that train folds, by the fold's name."""
+    found = {fold.name: holder(fold) for fold in fold_folders(folder)}
+    return {name: process for name, process in found.items() if process}
+
+
+def is_in_use(folder):
+    """Return whether a run's folder has work in it, finished or going on."""
+    return is_begun(folder) or bool(fold_holders(folder))
+
+
+def elsewhere(folder):
+    """Return what to do if a folder holds another run."""
+    if others := fold_holders(folder):
+        trained = ", ".join(f"{k} by {v}" for k, v in others.items())
+        return f"Name another --output_folder: there is trained {trained}"
+    return "Name another --output_folder, or move that one away"
+
+
+def claim_settings(file, text):
+    """Write the recipe file, or check that it has the same settings.
+
+    This process has locked the folder; see ``claim_folder``.
+    """
+    folder = file.parent
+    if not is_in_use(folder):
+        refuse_strangers(file)
+        remove_leftovers(folder, LOCKED)
         write_text(file, text)
         return
-    _remove_leftovers(folder)
+    remove_leftovers(folder, LOCKED)
     try:
         saved = read_text(file)
         theirs = one_line_values(saved, file)
@@ -107,62 +138,8 @@ def claim_folder(file, text):
         raise HparamsError(
             f"{folder} holds a run with other settings:\n"
             + "\n".join(lines)
-            + "\nName another --output_folder, or move that one away"
+            + f"\n{elsewhere(folder)}. {SWEEP}"
         )
-
-
-def _require_kinds(folder):
-    """Refuse folders and pipes where a run writes its files.
-
-    A pipe would be waited for, and a folder noticed when all is trained.
-    """
-    files = [folder / name for name in FILES]
-    for fold in sorted(folder.glob("fold*")):
-        if not re.fullmatch(r"fold\d+(-draw\d+)?", fold.name):
-            continue
-        if not fold.is_dir():
-            raise HparamsError(
-                f"{fold} is a file, where a fold's folder belongs: move it "
-                "away, or name another --output_folder"
-            )
-        files += [fold / name for name in FOLD_FILES]
-    for file in files:
-        if kind := other_kind(file):
-            raise HparamsError(
-                f"{file} is {kind}, where a run writes a file: move it away, "
-                "or name another --output_folder"
-            )
-
-
-def _refuse_strangers(file):
-    """Refuse to write over files that no run has written.
-
-    A run that ended before its first checkpoint has left its recipe file.
-    """
-    folder = file.parent
-    found = [x for pattern in OUTPUTS for x in sorted(folder.glob(pattern))]
-    if file.exists():
-        if ORIGIN in file.read_bytes()[:1000].decode("utf-8", "replace"):
-            return
-        found = [file, *found]
-    if found:
-        raise HparamsError(
-            f"{found[0]} is there, and no run has written it: a run would "
-            "write over it. Name another --output_folder, or move it away"
-        )
-
-
-def _remove_leftovers(folder):
-    """Remove files that a killed run was writing, see ``write_bytes``."""
-    for file in [*folder.glob(".*.tmp"), *folder.glob("fold*/.*.tmp")]:
-        if re.fullmatch(r"\..+\.\d+\.tmp", file.name):
-            file.unlink(missing_ok=True)
-
-
-def is_begun(folder):
-    """Return whether a run's folder has a checkpoint or a result."""
-    work = ("fold*/save/CKPT+*", "fold*/result.json")
-    return any(any(folder.glob(pattern)) for pattern in work)
 
 
 def _same(one, other):

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ from petl_modules.runs.experiment import Experiment
 from petl_modules.runs.failures import failure_text
 from petl_modules.runs.input_keys import fill_in_input, fill_in_metric
 from petl_modules.runs.logs import log_to, prepare_terminal, stop_logging
+from petl_modules.runs.trackers import NONE
 from petl_modules.runs.watch import start_watch
 from petl_modules.training import prepare_workers
 from petl_modules.utils import fail, leave_group, show
@@ -111,7 +113,8 @@ def _move_aside(recipe, run_opts):
             temporary = tempfile.TemporaryDirectory(prefix="debug-")
             folder = temporary.name
         folder = ddp_broadcast(folder)
-    recipe.update({"output_folder": folder, "manifest_folder": folder})
+    places = {"output_folder": folder, "manifest_folder": folder}
+    recipe.update({**places, "logger": NONE})
     return run_opts, temporary
 
 
@@ -158,8 +161,9 @@ def errors_in_log(experiment):
             contextlib.suppress(OSError),
             open(log, "a", encoding="utf-8") as f,
         ):
-            f.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} - ")
-            f.write(f"ended by an error\n{traceback.format_exc()}")
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
+            text = f"{now} - {os.getpid()} - ended by an error\n"
+            f.write(text + traceback.format_exc())
         raise
     finally:
         # SpeechBrain's would log the error again and print no traceback

@@ -60,7 +60,7 @@ def run_cell(cell):
         return 0
     try:
         cell.place.mkdir(parents=True, exist_ok=True)
-        with try_lock(cell.place / CLAIM) as free:
+        with try_lock(cell.place, CLAIM) as free:
             if not free or is_training(cell):
                 return BUSY
             if is_done(cell):  # since we looked

@@ -82,7 +82,8 @@ def miniature_options(sweep, dataset, file, base):
         There is no small encoder of this kind.
     """
     miniature = ALL[dataset]
-    kind = _kind(file, base)
+    tree = RecipeFile.read(file, base, [file.parent]).tree
+    kind = _kind(tree)
     suitable = {
         **miniature.common,
         **miniature.options,
@@ -95,7 +96,7 @@ def miniature_options(sweep, dataset, file, base):
         needed["frames"] = round(100 * miniature.seconds)
     elif miniature.seconds is not None:
         needed["seconds"] = miniature.seconds
-    if miniature.cached:
+    if miniature.cached and not tree.get("mixup"):  # which mixes waveforms
         needed["feature_cache"] = Path(sweep.output_folder, "data", "features")
     return tuple(
         {key: str(value) for key, value in options.items()}
@@ -103,9 +104,8 @@ def miniature_options(sweep, dataset, file, base):
     )
 
 
-def _kind(file, base):
+def _kind(tree):
     """Return a key of ``BACKBONES``; None: the model is from scratch."""
-    tree = RecipeFile.read(file, base, [file.parent]).tree
     if tree.get("backbone") is None:
         return None
     name = tree["encoder"]["backbone"].tag.value.rpartition(".")[2]

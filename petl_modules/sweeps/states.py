@@ -10,14 +10,13 @@ from pathlib import Path
 
 from petl_modules.runs.fold_files import RESULT
 from petl_modules.runs.plan import find_results
-from petl_modules.utils import is_locked, read_json, write_json
+from petl_modules.utils import holder, read_json, write_json
 
 DONE, RUNNING, FAILED, WAITING = "done", "running", "failed", "waiting"
 STATES = (DONE, RUNNING, FAILED, WAITING)
 ERROR = "error.json"
 OUTPUT = "output.txt"  # what the command has printed
 CLAIM = ".cell.lock"  # held by the process that has started the command
-LOCK = ".lock"  # held by the command
 ERROR_FORM = {"code": int, "time": str, "seconds": float, "lines": [str]}
 SUMMARY_FORM = {"n_folds?": int, "folds": [{"fold": int}]}
 RESULT_FORM = {"fold": {"seconds": float}}
@@ -63,14 +62,14 @@ def is_done(cell):
 def is_running(cell):
     """Return whether a process is at a cell, other than the current one."""
     place = cell.place
-    return place.is_dir() and (is_locked(place / CLAIM) or is_training(cell))
+    return place.is_dir() and bool(holder(place, CLAIM) or is_training(cell))
 
 
 def is_training(cell):
     """Return whether a process trains a fold of a cell."""
     folder = Path(cell.folder)
-    locks = [folder / name / LOCK for name in cell.parts]
-    return any(map(is_locked, locks or folder.glob(f"fold*/{LOCK}")))
+    folds = [folder / name for name in cell.parts]
+    return any(map(holder, folds or folder.glob("fold*/")))
 
 
 def write_error(cell, code, lines, seconds=0.0):

@@ -1,5 +1,6 @@
 """Read a sweep file: a grid of runs, and what else they are made of."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,7 +139,7 @@ def read_sweep(path):
 
 def _below(home, folder):
     """Return an absolute path."""
-    return home / Path(folder).expanduser()
+    return Path(os.path.normpath(home / Path(folder).expanduser()))
 
 
 def _archives(home, names):

@@ -7,6 +7,7 @@ from petl_modules.training.accuracy import (
 )
 from petl_modules.training.checkpointer import SafeCheckpointer
 from petl_modules.training.confusion import write_confusion
+from petl_modules.training.hidden_cache import keep_hidden
 from petl_modules.training.linear_probe import pool_once
 from petl_modules.training.loaders import (
     make_train_loader,
@@ -42,6 +43,7 @@ __all__ = [
     "epoch_steps",
     "evaluate_last_and_best",
     "frozen_digests",
+    "keep_hidden",
     "learning_rates",
     "make_train_loader",
     "parameter_groups",

@@ -1,20 +1,25 @@
 """Linear probing on cached frozen features.
 
 If only the head is trained and nothing changes a clip between epochs, a clip's
-pooled features are constant: they are computed once and kept in memory.
+pooled features are constant: they are computed once and kept in memory. With a
+trained sum of layers they are the means of all layers' states.
 """
+
+import os
 
 import torch
 from speechbrain.dataio.dataloader import make_dataloader
-from speechbrain.utils.autocast import AMPConfig, TorchAutocast
 from speechbrain.utils.distributed import if_main_process, infer_device
 from speechbrain.utils.logger import get_logger
-from speechbrain.utils.run_opts import RunOptions
-from torch import nn
 from tqdm import tqdm
 
 from petl_modules.data import Windows, longest_first
-from petl_modules.models import MeanPooling, Probe
+from petl_modules.models import LayerSum, MeanPooling, Probe
+from petl_modules.training.frozen_parts import (
+    autocast,
+    by_precision,
+    what_changes,
+)
 
 logger = get_logger(__name__)
 
@@ -36,25 +41,20 @@ def obstacle(model, augment, windows):
     str or None
         None: the features can be pooled once.
     """
-    encoder = model.encoder
-    if encoder.layer_sum is not None:
-        return "hidden_states trains the sum of the layers"
+    encoder, total = model.encoder, model.encoder.layer_sum
+    if total is not None and type(total) is not LayerSum:
+        return f"hidden_states is {type(total).__name__}, not LayerSum"
+    if total is not None and len(total.adapters):
+        return "hidden_states trains a block for each layer"
     if type(model.pooling) is not MeanPooling:  # another may not be linear
         return f"pool is {type(model.pooling).__name__}, not MeanPooling"
     if model.embedding is not None:
         return "there is an embedding in front of the head"
-    if encoder.train_norms == "layers":
+    if encoder.train_norms in ("layers", "all"):
         return "train_norms trains the norms within the layers"
     if encoder.train_norms and not encoder.backbone.sites.layout.pre_norm:
         return "train_norms trains a norm in front of the layers"
-    if windows.moving:
-        return f"windows has train {windows.train}, test {windows.test}"
-    if not isinstance(augment, nn.Identity):
-        return (
-            f"{type(augment).__name__} changes them in every epoch; "
-            "--augment '!new:torch.nn.Identity {}' leaves it out"
-        )
-    return None
+    return what_changes(augment, windows)
 
 
 class PooledClips(torch.utils.data.Dataset):
@@ -116,10 +116,13 @@ def pool_once(datasets, hparams, run_opts, known):
     if reason := obstacle(model, hparams["augment"], windows):
         logger.info(f"features are not pooled once: {reason}")
         return datasets, hparams
+    groups = _groups(datasets, hparams, run_opts, model.encoder)
+    if reason := _too_large(groups, model.encoder):
+        logger.warning(f"features are not pooled once: {reason}")
+        return datasets, hparams
     device = run_opts.device or infer_device()
     model.to(device).eval()
     probe = Probe(model)
-    groups = _groups(datasets, hparams, run_opts, model.encoder.backbone)
     for key in known.keys() - groups.keys():
         del known[key]
     quiet = run_opts.noprogressbar or not if_main_process()
@@ -137,32 +140,36 @@ def pool_once(datasets, hparams, run_opts, known):
     return pooled, {**hparams, **changed}
 
 
-def _groups(datasets, hparams, run_opts, backbone):
+def _groups(datasets, hparams, run_opts, encoder):
     """Group the parts that are pooled together, in the same precision.
 
     Returns
     -------
     dict
-        ``{part: dataset}`` by precision, clips and backbone settings.
+        ``{part: dataset}`` by precision, clips and the encoder's settings.
     """
-    by_precision = {}
-    for part, dataset in datasets.items():
-        name = "precision" if part == "train" else "eval_precision"
-        precision = _option(name, hparams, run_opts)
-        by_precision.setdefault(precision, {})[part] = dataset
     groups = {}
-    for precision, parts in by_precision.items():
+    by = by_precision(datasets, hparams, run_opts)
+    for precision, parts in by.items():
         clips = frozenset(c for d in parts.values() for c in d.data_ids)
-        key = (precision, clips, str(backbone.settings))
+        key = (precision, clips, str(encoder.settings()))
         groups[key] = parts
     return groups
 
 
-def _option(name, hparams, run_opts):
-    """Return a run option, with the precedence of ``speechbrain.Brain``."""
-    if name in run_opts.overridden_args:
-        return run_opts[name]
-    return hparams.get(name, RunOptions()[name])
+def _too_large(groups, encoder):
+    """Return why the features do not fit into the memory, or None."""
+    layers = encoder.backbone.sites.n_layers
+    states = 1 if encoder.layer_sum is None else layers + 1
+    clips = sum(len(clips) for _, clips, _ in groups)
+    size = 4 * clips * states * encoder.d_model  # float32
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size <= memory / 2:
+        return None
+    return (
+        f"the means of {states} states of {clips} clips take {size / 1e9:.1f} "
+        f"GB, more than half of the memory ({memory / 1e9:.1f} GB)"
+    )
 
 
 def _loader(datasets, loading):
@@ -180,10 +187,7 @@ def _loader(datasets, loading):
 
 def _pool(probe, loader, device, precision):
     """Return pooled features and target of each clip, by id."""
-    context = TorchAutocast(
-        device_type=device.partition(":")[0],
-        dtype=AMPConfig.from_name(precision).dtype,
-    )
+    context = autocast(device, precision)
     pooled = {}
     for batch in loader:
         batch = batch.to(device)

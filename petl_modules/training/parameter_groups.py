@@ -36,7 +36,10 @@ def parameter_groups(modules, lr_by_part):
     """
     if not lr_by_part:
         return [p for p in modules.parameters() if p.requires_grad]
-    parts = {k: v for k, v in trained_parts(modules).items() if v}
+    found = trained_parts(modules, lora_b="lora_b" in lr_by_part)
+    parts = {
+        part: parameters for part, parameters in found.items() if parameters
+    }
     for part, rate in lr_by_part.items():
         if part not in PARTS:
             raise HparamsError(

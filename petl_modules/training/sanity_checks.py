@@ -50,7 +50,7 @@ def _places(module):
             method = type(encoder.methods[int(index)]).__name__
             place = f" ({method} at {site} of a {encoder.backbone.sites.kind})"
             for parameter in encoder.get_submodule(path).parameters():
-                places[id(parameter)] = place
+                places.setdefault(id(parameter), place)
     return places
 
 

@@ -31,7 +31,13 @@ from petl_modules.utils.files import (
     write_text,
 )
 from petl_modules.utils.forms import problem
-from petl_modules.utils.lock import alone_in, is_locked, lock_folder, try_lock
+from petl_modules.utils.lock import (
+    alone_in,
+    holder,
+    lock_folder,
+    try_lock,
+    unlock_folder,
+)
 from petl_modules.utils.reading import (
     damaged,
     other_kind,
@@ -63,7 +69,7 @@ __all__ = [
     "fail",
     "find_damage",
     "flush",
-    "is_locked",
+    "holder",
     "is_taken",
     "leave_group",
     "listed",
@@ -85,6 +91,7 @@ __all__ = [
     "show",
     "show_json",
     "try_lock",
+    "unlock_folder",
     "versions",
     "write_bytes",
     "write_csv",

@@ -1,4 +1,4 @@
-"""Folder locks: one run at a time in a folder.
+"""Folder locks: one process at a time in a folder.
 
 The locks are POSIX record locks (``lockf``): they end with the process that
 took them, and forked workers do not inherit them. A lock by ``flock``, as in
@@ -22,22 +22,20 @@ from petl_modules.utils.reading import other_kind
 
 logger = get_logger(__name__)
 
+LOCK = ".lock"
 UNLOCKED = "PETL_NO_LOCKS"  # set to 1: take no locks
 BUSY = (errno.EAGAIN, errno.EACCES)  # another process has the lock
 NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-
-# The system's record of a lock (struct flock): its fields, and their layout
-FIELDS = ("l_type", "l_whence", "l_start", "l_len", "l_pid")
-RECORD = "hhqqi"
-if sys.platform == "darwin":
-    FIELDS = ("l_start", "l_len", "l_pid", "l_type", "l_whence")
-    RECORD = "qqihh"
+# struct flock: type, whence, start, length, process; on macOS start, length,
+# process, type, whence
+FLOCK, TYPE = ("qqihh", 3) if sys.platform == "darwin" else ("hhqqi4x", 0)
 
 HELD = {}  # open files by path: closing any file of a lock releases the lock
+os.register_at_fork(after_in_child=HELD.clear)  # the locks are the parent's
 
 
 def lock_folder(folder):
-    """Lock a folder for this process, until the process ends.
+    """Lock a folder for this process, until it unlocks the folder or ends.
 
     Arguments
     ---------
@@ -50,18 +48,61 @@ def lock_folder(folder):
         If another process has locked the folder, with that process; or if the
         file system has no locks, see ``_open`` and ``_lock``.
     """
-    path = (folder / ".lock").resolve()
-    if path in HELD and path.exists():
+    path = _path(folder)
+    if _is_held(path):
         return
     stream = _open(path)
     if not _lock(stream, fcntl.LOCK_NB):
         owner = _owner(stream)
         stream.close()
         raise HparamsError(
-            f"{folder} is in use by {owner}. Wait for its end, stop it, or "
-            "name another --output_folder"
+            f"{folder} is in use by {owner}. Wait for its end, or stop it"
         )
     HELD[path] = stream
+
+
+def unlock_folder(folder):
+    """Let go of a folder that this process may have locked."""
+    if stream := HELD.pop(_path(folder), None):
+        stream.close()
+
+
+def holder(folder, name=LOCK):
+    """Return which other process has locked a folder.
+
+    The lock is only asked about: nobody who takes it meanwhile is refused.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The folder.
+    name : str
+        The file of another lock in it, see ``try_lock``.
+
+    Returns
+    -------
+    str or None
+        The process, in words. None: no other one has locked it.
+
+    Raises
+    ------
+    HparamsError
+        If the file system has no locks, see ``_open``.
+    """
+    path = _path(folder, name)
+    if _is_held(path) or not path.exists() or _is_unlocked():
+        return None
+    with _open(path, "r") as stream:
+        wanted = [0] * 5
+        wanted[TYPE] = fcntl.F_WRLCK
+        try:
+            asked = struct.pack(FLOCK, *wanted)
+            found = fcntl.fcntl(stream, fcntl.F_GETLK, asked)
+        except OSError as error:
+            raise _refusal(stream, error) from error
+        if struct.unpack(FLOCK, found)[TYPE] == fcntl.F_UNLCK:
+            return None
+        return _owner(stream)
 
 
 @contextlib.contextmanager
@@ -78,68 +119,69 @@ def alone_in(folder):
     HparamsError
         If the file system has no locks, see ``_open`` and ``_lock``.
     """
-    with _open(folder / ".lock") as stream:
+    with _open(folder / LOCK) as stream:
         if not _lock(stream, fcntl.LOCK_NB):
             logger.warning(
-                f"waiting for {_owner(stream)}, which fills {folder}"
+                f"waiting for {_owner(stream)}, which writes to {folder}"
             )
             _lock(stream)
         yield
 
 
 @contextlib.contextmanager
-def try_lock(path):
-    """Lock a file for a while, if no other process has locked it.
+def try_lock(folder, name=LOCK):
+    """Lock a folder for a while, if it is not locked.
 
     Arguments
     ---------
-    path : pathlib.Path
-        The file, which is made. Its folder must exist.
+    folder : pathlib.Path
+        The folder, which must exist.
+    name : str
+        The lock's file in it: locks of several files are independent.
 
     Yields
     ------
     bool
-        False: another process has locked it.
+        False: this process or another one has locked it.
 
     Raises
     ------
     HparamsError
         If the file system has no locks, see ``_open`` and ``_lock``.
     """
+    path = _path(folder, name)
+    if _is_held(path):
+        yield False
+        return
     with _open(path) as stream:
-        yield _lock(stream, fcntl.LOCK_NB)
+        free = _lock(stream, fcntl.LOCK_NB)
+        if free:
+            HELD[path] = stream
+        try:
+            yield free
+        finally:
+            if free:
+                HELD.pop(path, None)
 
 
-def is_locked(path):
-    """Return whether a process has locked a file; the file is left alone.
+def _path(folder, name=LOCK):
+    """Return the path of a folder's lock."""
+    return (folder / name).resolve()
 
-    Taking the lock to see whether it is free could refuse it to a run that
-    starts at that moment.
 
-    Arguments
-    ---------
-    path : pathlib.Path
-        The file of a lock, which may be missing.
-
-    Returns
-    -------
-    bool
-        False, too, where the file system has no locks.
-    """
-    if path.resolve() in HELD:  # closing another file would release it
-        return True
-    wanted = {"l_type": fcntl.F_WRLCK, "l_whence": os.SEEK_SET}
-    record = struct.pack(RECORD, *(wanted.get(name, 0) for name in FIELDS))
-    try:
-        with open(path, "rb") as stream:
-            found = fcntl.fcntl(stream, fcntl.F_GETLK, record)
-    except OSError:
+def _is_held(path):
+    """Tell whether this process has a lock, and its file is still there."""
+    if path not in HELD or not path.exists():
         return False
-    values = struct.unpack(RECORD, found[: struct.calcsize(RECORD)])
-    return dict(zip(FIELDS, values))["l_type"] != fcntl.F_UNLCK
+    return os.path.samestat(os.fstat(HELD[path].fileno()), path.stat())
 
 
-def _open(path):
+def _is_unlocked():
+    """Tell whether the user goes without locks."""
+    return os.environ.get(UNLOCKED) == "1"
+
+
+def _open(path, mode="a+"):
     """Open the file of a lock.
 
     Raises
@@ -153,7 +195,7 @@ def _open(path):
             "or name another folder"
         )
     try:
-        return open(path, "a+", encoding="utf-8")
+        return open(path, mode, encoding="utf-8")
     except OSError as error:
         raise HparamsError(
             f"{path} cannot be opened ({error.strerror}): name another folder"
@@ -174,23 +216,28 @@ def _lock(stream, options=0):
         The file system has no locks, and the environment variable
         ``PETL_NO_LOCKS`` is not 1.
     """
-    if os.environ.get(UNLOCKED) != "1":
+    if not _is_unlocked():
         try:
             fcntl.lockf(stream, fcntl.LOCK_EX | options)
         except OSError as error:
             if error.errno in BUSY:
                 return False
-            none = ": its file system has no locks" * (error.errno in NONE)
-            raise HparamsError(
-                f"{stream.name} cannot be locked ({error.strerror}){none}. "
-                f"Name a folder on another disk, or set {UNLOCKED}=1 and start "
-                "one run at a time in this folder"
-            ) from error
+            raise _refusal(stream, error) from error
     stream.truncate(0)
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     stream.write(f"process {os.getpid()} on {socket.gethostname()} since {now}")
     stream.flush()
     return True
+
+
+def _refusal(stream, error):
+    """Return the error of a file that cannot be locked."""
+    none = ": its file system has no locks" * (error.errno in NONE)
+    return HparamsError(
+        f"{stream.name} cannot be locked ({error.strerror}){none}. Name a "
+        f"folder on another disk, or set {UNLOCKED}=1 and start one process "
+        "at a time in this folder"
+    )
 
 
 def _owner(stream):

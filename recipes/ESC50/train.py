@@ -133,6 +133,9 @@ def run_fold(experiment, fold, labels, pooled):
         datasets, hparams = pool_once(
             datasets, hparams, experiment.run_opts, pooled
         )
+    if hparams["hidden_cache"]:  # frozen layers below trained ones
+        keep = hparams["keep_hidden"]
+        datasets, hparams = keep(datasets, hparams, experiment.run_opts)
     brain = ESC50Brain(
         hparams["modules"],
         hparams["opt_class"],

@@ -127,6 +127,9 @@ def run_fold(experiment, fold, labels):
         hparams["features"],
         hparams["alphabet"],
     )
+    if hparams["hidden_cache"]:  # frozen layers below trained ones
+        keep = hparams["keep_hidden"]
+        datasets, hparams = keep(datasets, hparams, experiment.run_opts)
     brain = RecognitionBrain(
         hparams["modules"],
         hparams["opt_class"],

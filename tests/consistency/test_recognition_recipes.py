@@ -92,8 +92,8 @@ def test_methods_are_those_that_recognise_frames():
     files = {f.stem for f in FILES if f.parents[1] == LIBRISPEECH}
     every = {f.stem for f in copy_methods.METHODS.glob("hparams/*.yaml")}
     assert every - files == {
-        *("ast", "conformer", "ipet", "ipet_adapter", "ipet_prompt"),
-        *("ipet_wav2vec2", "whisper"),
+        *("ast", "attentive", "attentive_layers", "conformer", "convpass"),
+        *("ipet", "ipet_adapter", "ipet_prompt", "ipet_wav2vec2", "whisper"),
     }
     assert files - every == {"superb_head"}
 

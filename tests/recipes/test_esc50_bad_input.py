@@ -133,7 +133,7 @@ def test_message(esc50, words, place, file, changes, parts):
     assert message.startswith("error: ")
     assert [part for part in parts if part not in message] == []
     assert not Path("out/summary.json").exists()
-    assert not any(Path("out").glob("fold*"))
+    assert not any(Path("out").glob("fold*/[!.]*"))
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def finished(esc50, words, tmp_path_factory):
 
 
 def state(folder):
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = [path for path in folder.rglob("[!.]*") if path.is_file()]
     return {path: path.stat().st_mtime_ns for path in files}
 
 

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from petl_modules.backbones import AST
 from petl_modules.training import linear_probe
+from tests.sampling import sample
 
 
 def run(esc50, words, folder, stem, **changes):
@@ -82,6 +83,59 @@ def test_bfloat16_in_fp16_is_refused(esc50, words, tmp_path):
         esc50.main(line)
 
 
+# Hidden states of frozen layers
+
+
+@pytest.mark.whole
+def test_kept_hidden_states_change_nothing(esc50, words, tmp_path):
+    """Of batches of one clip: a product may depend on the batch's size."""
+    last = {"layers": "last_1", "augment": "!new:torch.nn.Identity {}"}
+    last |= {"batch_size": 1, "test_batch_size": 1, "number_of_epochs": 2}
+    kept = {**last, "hidden_cache": tmp_path / "cache"}
+    plain = run(esc50, words, tmp_path / "plain", "bottleneck", **last)
+    filled = run(esc50, words, tmp_path / "first", "bottleneck", **kept)
+    found = run(esc50, words, tmp_path / "later", "bottleneck", **kept)
+    assert plain == filled == found
+    assert len([*(tmp_path / "cache").glob("layer1-*/about.json")]) == 1
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("layers", ["last_1", "all"])
+@pytest.mark.parametrize("recipe", ["GSC", "LibriSpeech"])
+def test_kept_states_of_speech_change_nothing(
+    recipe, layers, script, places, tmp_path, monkeypatch
+):
+    """Clips of different lengths, padded; with "all", those of the stem."""
+    monkeypatch.chdir(tmp_path)
+    train = script(f"recipes/{recipe}/train.py")
+    data = {"GSC": "speech_commands_v0.02"}.get(recipe, recipe)
+    results = []
+    for cache in ("", tmp_path / "cache"):
+        folder = tmp_path / f"out{bool(cache)}"
+        train.main(
+            [
+                "hparams/lora.yaml",
+                "--base=wav2vec2.yaml",
+                f"--data_folder={places[data]}",
+                f"--backbone={places['tiny-wav2vec2']}",
+                f"--hidden_cache={cache}",
+                f"--layers={layers}",
+                "--allow_partial=True",
+                f"--output_folder={folder}",
+                "--number_of_epochs=2",
+                "--num_workers=0",
+                "--device=cpu",
+                "--noprogressbar",
+            ]
+        )
+        file = folder / "fold1" / "result.json"
+        results.append(json.loads(file.read_text("utf-8"))["fold"])
+    assert [*(tmp_path / "cache").glob("*/*.safetensors")]
+    for key, value in results[0].items():
+        if key.endswith(("loss", "accuracy", "wer")) and value is not None:
+            assert results[1][key] == pytest.approx(value, rel=1e-4), key
+
+
 # Linear probes
 
 PLAIN = {"augment": "!new:torch.nn.Identity {}", "number_of_epochs": 4}
@@ -100,11 +154,16 @@ def calls(monkeypatch):
     return calls
 
 
-def test_pooled_once_ends_like_pooled_each_time(esc50, words, tmp_path, calls):
-    once = run(esc50, words, tmp_path / "once", "linear", **PLAIN)
+@pytest.mark.parametrize(
+    "method", sample(["linear", "layer_sum"], ["layer_sum"])
+)
+def test_pooled_once_ends_like_pooled_each_time(
+    method, esc50, words, tmp_path, calls
+):
+    once = run(esc50, words, tmp_path / "once", method, **PLAIN)
     assert sum(calls) == 50  # each clip, once
     each = run(
-        esc50, words, tmp_path / "each", "linear", pool_once=False, **PLAIN
+        esc50, words, tmp_path / "each", method, pool_once=False, **PLAIN
     )
     assert sum(calls) > 50 + 4 * (30 + 10)
     for key, value in each[0].items():

@@ -149,7 +149,7 @@ def test_clips_can_be_left_out(once, esc50, line, spoilt, tmp_path, caplog):
     assert [x.split("\t")[0] for x in lines.read_text().splitlines()] == bad
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", sample([0, 1], [1]))
 def test_clip_that_breaks_after_preparation_ends_the_run(
     workers, esc50, words, corpus, tmp_path, monkeypatch
 ):
@@ -201,7 +201,9 @@ def test_debug_run_finds_what_should_not_change(
         esc50.main([*words("lora", output_folder=tmp_path), "--debug"])
 
 
-@pytest.mark.parametrize("file", ["conformer", "bitfit", "prompt_deep"])
+@pytest.mark.parametrize(
+    "file", sample(["conformer", "bitfit", "prompt_deep"], ["conformer"])
+)
 def test_debug_run_finds_nothing_else(file, esc50, words, tmp_path):
     esc50.main([*words(file, output_folder=tmp_path), "--debug"])
 
@@ -302,9 +304,10 @@ def test_two_processes_in_debug_mode(words, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are in /proc")
-@pytest.mark.parametrize("broken", sample([False, True], [True]))
+@pytest.mark.parametrize("broken", [False, True])
 def test_two_processes_leave_no_thread_behind(broken, words, tmp_path):
     """One that lets go of a tensor as the interpreter ends aborts it."""
     script = tmp_path / "watched.py"

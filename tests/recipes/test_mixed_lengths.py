@@ -14,6 +14,7 @@ import torch
 from petl_modules.backbones import Wav2Vec2
 from petl_modules.training import ClassificationMetrics
 from petl_modules.utils import read_csv
+from tests.sampling import sample
 
 ROOT = Path(__file__).resolve().parents[2]
 # Rate and samples of the test clips, which are cut to 16,000 at 16 kHz
@@ -104,7 +105,7 @@ def evaluated(monkeypatch):
 TESTED = [(3, 16_000), (3, 8_000)]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", sample([0, 2], [2]))
 def test_test_is_that_of_clip_by_clip(
     workers, script, mixed, line, evaluated, tmp_path, monkeypatch
 ):
@@ -153,6 +154,7 @@ def test_pooled_features_are_those_of_clip_by_clip(
     assert evaluated == batches
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 @pytest.mark.parametrize("stem", ["lora", "linear"])
 def test_two_processes_test_every_clip_once(stem, mixed, line, tmp_path):

@@ -56,6 +56,7 @@ def run(train, tmp_path_factory):
     return folder, train(folder)
 
 
+@pytest.mark.whole
 def test_killed_run_ends_the_same(run, train, tmp_path):
     """4 steps an epoch: it dies in each, with workers and without."""
     with pytest.raises(Killed):

@@ -233,6 +233,7 @@ def test_an_interrupted_run_ends_the_same(run, train, words, tmp_path):
     assert {k: v for k, v in fold_of(tmp_path).items() if k in same} == same
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_two_processes_give_the_scores_of_one(run, words, tmp_path):
     folder, fold = run

@@ -300,6 +300,7 @@ def test_own_recordings(script, words, places, tuned, tmp_path, capsys):
     assert "\u00f3" in about["settings"]["must_match"]["labels"]
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_two_processes_give_the_rates_of_one(words, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]

@@ -229,7 +229,7 @@ def test_bad_folders(case, audio, tmp_path):
     assert type(error.value) is DataError
     assert f"\n  {expected.format(data=data).strip()}" in str(error.value)
     assert "--table FILE" in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").glob("[!.]*"))
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_number_of_folds_that_cannot_be(
     with pytest.raises(ValueError) as error:
         audio.prepare_audio(data, tmp_path / "out", n_folds=n_folds)
     assert expected in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").glob("[!.]*"))
 
 
 def test_class_of_two_clips():
@@ -832,7 +832,7 @@ def test_bad_parts(case, audio, data, tmp_path):
     with pytest.raises(ValueError) as error:
         audio.prepare_audio(data, tmp_path / "out", table)
     assert expected in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").glob("[!.]*"))
 
 
 def test_class_that_is_only_tested_in_folders(audio, tmp_path):
@@ -904,7 +904,7 @@ def test_all_bad_audio_together(audio, data, tmp_path):
     assert "2 of 7" in str(error.value)
     assert f"{data}/dog/gone.wav: No such file" in str(error.value)
     assert f"{data}/rain/0.wav: empty" in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").glob("[!.]*"))
 
 
 def test_manifest_folder_that_cannot_be_written(audio, data, tmp_path):

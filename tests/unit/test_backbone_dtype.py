@@ -8,6 +8,7 @@ from torch import nn
 from petl_modules.backbones import AST
 from petl_modules.training import frozen_digests, require_unchanged
 from tests.models import classifier
+from tests.sampling import sample
 
 
 def build(kind, case, dtype):
@@ -27,7 +28,7 @@ def gradients(model, pooled):
     )
 
 
-@pytest.mark.parametrize("case", FILES)
+@pytest.mark.parametrize("case", sample(FILES, lambda f: "_houlsby" not in f))
 def test_equals_autocast_bit_for_bit(case, kind):
     model = build(kind, case, "float32")
     rounded = build(kind, case, "bfloat16")

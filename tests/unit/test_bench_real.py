@@ -15,7 +15,10 @@ from petl_modules.utils import DataError, read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "results" / "real.csv"
-ROOMS = ("common", "dots", "real_report", "runs", "speakers")
+ROOMS = (
+    *("common", "dots", "real_report", "real_table", "real_trials"),
+    *("runs", "speakers"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,8 @@ def row(encoder, method, seed, *folds, **others):
     found |= {"positions": "", "seed": str(seed), "metric": "accuracy"}
     found |= {"value": str(fmean(folds)), "lowest": "", "highest": ""}
     found |= {"folds": " ".join(map(str, folds)), "seconds": "1.0"}
-    return {**found, "trainable_parameters": "1290", **others}
+    found |= {"trainable_parameters": "1290", "clips": "720", "data": "d1"}
+    return {**found, "commit": "0123abc", "machine": "a laptop", **others}
 
 
 def test_differences_are_paired_over_folds(bench):
@@ -47,7 +51,8 @@ def test_differences_are_paired_over_folds(bench):
         row("small-wav2vec2", "linear", 11, 0.6, 0.8),
         row("small-wav2vec2", "lora", 10, 0.9, 0.7),
         row("small-wav2vec2", "lora", 11, 0.8, 0.6),
-        row("tiny-wav2vec2", "lora", 10, 0.2, 0.3),
+        row("tiny-wav2vec2", "lora", 10, 0.1, 0.4),
+        row("tiny-wav2vec2", "lora", 11, 0.3, 0.2),
     ]
     text = bench.real_report.section("digits", rows)
     # Over seeds: linear .55 and .75, LoRA .85 and .65
@@ -113,6 +118,9 @@ def fake_run(words, **_):
     ]
     found = {"folds": folds, "trainable_parameters": 12}
     (folder / "summary.json").write_text(json.dumps(found))
+    data = words[words.index("--data_folder") + 1]
+    about = {"clips": 9, "data": f"{Path(data).name}{'0' * 12}"}
+    (folder / "data.json").write_text(json.dumps(about))
     return SimpleNamespace(returncode=0, stdout="", stderr="")
 
 
@@ -124,12 +132,13 @@ def begin(bench, tmp_path, monkeypatch):
         Path(words[1]).mkdir()
 
     monkeypatch.setattr("runs.commit", lambda: "0123abc")
+    monkeypatch.setattr("runs.own_machine", lambda: "a laptop")
     monkeypatch.setattr(subprocess, "run", fake_run)
     monkeypatch.setattr(bench.real_voices, "main", write_voices)
 
     def begin(*words):
         places = ["--folder", tmp_path / "runs", "--csv", tmp_path / "real.csv"]
-        bench.main([*map(str, (*words, *places))])
+        bench.main([*map(str, (*places, *words))])
         return read_csv(tmp_path / "real.csv")
 
     return begin
@@ -157,13 +166,18 @@ def test_benchmark_writes_table_and_picture(begin, tmp_path):
         "folds": "0.5000 0.4000 0.3000",
         "trainable_parameters": "12",
         "seconds": "3.8",
+        "clips": "9",
+        "data": f"{tmp_path.name}{'0' * 12}"[:12],
+        "commit": "0123abc",
+        "machine": "a laptop",
     }
     untrained = [x for x in rows if x["method"] == "untrained"]
     assert {x["task"] for x in untrained} == {"voices"}
     assert {x["trainable_parameters"] for x in untrained} == {"0"}
     assert untrained[0]["lowest"] == untrained[0]["highest"] == ""
     text = (tmp_path / "real.md").read_text("utf-8")
-    assert text.count("Commit 0123abc") == text.count("\n# ") + 1 == 3
+    end = "were run, on 9 clips. Commit 0123abc, a laptop."
+    assert text.count(end) == text.count("\n# ") + 1 == 3
     assert (tmp_path / "real.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -187,6 +201,95 @@ def test_a_task_without_such_an_encoder_is_left_out(begin, tmp_path, capsys):
         ("digits", "lora"),
         ("sounds", "linear"),
     }
+
+
+def test_runs_replace_their_trials_and_no_others(begin, tmp_path, monkeypatch):
+    digits = ["--digits", tmp_path, "--encoders", "tiny-wav2vec2"]
+    first = begin(*digits, "--methods", "lora,bottleneck", "--seeds", "1,2")
+    monkeypatch.setattr("runs.commit", lambda: "4567def")
+    monkeypatch.setattr("runs.own_machine", lambda: "a server")
+    words = [*digits, "--folder", tmp_path / "new"]
+    rows = begin(*words, "--methods", "linear,lora", "--seeds", "2,3")
+    assert [(x["method"], x["seed"], x["commit"]) for x in rows] == [
+        ("linear", "2", "4567def"),
+        ("linear", "3", "4567def"),
+        ("lora", "1", "0123abc"),
+        ("lora", "2", "4567def"),
+        ("lora", "3", "4567def"),
+        ("bottleneck", "1", "0123abc"),
+        ("bottleneck", "2", "0123abc"),
+    ]
+    assert [x for x in rows if x["commit"] == "0123abc"] == [
+        x for x in first if (x["method"], x["seed"]) != ("lora", "2")
+    ]
+    text = (tmp_path / "real.md").read_text("utf-8")
+    assert text.endswith(
+        "of which these rows were run:\n\n"
+        "- On 9 clips. Commit 4567def, a server:\n"
+        "  tiny-wav2vec2 linear (seed 2, 3), lora (seed 2, 3).\n"
+        "- On 9 clips. Commit 0123abc, a laptop:\n"
+        "  tiny-wav2vec2 lora (seed 1), bottleneck (seed 1, 2).\n"
+    )
+
+
+def test_differences_are_of_seeds_that_both_have(bench):
+    rows = [
+        row("tiny-ast", "linear", 10, 0.5, 0.7),
+        row("tiny-ast", "linear", 11, 0.9, 0.9),
+        row("tiny-ast", "lora", 10, 0.6, 0.9),
+        row("tiny-ast", "lora", 12, 0.1, 0.1),
+        row("tiny-ast", "bitfit", 12, 0.4, 0.4),
+    ]
+    text = bench.real_report.section("digits", rows)
+    line = "| 42.5 (35.0 to 50.0) | +15.0 (+10.0 to +20.0) | 2 of 2 | 10, 12 |"
+    assert line in text and "mean over the seeds of a row; in" in text
+    assert "| bitfit | 1,290 | 40.0 (40.0 to 40.0) | - | - | 12 |" in text
+    voices = [
+        {**found, "folds": found["folds"].split()[0], "value": value}
+        for found, value in zip(rows, ("0.3", "0.5", "0.25", "0.1", "0.1"))
+    ]
+    text = bench.real_report.section("voices", voices)
+    assert "| -5.0 (-5.0 to -5.0) | 1 of 1 | 10, 12 |" in text
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"clips": "3000", "data": "d2"}, "data d1, and this run has data d2"),
+        ({"trainable_parameters": "9"}, "trainable_parameters 1290, and this"),
+    ],
+)
+def test_rows_that_do_not_belong_together(bench, change, message):
+    kept = [row("tiny-ast", "lora", 10, 0.5)]
+    new = row("tiny-ast", "lora", 11, 0.5, **change)
+    with pytest.raises(DataError, match=f"{message}.*name another --csv"):
+        bench.real_table.require_comparable(new, kept)
+    bench.real_table.require_comparable({**new, "task": "sounds"}, kept)
+
+
+def test_other_data_are_no_rows_of_the_table(begin, tmp_path):
+    digits = ["--encoders", "tiny-wav2vec2", "--methods", "lora", "--seeds"]
+    begin("--digits", tmp_path, *digits, "1")
+    (tmp_path / "whole").mkdir()
+    words = ["--digits", tmp_path / "whole", "--folder", tmp_path / "new"]
+    before = (tmp_path / "real.csv").read_bytes()
+    with pytest.raises(DataError, match="data .* this run has data whole0000"):
+        begin(*words, *digits, "2")
+    assert (tmp_path / "real.csv").read_bytes() == before
+    # All of the task's rows are replaced
+    assert len(begin(*words, *digits, "1")) == 1
+
+
+def test_finished_runs_of_another_commit_make_the_table(
+    begin, tmp_path, monkeypatch
+):
+    digits = ["--digits", tmp_path, "--methods", "lora", "--seeds"]
+    first = begin(*digits, "1")
+    monkeypatch.setattr("runs.commit", lambda: "4567def")
+    (tmp_path / "real.csv").unlink()
+    assert begin(*digits, "1") == first
+    with pytest.raises(SystemExit, match="runs of commit 0123abc, and 4567def"):
+        begin(*digits, "1,2")
 
 
 def test_runs_on_other_data_are_not_mixed(begin, tmp_path):
@@ -299,9 +402,8 @@ def test_table_of_the_repository(bench):
             (task, f["encoder"], f["method"], f["positions"], int(f["seed"]))
             for f in own
         ]
-        # A table may lack encoders and methods, but no seed of one
+        # A table may lack encoders, methods and seeds
         assert set(of) <= set(known) and len(set(of)) == len(of)
-        assert len(of) == len(seeds) * len({trial[:-1] for trial in of})
         linear = {trial[1] for trial in of if trial[2] == "linear"}
         assert linear == {trial[1] for trial in of}
     for found in rows:
@@ -313,9 +415,7 @@ def test_table_of_the_repository(bench):
             ends = float(found["lowest"]), float(found["highest"])
             assert ends == (min(values), max(values))
     text = TABLE.with_suffix(".md").read_text("utf-8")
-    for task in tasks:
-        part = [found for found in rows if found["task"] == task]
-        assert bench.real_report.section(task, part) in text
+    assert bench.real_report.report(rows) == text
 
 
 @pytest.mark.whole
@@ -328,7 +428,7 @@ def test_encoder_that_heard_people_carries_over(bench):
     }
     small, tiny = (
         {method: mean for (e, method, _), mean in found.items() if e == encoder}
-        for encoder in bench.SPEECH_ENCODERS[::-1]
+        for encoder in bench.TASKS["voices"][0][::-1]
     )
     assert small["linear"] > tiny["linear"] + 0.1
     assert max(small.values()) > small["linear"] + 0.05

@@ -15,6 +15,7 @@ from petl_modules.blocks import (
     ConvPass,
     DenseMoA,
     LayerAdapter,
+    MambAdapter,
     SoftMoA,
     bottleneck_size,
 )
@@ -31,6 +32,7 @@ BLOCKS = {
     "bottleneck-norm": partial(Bottleneck, reduction=4, output_norm=True),
     "conformer-even": partial(Conformer, reduction=4, kernel_size=8),
     "conformer-norm": partial(Conformer, reduction=4, input_norm=True),
+    "mambadapter": partial(MambAdapter, reduction=4),
     **{
         f"dense-{name}": partial(DenseMoA, expert=expert, experts=3)
         for name, expert in EXPERTS.items()

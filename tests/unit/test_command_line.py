@@ -500,6 +500,13 @@ def test_tag_where_none_belongs_is_named(words):
         ("output_folder", "/dev/null/x", "/dev/null/x', and /dev/null is no"),
         ("feature_cache_dtype", "int8", "none of: float32, float16"),
         ("feature_cache_dtype", "float16", "--feature_cache DIR"),
+        ("hidden_cache_dtype", "int8", "none of: float32, float16"),
+        ("hidden_cache_dtype", "float16", "--hidden_cache DIR"),
+        ("hidden_cache", "/dev/null", "/dev/null is no folder: .*--hidden_c"),
+        ("hidden_cache", 3, "hidden_cache: expected a text"),
+        ("cache_bytes", -1, "cache_bytes is -1: at least 0"),
+        ("cache_bytes", "5 GB", "cache_bytes is '5 GB': give a number"),
+        ("keep_hidden", "yes", "keep_hidden is 'yes': it takes an object"),
     ],
 )
 def test_value_that_no_run_can_have(key, value, message):

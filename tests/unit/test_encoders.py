@@ -16,6 +16,7 @@ from petl_modules.blocks import (
     ConvPass,
     DenseMoA,
     LayerAdapter,
+    MambAdapter,
     SoftMoA,
 )
 from petl_modules.methods import (
@@ -105,6 +106,15 @@ METHODS = {
     "convpass": {
         "methods": [Insert(at=["ffn"], block=partial(ConvPass, reduction=16))]
     },
+    "mambadapter": {
+        "methods": [
+            Insert(
+                at=["attention", "ffn"],
+                block=partial(MambAdapter, reduction=16),
+                share=["down_proj", "up_proj"],
+            )
+        ]
+    },
     "stream": {
         "methods": [Insert(at=["ffn"], block=BLOCK, reads="stream")],
         "train_norms": True,
@@ -188,6 +198,8 @@ def train_steps(model, inputs, lengths, steps=2):
 UNSEEN = (
     *("k_proj.bias", "linear_k.bias", "depthwise.bias"),
     *(f"{key}.block.block.up_proj.bias" for key in ("k_proj", "linear_k")),
+    # At first as small as rounding; test_blocks shows that they learn
+    *("A_log", "x_proj.weight", "dt_proj.weight", "dt_proj.bias"),
 )
 
 
@@ -352,12 +364,15 @@ def test_states_of_all_layers_are_those_of_hugging_face(name, tiny_encoders):
     assert len(states) == len(theirs)
 
 
+@pytest.mark.parametrize("states", ["last", "weighted"])
 @pytest.mark.parametrize("name", ["wavlm-large", "w2v-bert", "whisper"])
-def test_a_linear_probe_on_pooled_features_is_the_same(name, tiny_encoders):
+def test_a_linear_probe_on_pooled_features_is_the_same(
+    name, states, tiny_encoders
+):
     """With a trained norm, also where it ends the last layer."""
     encoder = tiny_encoders[name]
     settings = {"train_norms": True, "recompute": "layer"}
-    model = build(encoder, settings).eval()
+    model = build(encoder, {**settings, "hidden_states": states}).eval()
     norm = model.encoder.backbone.sites.final_norm
     assert norm.weight.requires_grad
     nn.init.normal_(norm.weight)

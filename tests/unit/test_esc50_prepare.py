@@ -4,6 +4,7 @@ import csv
 import importlib
 import io
 import json
+import multiprocessing
 import os
 import zipfile
 from pathlib import Path
@@ -209,7 +210,7 @@ def test_bad_list(case, esc50, data, tmp_path):
         esc50.prepare_esc50(data, tmp_path / "out", True)
     assert type(error.value) is DataError
     assert f"{table}{expected}" in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").glob("[!.]*"))
 
 
 def test_a_recording_in_two_folds_is_told(esc50, data, tmp_path, caplog):
@@ -292,7 +293,7 @@ def test_all_bad_audio_together(esc50, data, tmp_path):
     assert "2 of 3" in str(error.value)
     assert "1-17-A-0.wav: No such file" in str(error.value)
     assert "2-18-A-49.wav: empty" in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").glob("[!.]*"))
 
 
 def test_partial_must_be_asked_for(esc50, data, tmp_path):
@@ -425,6 +426,47 @@ def test_manifest_folder_that_cannot_be_written(
     )
     with pytest.raises(PermissionError, match="esc50-.*: Permission denied"):
         esc50.prepare_esc50(data, tmp_path / "out", True)
+
+
+def test_audio_is_checked_once_by_processes_that_start_together(
+    esc50, data, tmp_path, monkeypatch
+):
+    fork = multiprocessing.get_context("fork")
+    checked, waiting = fork.Value("i"), fork.Event()
+
+    class Logger:
+        def warning(self, text):
+            assert "waiting for process" in text
+            waiting.set()
+
+    def check(*args):
+        checked.value += 1
+        assert waiting.wait(60)
+        return usual(*args)
+
+    usual = preparation.check_audio
+    monkeypatch.setattr(preparation, "check_audio", check)
+    monkeypatch.setattr("petl_modules.utils.lock.logger", Logger())
+    arguments = (data, tmp_path / "out", True)
+    processes = [
+        fork.Process(target=esc50.prepare_esc50, args=arguments)
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert checked.value == 1
+
+
+def test_manifest_of_a_folder_that_is_read_only(
+    esc50, data, tmp_path, monkeypatch
+):
+    esc50.prepare_esc50(data, tmp_path / "out", True)
+    (tmp_path / "out" / ".lock").unlink()
+    monkeypatch.setattr(preparation, "alone_in", None)
+    esc50.prepare_esc50(data, tmp_path / "out", True)
 
 
 def archive_of(data, path, top="ESC-50-master"):

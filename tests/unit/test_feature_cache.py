@@ -23,7 +23,12 @@ from petl_modules.data import (
     load_features,
     make_datasets,
 )
-from petl_modules.data.cache import FeatureCache, feature_cache, shards
+from petl_modules.data.cache import (
+    FeatureCache,
+    feature_cache,
+    shards,
+    store,
+)
 from petl_modules.utils import AudioError
 
 BANK = FilterBank(frames=20)
@@ -195,7 +200,7 @@ def assert_looks_only(cache, data):
     """Fills a cache that has all: no file is read, nothing is locked."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feature_cache, "load_features", refuse)
-        patch.setattr(feature_cache, "alone_in", refuse)
+        patch.setattr(store, "alone_in", refuse)
         found = all_of(fill(cache, data))
     assert_same(found, plain(BANK, data))
 

@@ -230,7 +230,7 @@ def test_bad_labels(case, iemocap, data, tmp_path):
         iemocap.prepare_iemocap(data, tmp_path / "out", True)
     assert type(error.value) is DataError
     assert f"  {file}{expected.format(file=file)}" in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").glob("[!.]*"))
 
 
 def test_dialog_in_another_session(iemocap, data, tmp_path):
@@ -306,7 +306,7 @@ def test_all_bad_audio_together(iemocap, data, tmp_path):
     assert "Ses01F_impro01_F000.wav: No such file" in str(error.value)
     assert "Ses04F_impro01_F000.wav: empty" in str(error.value)
     assert "Ses05M_impro03_MXX0.wav: not audio" in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").glob("[!.]*"))
 
 
 @pytest.mark.parametrize("gone", ["session", "label files"])
@@ -319,7 +319,7 @@ def test_missing_session(gone, iemocap, data, tmp_path, caplog):
     with pytest.raises(FileNotFoundError) as error:
         iemocap.prepare_iemocap(data, tmp_path / "out")
     assert f"no label files in\n\n  {place}\n\n" in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").glob("[!.]*"))
     path, _ = iemocap.prepare_iemocap(data, tmp_path / "out", True)
     assert f"no label files:\n  {place}" in caplog.text
     records = json.loads(path.read_text()).values()
@@ -352,7 +352,7 @@ def test_no_utterance_of_the_four_classes(iemocap, tmp_path):
     write(tmp_path / "data", "Ses01F_impro01", {"F000": "xxx"})
     with pytest.raises(ValueError, match="no utterance has one of the labels"):
         iemocap.prepare_iemocap(tmp_path / "data", tmp_path / "out", True)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").glob("[!.]*"))
 
 
 def test_label_file_that_is_a_folder(iemocap, data, tmp_path):

@@ -38,6 +38,7 @@ def built(kind, case):
     return model
 
 
+@pytest.mark.covering("case", "norm")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("norm", ["group", "layer"])
 def test_logits_are_those_of_the_clip_alone(case, norm, tiny_wav2vec2, clips):

@@ -1,6 +1,8 @@
 """A probe on pooled features is the linear probe of the whole model."""
 
 import copy
+import os
+from functools import partial
 
 import pytest
 import torch
@@ -10,8 +12,15 @@ from test_methods import LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import Wav2Vec2
+from petl_modules.blocks import LayerAdapter
 from petl_modules.data import ClipDataset, SpecAugment, Windows
-from petl_modules.models import MeanPooling, Probe
+from petl_modules.models import (
+    AttentionPooling,
+    LayerSum,
+    MeanPooling,
+    Probe,
+    TunedModel,
+)
 from petl_modules.training import pool_once
 from petl_modules.training.linear_probe import obstacle
 from tests.models import classifier
@@ -19,17 +28,37 @@ from tests.models import classifier
 FIRST = Windows()
 
 
+LAST_AND_FIRST = partial(LayerSum, layers=[1], first_input=True)
+STATES = {"last": "last", "all": "weighted", "some": LAST_AND_FIRST}
+
+
+def built(kind, states, train_norms):
+    """A linear probe on the states of some layers."""
+    model = kind.from_yaml("linear", train_norms=train_norms)
+    encoder = type(model.encoder)(
+        kind.backbone(),
+        tokens=model.encoder.tokens,
+        hidden_states=STATES[states],
+        train_norms=train_norms,
+    )
+    head = partial(nn.Linear, out_features=len(LABELS))
+    return TunedModel(encoder, head, MeanPooling())
+
+
+@pytest.mark.parametrize("states", STATES)
 @pytest.mark.parametrize("train_norms", [False, True])
-def test_logits_and_gradients_are_those_of_the_model(kind, train_norms):
+def test_logits_and_gradients_are_those_of_the_model(kind, states, train_norms):
     if kind.name == "group" and train_norms:
         pytest.skip("its norm stands in front of the layers")
-    model = kind.from_yaml("linear", train_norms=train_norms)
+    model = built(kind, states, train_norms)
     norm = model.encoder.backbone.sites.module("final_norm")
     probe, inputs = Probe(model), kind.inputs()
     pooled = probe.pool(inputs)  # with the weights of before the training
     if train_norms:
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.bias)
+    if states != "last":
+        nn.init.normal_(model.encoder.layer_sum.weights)
     trained = [p for p in model.parameters() if p.requires_grad]
     assert {id(p) for p in probe.parameters() if p.requires_grad} == {
         id(p) for p in trained
@@ -68,8 +97,19 @@ def test_what_forbids_it(tiny_ast, tiny_wav2vec2):
 def test_what_is_trained_before_the_head_forbids_it(tiny_ast):
     kind, same = Kind("ast", tiny_ast), nn.Identity()
     weighted = kind.from_yaml("linear", hidden_states="weighted")
-    assert "trains the sum of the layers" in obstacle(weighted, same, FIRST)
+    assert obstacle(weighted, same, FIRST) is None
+    sums = partial(LayerSum, block=partial(LayerAdapter, out_features=8))
+    adapted = classifier(kind.backbone(), LABELS, hidden_states=sums)
+    assert "trains a block for each layer" in obstacle(adapted, same, FIRST)
+
+    class Squared(LayerSum):
+        """It does not commute with the mean."""
+
+    weighted.encoder.layer_sum = Squared(weighted.encoder.backbone.sites)
+    assert "is Squared, not LayerSum" in obstacle(weighted, same, FIRST)
     linear = kind.from_yaml("linear")
+    linear.pooling = AttentionPooling(128)
+    assert "AttentionPooling, not MeanPooling" in obstacle(linear, same, FIRST)
     linear.pooling = None
     assert "NoneType, not MeanPooling" in obstacle(linear, same, FIRST)
 
@@ -103,10 +143,10 @@ PIPELINE = [
 class Fold:
     """Pools one fold of the clips a to d, in a run with others."""
 
-    def __init__(self, kind):
-        self.model = kind.from_yaml("linear")
+    def __init__(self, kind, **changes):
+        self.model = kind.from_yaml("linear", **changes)
 
-    def pool(self, known, train, test, precision="fp32"):
+    def try_to_pool(self, known, train, test, precision="fp32"):
         datasets = {}
         for part, clips in (("train", train), ("test", test)):
             records = {
@@ -130,6 +170,10 @@ class Fold:
         options = RunOptions(device="cpu", noprogressbar=True)
         pooled, changed = pool_once(datasets, hparams, options, known)
         assert hparams == before  # the caller's own
+        return pooled, changed
+
+    def pool(self, *clips):
+        pooled, changed = self.try_to_pool(*clips)
         assert isinstance(changed["modules"]["model"], Probe)
         assert changed["train_loader"] == {"num_workers": 0}
         return [c["features"] for part in pooled.values() for c in part]
@@ -169,3 +213,25 @@ def test_folds_do_not_share_those_of_another_backbone(tiny_ast):
     first = one.pool(known, "ab", "c")
     second = other.pool(known, "ab", "c")
     assert not torch.equal(first[0], second[0])
+
+
+def test_folds_do_not_share_those_of_other_layers(tiny_ast):
+    kind, known = Kind("ast", tiny_ast), {}
+    (last, *_) = Fold(kind).pool(known, "ab", "c")
+    (states, *_) = Fold(kind, hidden_states="weighted").pool(known, "ab", "c")
+    assert last.shape == (128,) and states.shape == (3, 128)
+    torch.testing.assert_close(states[-1], last)
+
+
+def test_features_larger_than_half_of_the_memory_are_not_kept(
+    tiny_ast, monkeypatch, caplog
+):
+    """Three clips and three states of 128 numbers take 4,608 bytes."""
+    fold = Fold(Kind("ast", tiny_ast), hidden_states="weighted")
+    sizes = {"SC_PAGE_SIZE": 4_608, "SC_PHYS_PAGES": 2}
+    monkeypatch.setattr(os, "sysconf", sizes.get)
+    assert len(fold.pool({}, "ab", "c")) == 3
+    sizes["SC_PAGE_SIZE"] = 4_607
+    _, changed = fold.try_to_pool({}, "ab", "c")
+    assert changed["modules"]["model"] is fold.model
+    assert "3 states of 3 clips" in caplog.text

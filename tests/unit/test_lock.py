@@ -7,7 +7,14 @@ import os
 
 import pytest
 
-from petl_modules.utils import HparamsError, alone_in, flush, lock_folder
+from petl_modules.utils import (
+    HparamsError,
+    alone_in,
+    flush,
+    holder,
+    lock_folder,
+    unlock_folder,
+)
 
 
 def hold(folder, connection):
@@ -92,3 +99,56 @@ def test_lock_that_is_no_file_is_named(kind, tmp_path):
     with pytest.raises(HparamsError, match=f"lock is {kind}.*remove it"):
         with alone_in(tmp_path):
             pass
+
+
+def test_holder_is_the_other_process(busy, tmp_path):
+    assert f"process {busy} on" in holder(tmp_path)
+    (tmp_path / "free").mkdir()
+    assert holder(tmp_path / "free") is None
+    assert list((tmp_path / "free").iterdir()) == []
+
+
+def others_view(folder):
+    """Who holds a folder, to another process that asks."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(holder, (folder,))
+
+
+def test_unlocked_folder_is_free(tmp_path):
+    lock_folder(tmp_path)
+    lock_folder(tmp_path)
+    assert holder(tmp_path) is None  # asking must not let go of it
+    assert f"process {os.getpid()} on" in others_view(tmp_path)
+    unlock_folder(tmp_path)
+    unlock_folder(tmp_path)
+    assert others_view(tmp_path) is None
+
+
+def test_folder_that_was_made_anew_is_locked_anew(tmp_path):
+    folder = tmp_path / "fold1"
+    folder.mkdir()
+    lock_folder(folder)
+    folder.rename(tmp_path / "away")
+    folder.mkdir()
+    assert others_view(folder) is None
+    lock_folder(folder)
+    assert others_view(folder)
+    unlock_folder(folder)
+
+
+def ask(folder, end):
+    while not end.is_set():
+        holder(folder)
+
+
+def test_asking_who_holds_a_folder_refuses_nobody(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    end = fork.Event()
+    process = fork.Process(target=ask, args=(tmp_path, end))
+    process.start()
+    for _ in range(200):
+        lock_folder(tmp_path)
+        unlock_folder(tmp_path)
+    end.set()
+    process.join()
+    assert process.exitcode == 0

@@ -28,6 +28,7 @@ from petl_modules.runs import RecipeFile
 from tests.models import classifier
 from tests.readmes import row_of
 
+pytestmark = pytest.mark.covering("case", "kind")
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"
 HPARAMS = RECIPES / "ESC50" / "hparams"
@@ -39,6 +40,7 @@ FILES = [stem for stem in FILES if not stem.endswith(ENCODERS)]
 ON_WAV2VEC2 = {
     "ast": "wav2vec2",
     "conformer": "conformer_wav2vec2",
+    "convpass": "convpass_wav2vec2",
     "ipet": "ipet_wav2vec2",
 }
 LABELS = [str(label) for label in range(50)]
@@ -66,7 +68,6 @@ COMPOSED = {
         PrefixTuning(tokens=4),
         PromptTuning(tokens=3, deep=False),
     ],
-    "convpass": [Insert(at=["ffn"], block=partial(ConvPass, reduction=16))],
     "conformer experts": [
         Insert(
             at=["ffn"],
@@ -82,7 +83,10 @@ COMPOSED = {
         ),
     ],
 }
+# What Mamba selects by
+SELECTION = ("A_log", "x_proj.weight", "dt_proj.weight", "dt_proj.bias")
 NOT_THE_IDENTITY = {
+    "attentive_layers",
     "prompt_shallow",
     "prompt_deep",
     "prefix",
@@ -163,8 +167,11 @@ class Kind:
             return model.eval()(inputs).last_hidden_state
 
 
-# Prompts alone are prompt_deep's
-CASES = [stem for stem in FILES if stem != "ipet_prompt"]
+# Prompts alone are prompt_deep's, other places houlsby's, a scaled bottleneck
+# with ReLU ipet's, and each of two heads attentive_layers'
+LEFT_OUT = {"adaptformer", "attentive", "layer_sum"}
+LEFT_OUT |= {"ipet_prompt", "mambadapter_houlsby"}
+CASES = [stem for stem in FILES if stem not in LEFT_OUT]
 CASES += [*COMPOSED, "lora + bitfit", "last layer"]
 
 
@@ -221,7 +228,9 @@ def test_every_declared_parameter_has_its_gradient(model, inputs):
         name for name, moved in train_steps(model, inputs).items() if not moved
     ]
     for name in still:  # softmax and BatchNorm do not see these
-        assert name.endswith(("k_proj.bias", "depthwise.bias")), name
+        unseen = name.endswith(("k_proj.bias", "depthwise.bias"))
+        # At first as small as rounding; test_blocks shows that they learn
+        assert unseen or name.endswith(SELECTION), name
 
 
 def test_frozen_weights_stay(model, inputs):
@@ -439,11 +448,17 @@ def test_counts_at_768(stem, ast_base, tmp_path):
     model = from_yaml(stem, ast_base)
     counts = model.count_parameters()
     head = 768 * 50 + 50 + (2 * 768 if stem.startswith("ipet") else 0)
+    if stem.startswith("attentive"):
+        head = 4 * 768 + 4 * 768 * 50 + 50  # four queries
     told = int(row_of(stem, ROOT / "README.md")["AST"].replace(",", ""))
     assert counts["petl_parameters"] == told
     assert counts["trainable_parameters"] == told + head
     if stem in ("ast", "linear"):
         assert counts["trainable_parameters"] == 39_986
+    if stem == "convpass":  # and the norms of both sublayers
+        assert told == 327_552 + 24 * FINAL_NORM + FINAL_NORM
+    if stem == "adaptformer":
+        assert told == 1_189_632 + 12 * FINAL_NORM + FINAL_NORM
     if stem == "soft_moa":
         save_trained(model, tmp_path / "model.safetensors")
         assert counts["trainable_parameters"] == 962_090
@@ -467,6 +482,17 @@ def test_conformer_for_speech_at_768(ast_base):
 def test_lora_of_rank_12_at_768(ast_base):
     model = from_yaml("lora", ast_base, rank=12)
     assert model.count_parameters()["petl_parameters"] == 442_368 + FINAL_NORM
+
+
+def test_convpass_and_adaptformer_have_the_sizes_of_their_papers(ast_base):
+    for stem, blocks in (("convpass", 327_552), ("adaptformer", 1_189_632)):
+        model = from_yaml(stem, ast_base, train_norms=False)
+        assert model.count_parameters()["petl_parameters"] == blocks
+
+
+def test_mambadapter_with_a_pair_for_each_place_at_768(ast_base):
+    model = from_yaml("mambadapter", ast_base, share=[])
+    assert model.count_parameters()["petl_parameters"] == 277_296 + 12  # alpha
 
 
 def test_linear_with_10_classes_at_768(ast_base):

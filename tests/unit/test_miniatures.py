@@ -365,6 +365,7 @@ def corpus_of_one(seed):
     return plan
 
 
+@pytest.mark.covering("method", "labelled")
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_trial_is_a_command_that_its_recipe_takes(

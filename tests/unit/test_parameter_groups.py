@@ -142,6 +142,12 @@ def test_a_pooled_probe_has_the_parts_of_its_model(tiny_ast):
     assert [*map(id, norms["params"])] == [*map(id, final.parameters())]
 
 
+def test_a_pooled_probe_of_all_layers_has_their_sum_as_a_part(tiny_ast):
+    model = Kind("ast", tiny_ast).from_yaml("linear", hidden_states="weighted")
+    parts = {k: len(v) for k, v in trained_parts(Probe(model)).items() if v}
+    assert parts == {"head": 2, "layers": 1, "norms": 2}
+
+
 class Network(nn.Module):
     """A network that maps features to one vector."""
 

@@ -60,6 +60,7 @@ def step(model, inputs, lengths=None):
     return loss.detach(), {**inserted, **weights}, buffers
 
 
+@pytest.mark.covering("case", "kind")
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_and_statistics_are_the_same(case, kind, monkeypatch):
     inputs = kind.inputs()

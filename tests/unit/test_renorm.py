@@ -44,6 +44,7 @@ def assert_same(ours, stock):
     torch.testing.assert_close(ours, stock, rtol=0, atol=0)
 
 
+@pytest.mark.covering("case", "kind")
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_are_the_same_bit_for_bit(case, kind, both):
     lengths = torch.tensor([0.6, 1.0]) if kind.speech else None

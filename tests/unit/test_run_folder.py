@@ -198,14 +198,12 @@ def test_settings_that_cannot_be_read(content, folder):
 
 
 def test_what_a_killed_run_was_writing_is_removed(tmp_path):
-    (tmp_path / "fold1").mkdir()
-    mine = tmp_path / ".notes.tmp"
-    left = [tmp_path / ".summary.json.4711.tmp"]
-    left += [tmp_path / "fold1" / ".predictions.csv.8.tmp"]
-    for file in [mine, *left]:
+    mine = [tmp_path / ".notes.tmp", tmp_path / ".notes.json.4711.tmp"]
+    left = tmp_path / ".summary.json.4711.tmp"
+    for file in [*mine, left]:
         file.touch()
     claim_folder(tmp_path / "hyperparams.yaml", "seed: 1\n")
-    assert mine.exists() and not any(file.exists() for file in left)
+    assert all(file.exists() for file in mine) and not left.exists()
 
 
 def test_data_that_cannot_be_read(folder):

@@ -61,7 +61,7 @@ def refused(script, data, error=DataError, **options):
     with pytest.raises(error) as caught:
         prepare(script, data, **options)
     assert type(caught.value) is error
-    assert not (data.parent / "out").exists()
+    assert not any((data.parent / "out").glob("[!.]*"))
     return str(caught.value)
 
 

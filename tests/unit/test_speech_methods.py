@@ -17,6 +17,7 @@ from petl_modules.utils import HparamsError
 from tests.readmes import row_of
 from tools.copy_methods import SPEECH_METHODS
 
+pytestmark = pytest.mark.covering("stem", "speech")
 ROOT = Path(__file__).resolve().parents[2]
 HPARAMS = ROOT / "recipes" / "GSC" / "hparams"
 INSIDE = {"at": ["ffn_out"], "placement": "parallel"}  # AdapterBias, released
@@ -85,7 +86,6 @@ CLOSED = {
     "adapter_ffn": lambda d, f, n, N: n * bottleneck(d, round(d / 24)),
     "adapter_bias": lambda d, f, n, N: n * (d + 1 + d),
     "lora_qk": lambda d, f, n, N: n * 2 * (d * 8 + 8 * d),
-    "layer_sum": lambda d, f, n, N: 1 + n,
     "e_adapter": lambda d, f, n, N: n * e_adapter(d) + 2 * N * 2 * d,
     "l_adapter": lambda d, f, n, N: n * l_adapter(d) + n,
     "el_adapters": lambda d, f, n, N: (
@@ -96,7 +96,6 @@ BASE_COUNTS = {
     "adapter_ffn": 599_424,
     "adapter_bias": 18_444,
     "lora_qk": 294_912,
-    "layer_sum": 13,
     "e_adapter": 4_786_176,
     "l_adapter": 4_737_036,
     "el_adapters": 9_127_436,
@@ -121,6 +120,22 @@ def test_counts_at_768(stem):
 def test_counts_of_some_layers_of_a_wide_encoder(stem, layers, n):
     found = count(stem, Wav2Vec2Config(**WIDE), layers=layers)
     assert found == CLOSED[stem](1024, 4096, n, 8)
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("layer_sum", 13),
+        ("attentive", 0),
+        ("attentive_layers", 13),
+        ("adaptformer", 1_189_632),
+        ("convpass_wav2vec2", 24 * (2 * 768 * 8 + 8 + 768 + 3 * 8 * 8 + 8)),
+    ],
+)
+def test_counts_of_methods_of_images_and_heads(stem, expected):
+    assert count(stem, Wav2Vec2Config()) == expected
+    told = row_of(stem, ROOT / "README.md")["wav2vec 2.0"]
+    assert int(told.replace(",", "")) == expected
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from petl_modules.exports.graphs.numpy_features import KINDS, features_of
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.utils import ExportError
 from tests.doors import run_alone
+from tests.sampling import sample
 from tests.trained import LABELS, ROOT, write_run
 from tools.copy_methods import SPEECH_METHODS
 
@@ -44,12 +45,14 @@ EXAMPLES = {
 # modules of another: HuBERT those of wav2vec 2.0, BitFit those of the probe
 SAMPLE = {
     "adapter_bias": ("pt2", "whisper"),
+    "attentive_layers": ("pt2", "whisper"),
     "bottleneck": ("pt2", "data2vec-audio"),
     "conformer": ("pt2", "ast"),
+    "convpass": ("pt2", "ast"),
     "dense_moa": ("pt2", "whisper"),
     "ipet": ("pt2", "ast"),
-    "layer_sum": ("pt2", "whisper"),
     "linear": ("pt2", "ast"),
+    "mambadapter": ("pt2", "whisper"),
 }
 
 
@@ -60,7 +63,7 @@ def of_ast(method):
 
 def of_speech(method):
     """Whether a method's file is for encoders of speech."""
-    return method not in ("ipet", "ipet_adapter", "ipet_prompt")
+    return method not in ("convpass", "ipet", "ipet_adapter", "ipet_prompt")
 
 
 def table():
@@ -137,7 +140,9 @@ runpy.run_path("classify.py", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("method", EXAMPLES)
+@pytest.mark.parametrize(
+    "method", sample([*EXAMPLES], ["lora", "prompt_shallow"])
+)
 def test_example(method, make, tmp_path, capfd):
     format, encoder = EXAMPLES[method]
     trained = make(method, encoder)

@@ -17,10 +17,11 @@ from tests.exported import assert_near, lines_of
 from tests.trained import LABELS, write_run
 
 METHODS = (
-    *("adapter_bias", "bitfit", "bottleneck", "conformer", "dense_moa"),
+    *("adapter_bias", "adaptformer", "attentive", "attentive_layers"),
+    *("bitfit", "bottleneck", "conformer", "convpass", "dense_moa"),
     *("e_adapter", "el_adapters", "full_finetuning", "houlsby", "ipet"),
-    *("l_adapter", "layer_sum", "linear", "lora", "prefix", "prompt_deep"),
-    *("prompt_shallow", "soft_moa"),
+    *("l_adapter", "layer_sum", "linear", "lora", "mambadapter", "prefix"),
+    *("mambadapter_houlsby", "prompt_deep", "prompt_shallow", "soft_moa"),
 )
 KINDS = (
     *("ast", "wav2vec2", "wav2vec2-large", "hubert", "wavlm", "unispeech"),

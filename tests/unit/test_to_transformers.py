@@ -153,6 +153,8 @@ PARTS = {
             "the mean of all frames",
         ),
         ("hubert", "linear", {"methods": "adapters"}, "Bottleneck is no part"),
+        ("wav2vec2", "attentive", {}, "the mean of all frames"),
+        ("ast", "convpass", {}, "ConvPass is no part"),
     ],
 )
 def test_other_models_are_refused_with_the_reason(

@@ -48,7 +48,7 @@ def refused(vox, data, error=DataError, **options):
     with pytest.raises(error) as caught:
         prepare(vox, data, **options)
     assert type(caught.value) is error
-    assert not (data.parent / "out").exists()
+    assert not any((data.parent / "out").glob("[!.]*"))
     return str(caught.value)
 
 

@@ -3,13 +3,14 @@
 import torch
 from torch.utils.data import Dataset
 
+from petl_modules.data.cache.store import key_of
 from petl_modules.utils import UserError
 
 
 class MissingClips(Dataset):
     """Clips whose features are computed in a loader's workers.
 
-    An item is the clip's key and the values to store, or the ``UserError``
+    An item is the clip's digest and the values to store, or the ``UserError``
     that ends the run.
 
     Arguments
@@ -33,8 +34,7 @@ class MissingClips(Dataset):
     def __getitem__(self, i):
         wav, digest = self.clips[i]
         try:
-            values = self.cache.compute(self.data_folder, wav, digest)
-            return key_of(digest), values
+            return digest, self.cache.compute(self.data_folder, wav, digest)
         except UserError as error:
             return error
 
@@ -68,8 +68,3 @@ class CachedClips:
         values = values.view(self.cache.dtype)
         values = values.reshape(-1, *self.cache.facts["shape"][1:])
         return torch.from_numpy(values).float()
-
-
-def key_of(digest):
-    """Return a digest's 16 bytes."""
-    return bytes.fromhex(digest)

@@ -4,37 +4,18 @@ The key of a clip's features is the digest of its samples. The folder's name is
 a hash of everything else that the features depend on.
 """
 
-import hashlib
-import json
-from pathlib import Path
+from functools import partial
 
-import numpy as np
 import torch
 from speechbrain.utils.distributed import run_on_main
-from speechbrain.utils.logger import get_logger
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from petl_modules.data import audio_path, load_features
-from petl_modules.data.cache.datasets import (
-    CachedClips,
-    MissingClips,
-    key_of,
-)
+from petl_modules.data.cache.datasets import CachedClips, MissingClips
 from petl_modules.data.cache.fingerprint import feature_facts
-from petl_modules.data.cache.shards import KEY, Rows, ShardWriter
-from petl_modules.utils import (
-    DataError,
-    HparamsError,
-    UserError,
-    alone_in,
-    refusal,
-    write_json,
-)
-
-logger = get_logger(__name__)
-
-DTYPES = ("float32", "float16")
+from petl_modules.data.cache.store import Store
+from petl_modules.utils import UserError
 
 
 class FeatureCache:
@@ -54,11 +35,6 @@ class FeatureCache:
     num_workers : int
         Number of processes that compute missing features; 0: this process.
 
-    Attributes
-    ----------
-    folder : pathlib.Path
-        The subfolder of these parameters.
-
     Raises
     ------
     HparamsError
@@ -66,10 +42,11 @@ class FeatureCache:
 
     Example
     -------
-    >>> import tempfile, soundfile
+    >>> import tempfile, numpy, soundfile
+    >>> from pathlib import Path
     >>> from petl_modules.data import FilterBank, check_audio
     >>> data = Path(tempfile.mkdtemp())
-    >>> soundfile.write(data / "a.wav", np.zeros(16_000), 16_000)
+    >>> soundfile.write(data / "a.wav", numpy.zeros(16_000), 16_000)
     >>> (facts,) = check_audio([data / "a.wav"])
     >>> record = {"wav": "{data_root}/a.wav", **facts._asdict()}
     >>> cache = FeatureCache(data / "cache", FilterBank(frames=100))
@@ -79,18 +56,17 @@ class FeatureCache:
     """
 
     def __init__(self, folder, features, dtype="float32", num_workers=0):
-        if dtype not in DTYPES:
-            raise HparamsError(
-                f"no dtype '{dtype}' for cached features; there are: "
-                f"{', '.join(DTYPES)}"
-            )
         self.features = features
         self.dtype = dtype
         self.num_workers = num_workers
         self.facts = feature_facts(features, dtype)
-        key = hashlib.sha256(json.dumps(self.facts).encode()).hexdigest()[:16]
-        name = f"{type(features).__name__}-{key}"
-        self.folder = Path(folder).absolute() / name
+        name = type(features).__name__
+        self.store = Store(folder, name, self.facts, dtype, "feature_cache")
+
+    @property
+    def folder(self):
+        """The subfolder of these parameters."""
+        return self.store.folder
 
     def fill(self, records, data_folder):
         """Compute and store missing features.
@@ -125,39 +101,12 @@ class FeatureCache:
 
     def _fill(self, clips, data_folder):
         """Store the missing features of some clips and return all rows."""
-        keys = np.fromiter(map(key_of, clips), KEY, len(clips))
-        rows = Rows(self.folder)
-        if (rows.find(keys) < 0).any():
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with alone_in(self.folder):
-                    self._complete(keys, clips, data_folder)
-            except OSError as error:
-                remedy = (
-                    "make room there or name another feature_cache. What "
-                    "was done before is kept"
-                )
-                raise refusal(self.folder, error, remedy) from error
-            rows = Rows(self.folder)
-        return rows
+        compute = partial(self._compute_all, clips, data_folder)
+        return self.store.fill([*clips], compute)
 
-    def _complete(self, keys, clips, data_folder):
-        """Compute the missing rows. The folder is locked by this process."""
-        for stray in self.folder.glob(".*.tmp"):  # of a killed process
-            stray.unlink()
-        rows = Rows(self.folder)  # another run may have filled it
-        for path in rows.damaged:
-            logger.warning(f"{path} is cut or damaged: it is computed again")
-            path.unlink(missing_ok=True)
-        missing = rows.find(keys) < 0
-        if not missing.any():
-            return
-        write_json(self.folder / "about.json", self.facts)
-        wanted = [
-            (wav, digest)
-            for (digest, wav), absent in zip(clips.items(), missing)
-            if absent
-        ]
+    def _compute_all(self, clips, data_folder, digests):
+        """Yield digests and the values to store."""
+        wanted = [(clips[digest], digest) for digest in digests]
         loader = DataLoader(
             MissingClips(self, data_folder, wanted),
             batch_size=None,
@@ -165,14 +114,10 @@ class FeatureCache:
             collate_fn=_unchanged,
             generator=torch.Generator(),  # leaves the global one alone
         )
-        writer = ShardWriter(self.folder)
-        try:
-            for item in tqdm(loader, "Caching features", unit="clip"):
-                if isinstance(item, UserError):
-                    raise item
-                writer.add(*item)
-        finally:
-            writer.finish()
+        for item in tqdm(loader, "Caching features", unit="clip"):
+            if isinstance(item, UserError):
+                raise item
+            yield item
 
     def compute(self, data_folder, wav, digest):
         """Compute the values to store for a clip.
@@ -191,16 +136,8 @@ class FeatureCache:
         numpy.ndarray
         """
         values = load_features(self.features, data_folder, wav, digest)
-        values = values.numpy()
-        with np.errstate(over="ignore"):
-            stored = np.ascontiguousarray(values, self.dtype)
-        if (np.isinf(stored) & np.isfinite(values)).any():
-            raise DataError(
-                f"{audio_path(data_folder, wav)}: its features go up to "
-                f"{np.abs(values).max():.0f}, which float16 cannot hold. "
-                "Take feature_cache_dtype float32"
-            )
-        return stored
+        path = audio_path(data_folder, wav)
+        return self.store.rounded(values.numpy(), f"{path}: its features")
 
 
 def _unchanged(item):

@@ -1,5 +1,7 @@
 """Check a dataset's audio, and write its manifest."""
 
+import contextlib
+
 from speechbrain.utils.logger import get_logger
 
 from petl_modules.data import UsedPart, check_audio
@@ -14,7 +16,7 @@ from petl_modules.data.prepare.manifest import (
     read_skipped,
     write_manifest,
 )
-from petl_modules.utils import AudioError, listed
+from petl_modules.utils import AudioError, alone_in, listed, refusal
 
 logger = get_logger(__name__)
 
@@ -31,6 +33,7 @@ def finish(
 ):
     """Check the audio and write the manifest, if no up-to-date manifest exists.
 
+    One process at a time does so in a folder of manifests; others wait.
     The manifest's name has a hash of the records, the folder, the options, the
     part of a clip that is used, and each file's size and time: a change of any
     of them gives a new manifest.
@@ -82,16 +85,17 @@ def finish(
     options = [bool(allow_partial), bool(skip_bad_audio)]
     facts = [str(folder), options, records, UsedPart.of(features)]
     manifest = manifest_path(manifest_folder, name.lower(), facts, paths)
-    if not manifest.exists():
-        checked = check_audio(
-            paths, f"Checking {name}", skip_bad_audio, features
-        )
-        facts = dict(zip(records, checked))
-        whole, skipped = _usable(records, facts)
-        if n_folds is not None:
-            make_folds(whole, n_folds)  # equal sounds together
-        remarks = _remarks(whole, {clip: facts[clip] for clip in whole})
-        write_manifest(manifest, whole, skipped, remarks)
+    with _missing(manifest) as missing:
+        if missing:
+            checked = check_audio(
+                paths, f"Checking {name}", skip_bad_audio, features
+            )
+            facts = dict(zip(records, checked))
+            whole, skipped = _usable(records, facts)
+            if n_folds is not None:
+                make_folds(whole, n_folds)  # equal sounds together
+            remarks = _remarks(whole, {clip: facts[clip] for clip in whole})
+            write_manifest(manifest, whole, skipped, remarks)
     check_duplicates(read_manifest(manifest), published=not allow_partial)
     for remark in read_remarks(manifest):
         logger.warning(f"{name}: {remark}")
@@ -102,6 +106,23 @@ def finish(
             f"{listed(skipped, limit=5)}"
         )
     return manifest
+
+
+@contextlib.contextmanager
+def _missing(manifest):
+    """Tell whether a manifest is to be written, after any other run is done.
+
+    Its folder may be read-only if it is there.
+    """
+    if manifest.exists():
+        yield False
+        return
+    try:
+        manifest.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refusal(manifest, error, "choose another folder") from error
+    with alone_in(manifest.parent):
+        yield not manifest.exists()
 
 
 def _usable(records, facts):
