@@ -67,6 +67,11 @@ def run(cells, options):
         An option is not possible, or Slurm refuses the jobs.
     """
     submitit = require_extra("submitit", "slurm")
+    if shutil.which("sbatch") is None:
+        raise UserError(
+            "engine slurm needs Slurm's program sbatch: run this on a login "
+            "node of the cluster"
+        )
     parameters = _parameters(options)
     require_archives({path for cell in cells for path in cell.archives})
     arrays = Arrays(Path(options.sweep.output_folder, "slurm"))
