@@ -171,6 +171,7 @@ class Kind:
 # with ReLU ipet's, and each of two heads attentive_layers'
 LEFT_OUT = {"adaptformer", "attentive", "layer_sum"}
 LEFT_OUT |= {"ipet_prompt", "mambadapter_houlsby"}
+LEFT_OUT |= {"rslora", "lora_plus"}  # LoRA with another scale or rate
 CASES = [stem for stem in FILES if stem not in LEFT_OUT]
 CASES += [*COMPOSED, "lora + bitfit", "last layer"]
 
