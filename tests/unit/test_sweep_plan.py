@@ -38,10 +38,13 @@ def test_each_fold_of_each_run_is_a_cell(tmp_path):
 
 
 MISTAKES = {
-    "dataset": (("[ESC50]", "[ESC5O]"), "no data set 'ESC5O'.*ESC50"),
+    "dataset": (("ESC50", "ESC5O"), "no data set 'ESC5O'.*ESC50"),
     "method": (("lora,", "lorra,"), "no method 'lorra'.*lora"),
     "key": (("seed:", "sed: [1]\n  seed:"), "sed.*seed"),
-    "top key": (("output_folder", "output_foldr"), "output_foldr.*did you"),
+    "top key": (
+        ("output_folder", "output_foldr"),
+        "output_foldr.*output_folder",
+    ),
     "type": (("seed:", "lr: [fast]\n  seed:"), "lr.*fast"),
     "folder": (("esc}", "gone}"), "gone is not there"),
     "no data": (("{ESC50: esc}", "{}"), "'data' has no folder"),
