@@ -181,7 +181,6 @@ def every():
     [
         (LoRA(form=LowRank), 12 * 2 * 6 * 2 * 768),
         (LoRA(form=DoRA), 12 * 2 * (6 * 2 * 768 + 768)),
-        (LoRA(form=PiSSA), 221_184),
         (LoRA(form=HiRA), 221_184),
         (IA3(), 12 * (768 + 768 + 3072)),
         (SSF(), 12 * 2 * (2 * 768 + 5 * 768 + 3072)),
