@@ -17,8 +17,9 @@ from petl_modules.utils import read_csv
 ROOT = Path(__file__).resolve().parents[2]
 ONCE = ["GTZAN"]  # with one seed
 LATER = {"adaptformer", "attentive", "attentive_layers", "convpass"}
-LATER |= {"layer_sum", "mambadapter", "lora_plus", "rslora", "dora", "pissa"}
-LATER |= {"hira", "ia3", "ssf", "norms"}
+LATER |= {"layer_sum", "mambadapter"}
+LATER |= {"rslora", "lora_plus", "dora", "pissa", "hira"}
+LATER |= {"ia3", "ssf", "norms"}
 METHODS = [name for name in METHODS if name not in LATER]  # not yet
 MEASURED = [n for n in MINIATURES if n not in ("FSDD", *ONCE)]
 SPEECH = [name for name in MEASURED if MINIATURES[name].speech]
