@@ -11,19 +11,26 @@ voice have no voice in the list; copies of a recording are listed once.
 
 import argparse
 import hashlib
+import os
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools.speech_packages import PACKAGES
+
+if __name__ == "__main__" and sys.argv[1:] == ["--names"]:
+    print(*PACKAGES)  # before the imports: any Python 3.10 does it
+    sys.exit()
+
 import soundfile
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from petl_modules.utils import (
     DataError,
     UserError,
+    brief,
     build_folder,
     damaged,
     fail,
@@ -32,7 +39,6 @@ from petl_modules.utils import (
     require_new_folder,
     write_csv,
 )
-from tools.speech_packages import PACKAGES
 
 CACHE = Path("/var/cache/apt/archives")
 LIST = "recordings.csv"
@@ -87,20 +93,36 @@ def unpack(packages, folder):
         From package to .deb file.
     folder : pathlib.Path
         Where the folders go.
+
+    Raises
+    ------
+    UserError
+        The disk is full.
+    DataError
+        A package is broken, or there is no dpkg-deb.
     """
     folder.mkdir()
+    english = {**os.environ, "LC_ALL": "C"}
     for name, file in packages.items():
         words = ["dpkg-deb", "-x", str(file), str(folder / name)]
         try:
-            done = subprocess.run(words, capture_output=True, text=True)
+            done = subprocess.run(
+                words, capture_output=True, text=True, env=english
+            )
         except FileNotFoundError as error:
             raise DataError(
                 "dpkg-deb is not there: unpack on Debian or Ubuntu, and copy "
                 "the folder"
             ) from error
+        for full in ("No space left on device", "Disk quota exceeded"):
+            if done.returncode and full in done.stderr:
+                raise UserError(
+                    f"{full} while {file.name} was unpacked. Nothing is kept: "
+                    "name a folder on a disk with 500 MB free"
+                )
         if done.returncode:
             raise DataError(
-                f"{file} does not unpack ({done.stderr.strip()}). Delete it "
+                f"{file} does not unpack ({brief(done.stderr)}). Delete it "
                 f"and take it again: apt-get download {name}"
             )
 

@@ -4,14 +4,15 @@ One function a package yields its recordings: the file, the voice, the language,
 what is said where a text list or the file's name tells it, and the collection's
 licence. A voice is one language of one collection, taken for one speaker; the
 English and the Spanish prompts of Asterisk are spoken by one woman.
+
+Functions import what is not of Python alone: the names are needed before it is
+installed.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
-
-from petl_modules.utils import DataError, read_bytes
 
 CC_BY_SA = "CC-BY-SA-3.0"
 MIXED = "GPL-2.0-or-later"  # ktuberling: some files CC BY or CC0
@@ -137,6 +138,8 @@ PACKAGES = {
 
 def _sounds(listing):
     """Yield part, name and file of each sound that a list names."""
+    from petl_modules.utils import DataError, read_bytes
+
     content = read_bytes(listing, "take the package again")
     try:
         tree = ElementTree.fromstring(content)
@@ -151,6 +154,8 @@ def _sounds(listing):
 
 def _captions(path):
     """Return the English text of a picture and the texts by language."""
+    from petl_modules.utils import read_bytes
+
     if not path.is_file():
         return "", {}
     content = read_bytes(path, "take the package again")

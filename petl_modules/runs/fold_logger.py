@@ -1,6 +1,7 @@
 """What a fold logs of each epoch and of its test, as text and in a tracker."""
 
 import json
+import math
 import re
 from pathlib import Path
 from uuid import uuid4
@@ -118,7 +119,11 @@ class FoldLogger:
         if rows and stats_meta["epoch"] <= rows[-1]["values"]["epoch"]:
             return  # repeated after a kill
         parts = {"train": train_stats, "valid": valid_stats}
-        parts = {part: of for part, of in parts.items() if of is not None}
+        parts = {
+            part: {name: x for name, x in of.items() if math.isfinite(x)}
+            for part, of in parts.items()
+            if of is not None
+        }  # JSON has no nan
         rows.append({"values": stats_meta, "parts": parts})
         write_json(self.folder / RECORD, self.record)
         self._show(rows[-1])

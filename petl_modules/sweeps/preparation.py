@@ -10,7 +10,7 @@ from pathlib import Path
 
 from petl_modules.libraries import INTERRUPTED
 from petl_modules.sweeps.cell_run import call, last_lines
-from petl_modules.sweeps.states import DONE
+from petl_modules.sweeps.states import DONE, RUNNING
 from petl_modules.utils import listed, printable, show
 
 LOG = "prepare.txt"
@@ -19,8 +19,8 @@ LOG = "prepare.txt"
 def prepare(cells, states):
     """Prepare the data of cells that are not done.
 
-    Data of which a cell is done, that one cell alone needs, or that are in
-    archives, are left to the cells.
+    Data of which a cell is done or runs, that one cell alone needs, or that
+    are in archives, are left to the cells.
 
     Arguments
     ---------
@@ -41,7 +41,7 @@ def prepare(cells, states):
     """
     left, prepared = {}, set()
     for cell, state in zip(cells, states):
-        if state == DONE or cell.archives:
+        if state in (DONE, RUNNING) or cell.archives:
             prepared.add(cell.preparation)
         else:
             left.setdefault(cell.preparation, []).append(cell)

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from statistics import fmean
 
 MOST = 5  # finished cells of a kind whose files are read
 
@@ -53,22 +54,24 @@ class TimeLeft:
     def text(self, now=None):
         """Return the time left in words.
 
-        Where no cell of a kind has finished yet, what is known is a lower
-        bound.
+        A kind of which no cell has finished yet is taken to need what the
+        others do, and the time is then only ``about`` right.
         """
+        if not self.seconds:
+            return "unknown"
         now = self.clock() if now is None else now
-        means = {kind: sum(v) / len(v) for kind, v in self.seconds.items()}
-        total, unknown = 0, False
-        for kind, count in self.waiting.items():
-            unknown |= count > 0 and kind not in means
-            total += count * means.get(kind, 0)
+        means = {kind: fmean(found) for kind, found in self.seconds.items()}
+        usual = fmean(means.values())
+        total = sum(
+            count * means.get(kind, usual)
+            for kind, count in self.waiting.items()
+        )
         for kind, start in self.running.values():
-            unknown |= kind not in means
-            total += max(0, means.get(kind, 0) - (now - start))
+            total += max(0, means.get(kind, usual) - (now - start))
         text = duration(total / max(1, len(self.running)))
-        if not unknown:
-            return text
-        return f"at least {text}" if total else "unknown"
+        kinds = [k for k, count in self.waiting.items() if count]
+        kinds += [kind for kind, _ in self.running.values()]
+        return text if means.keys() >= {*kinds} else f"about {text}"
 
 
 def duration(seconds):

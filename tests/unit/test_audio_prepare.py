@@ -879,6 +879,15 @@ def test_change_makes_a_new_manifest(change, audio, data, tmp_path):
     assert new != old and old.read_text() == content
 
 
+def test_copy_has_the_same_manifest(audio, data, tmp_path):
+    first, _ = audio.prepare_audio(data, tmp_path / "out", n_folds=3)
+    shutil.copytree(data, tmp_path / "copy")  # as tar does, times included
+    again, _ = audio.prepare_audio(
+        tmp_path / "copy", tmp_path / "out", n_folds=3
+    )
+    assert again == first
+
+
 def test_other_folds_make_another_manifest(audio, data, tmp_path):
     make(data, ["dog/3.wav", "rain/3.wav"])
     found = {

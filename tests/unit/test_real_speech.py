@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -120,6 +121,33 @@ def test_a_broken_package_is_named_and_leaves_nothing(debs, tmp_path):
     with pytest.raises(DataError, match="tuxpaint.*does not unpack"):
         real_speech.main([str(tmp_path / "new"), *map(str, debs)])
     assert not (tmp_path / "new").exists()
+
+
+@needs_dpkg
+@pytest.mark.parametrize(
+    "full", ["No space left on device", "Disk quota exceeded"]
+)
+def test_a_full_disk_is_no_broken_package(full, debs, tmp_path, monkeypatch):
+    """As dpkg-deb ends on one; tar tells it of thousands of files."""
+
+    def fill(words, env, **_):
+        assert env["LC_ALL"] == "C" and env["PATH"]
+        return SimpleNamespace(
+            returncode=2, stderr=f"tar: ./usr/a.ogg: Cannot write: {full}\n" * 9
+        )
+
+    monkeypatch.setattr(subprocess, "run", fill)
+    with pytest.raises(UserError, match=f"^{full} while aster.*500 MB") as told:
+        real_speech.main([str(tmp_path / "new"), *map(str, debs)])
+    assert not isinstance(told.value, DataError)
+    assert not (tmp_path / "new").exists()
+
+
+def test_names_need_no_other_package():
+    """They are what a fresh machine gets first: -I -S has Python alone."""
+    words = [sys.executable, "-I", "-S", real_speech.__file__, "--names"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*PACKAGES]
 
 
 @needs_dpkg

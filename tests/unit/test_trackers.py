@@ -290,6 +290,14 @@ def test_processes_wait_for_each_other_as_often(begin, fake, monkeypatch):
     assert meetings.count("0") == meetings.count("1") == 5
 
 
+def test_what_is_no_number_is_left_out(begin, fake):
+    """It would make a record that cannot be read."""
+    wandb = fake("wandb")
+    begin("wandb").log_stats({"epoch": 1}, {"loss": 0.5, "f1": float("nan")})
+    begin("wandb")
+    assert wandb.runs[0].told == [(1, {"epoch": 1, "train": {"loss": 0.5}})]
+
+
 def test_fixed_epochs_have_no_validation(begin, fake):
     wandb = fake("wandb")
     begin("wandb").log_stats({"epoch": 1}, {"loss": 0.5}, None)

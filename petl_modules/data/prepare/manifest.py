@@ -60,8 +60,9 @@ class Record(TypedDict, total=False):
 def manifest_path(folder, name, facts, paths):
     """Return the path of a manifest, with a hash of all that it depends on.
 
-    This is the fast test for "the same data": path, size and time of each
-    file. The thorough test is ``Record.digest``.
+    This is the fast test for "the same data": name, size and time of each
+    file. The thorough test is ``Record.digest``. The same data in another
+    place, as on each machine of a cluster, have the same manifest.
 
     Arguments
     ---------
@@ -70,7 +71,8 @@ def manifest_path(folder, name, facts, paths):
     name : str
         The dataset.
     facts : list
-        Plain data that the manifest depends on: options, a list's content.
+        Plain data that the manifest depends on: options, a list's content, the
+        files' names in the data folder.
     paths : list of pathlib.Path
         The audio files. ``check_audio`` reports missing files.
 
@@ -83,9 +85,9 @@ def manifest_path(folder, name, facts, paths):
     for path in paths:
         try:
             state = path.stat()
-            states.append([str(path), state.st_size, state.st_mtime_ns])
+            states.append([state.st_size, state.st_mtime_ns])
         except OSError:
-            states.append([str(path)])
+            states.append([])
     text = json.dumps([FORMAT, facts, states])
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Path(folder) / f"{name}-{key}.json"

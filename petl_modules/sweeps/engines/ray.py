@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import socket
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from petl_modules.sweeps.states import is_running, write_error
 from petl_modules.utils import UserError, brief
 
 TRIES = 3  # of a cell whose worker was killed, after the first
-LOST = 70  # exit code of a cell that they were not enough for (EX_SOFTWARE)
+LOST = 70  # exit code of a cell without an end of its own (EX_SOFTWARE)
 POLL = 5  # seconds
 PATIENCE = 10  # seconds for tasks to stop
 # Ray reports its use to its makers unless told otherwise
@@ -71,6 +72,7 @@ def _connect(ray, address):
     places += filter(None, [os.environ.get("PYTHONPATH")])
     only_here = {"include_dashboard": False} if address == "local" else {}
     try:
+        _require_answer(address)
         ray.init(
             address=address,
             log_to_driver=False,
@@ -78,11 +80,23 @@ def _connect(ray, address):
             runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(places)}},
             **only_here,
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        ray.exceptions.RayError,
+    ) as error:
         raise UserError(
             f"Ray does not answer at '{address}': {brief(error)}. Start it "
             "there by ray start --head, or leave out --address"
         ) from error
+
+
+def _require_answer(address):
+    """Raise an error where nobody listens; Ray would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
 
 
 def _follow(ray, running, at_a_time):

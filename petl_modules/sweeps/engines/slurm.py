@@ -1,5 +1,6 @@
 """Engine ``slurm``: each cell a job of the queue of a cluster, by submitit."""
 
+import shlex
 import shutil
 import sys
 import time
@@ -24,6 +25,8 @@ from petl_modules.sweeps.states import (
 from petl_modules.utils import UserError, alone_in, brief, show
 
 LARGEST = 1000  # tasks of an array; Slurm allows 1001 unless configured
+# A job that is told to end before it listens would end for good
+PYTHON = """sh -c 'trap "" TERM USR2; exec "$0" "$@"' """
 TURNS = 20  # time limits that a cell may take
 POLL = 15  # seconds
 LATE = 4  # polls after the end of a job, until its files are seen everywhere
@@ -64,6 +67,11 @@ def run(cells, options):
         An option is not possible, or Slurm refuses the jobs.
     """
     submitit = require_extra("submitit", "slurm")
+    if shutil.which("sbatch") is None:
+        raise UserError(
+            "engine slurm needs Slurm's program sbatch: run this on a login "
+            "node of the cluster"
+        )
     parameters = _parameters(options)
     require_archives({path for cell in cells for path in cell.archives})
     arrays = Arrays(Path(options.sweep.output_folder, "slurm"))
@@ -116,7 +124,10 @@ def _submit(submitit, folder, cells, parameters):
     """Submit an array of jobs."""
     try:
         executor = submitit.AutoExecutor(
-            folder, cluster="slurm", slurm_max_num_timeout=TURNS
+            folder,
+            cluster="slurm",
+            slurm_max_num_timeout=TURNS,
+            slurm_python=PYTHON + shlex.quote(sys.executable),
         )
         executor.update_parameters(name=folder.name, **parameters)
         jobs = executor.map_array(CellJob(), cells)

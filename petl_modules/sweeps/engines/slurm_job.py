@@ -3,19 +3,12 @@
 import signal
 import time
 
-from petl_modules.sweeps.cell_run import (
-    BUSY,
-    PATIENCE,
-    run_when_free,
-    stop_cells,
-)
+from petl_modules.sweeps.cell_run import BUSY, run_when_free, stop_cells
 from petl_modules.sweeps.states import ERROR, write_error
 from petl_modules.utils import brief
 
-NEIGHBOURS = 5  # seconds in which a signal reaches all processes of a job
-UNFINISHED = (
-    70  # exit code of a cell that Slurm gives no more turns (EX_SOFTWARE)
-)
+NEIGHBOURS = 2  # seconds in which a signal reaches all processes of a job
+UNFINISHED = 70  # exit code of a cell without an end of its own (EX_SOFTWARE)
 
 
 class CellJob:
@@ -23,31 +16,25 @@ class CellJob:
 
     Called by submitit in the job. The command of a cell resumes from its last
     checkpoint, so that nothing but the cell is carried to the next turn.
-
-    Arguments
-    ---------
-    patience : float
-        Seconds to wait for a cell that another process is at.
     """
-
-    def __init__(self, patience=PATIENCE):
-        self.patience = patience
 
     def __call__(self, cell):
         """Run the cell; return its exit code."""
         told_to_end = []
         signal.signal(signal.SIGTERM, lambda *_: told_to_end.append(True))
         try:
-            code = run_when_free(cell, self.patience)
-            if code not in (0, BUSY):
-                # Slurm signals all processes of a job, one by one: the command
-                # may have failed of what this process is about to be told
-                time.sleep(NEIGHBOURS)
+            code = run_when_free(cell)
+            if code in (0, BUSY):
+                return code
+            # Slurm signals all processes of a job, one by one: the command may
+            # have failed of what this process is about to be told
+            end = time.monotonic() + NEIGHBOURS
+            while not told_to_end and time.monotonic() < end:
+                time.sleep(0.1)
         except Exception as error:  # no more turns, for one
             write_error(cell, UNFINISHED, [brief(error)])
             raise
-        while told_to_end and code not in (0, BUSY):
-            # A job that ends by itself now is not queued again
+        while told_to_end:  # a job that ends by itself is not queued again
             _forget_error(cell)
             signal.pause()
         return code

@@ -6,6 +6,8 @@ import re
 from petl_modules.utils import HparamsError
 
 TIME = "4:00:00"
+SHORTEST = 5  # minutes, of which a job takes one to start
+WARNING = 90  # seconds before the end in which a job queues itself again
 # Given by the engine; and what to say of them
 REFUSED = {
     "array": "each cell is a task of an array",
@@ -64,10 +66,14 @@ def sbatch_options(given):
             )
         options[name] = value
     minutes = minutes_of(options.pop("time", TIME))
+    if minutes < SHORTEST:
+        raise HparamsError(
+            f"slurm: time is {given['time']}: at least {SHORTEST} minutes are "
+            "needed. A cell that takes longer than 'time' goes on in a new turn"
+        )
     return {
         "timeout_min": minutes,
-        # A minute and a half, or less of a short turn
-        "slurm_signal_delay_s": min(90, 15 * minutes),
+        "slurm_signal_delay_s": WARNING,
         "slurm_additional_parameters": options,
         # A step does not inherit it since Slurm 22.05
         "slurm_setup": [
@@ -94,7 +100,7 @@ def minutes_of(time):
     Raises
     ------
     HparamsError
-        It is none of these, or no time at all.
+        It is none of these.
 
     Example
     -------
@@ -116,6 +122,4 @@ def minutes_of(time):
     else:
         hours, minutes, seconds = 0, *(*parts, 0)[:2]
     total = (int(days or 0) * 24 + hours) * 60 + minutes + seconds / 60
-    if not total:
-        raise HparamsError("slurm: time is 0: a cell needs some")
     return math.ceil(total)
