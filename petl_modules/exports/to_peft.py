@@ -9,11 +9,13 @@ import torch
 from transformers import AutoConfig, AutoModelForAudioClassification
 
 from petl_modules.backbones import find_checkpoint
+from petl_modules.blocks import DoRA
 from petl_modules.exports.cards import base_of, loaded_as, model_card
 from petl_modules.exports.library import (
     extractor_config,
     input_notes,
     library_classifier,
+    lora_of,
     lora_options,
     lora_sites,
     require_fitting,
@@ -94,8 +96,12 @@ def write(trained, folder):
     encoder = whole.base_model
     for path, (block,) in blocks.items():
         layer = encoder.get_submodule(path)
-        layer.lora_A["default"].weight.copy_(block.lora_a.weight)
-        layer.lora_B["default"].weight.copy_(block.lora_b.weight)
+        a, b, _ = lora_of(block)
+        layer.lora_A["default"].weight.copy_(a)
+        layer.lora_B["default"].weight.copy_(b)
+        if isinstance(block, DoRA):
+            length = layer.lora_magnitude_vector["default"].weight
+            length += block.magnitude.to(length.device)
     model.save_pretrained(folder)
     inputs["labels"] = [str(label) for label in trained.labels]
     write_json(folder / "preprocessor_config.json", inputs)

@@ -50,9 +50,7 @@ def write(trained, folder):
     inputs = extractor_config(trained)
     model = library_classifier(trained)
     for path, blocks in lora_sites(trained).items():
-        weight = model.base_model.get_submodule(path).weight
-        for block in blocks:
-            weight += block.delta().to(weight.device)
+        _merge(model.base_model.get_submodule(path), blocks)
     model.save_pretrained(folder)
     write_json(folder / "preprocessor_config.json", inputs)
     saved = AutoModelForAudioClassification.from_pretrained(
@@ -62,8 +60,19 @@ def write(trained, folder):
     found, wanted = saved(batch).logits, trained.model(batch)
     require_same(trained, found, wanted, type(saved).__name__)
     use = USE.format(name=loaded_as(trained, folder))
-    notes = ["LoRA, if there was any, is merged into the weights."]
+    notes = ["Blocks, if there were any, are merged into the weights."]
     card = model_card(
         trained, use, [*notes, *input_notes(trained)], "transformers"
     )
     write_text(folder / "README.md", card)
+
+
+def _merge(layer, blocks):
+    """Put blocks into weight and bias of a layer."""
+    for block in blocks:
+        device = next(block.parameters()).device
+        bias = None if layer.bias is None else layer.bias.to(device)
+        weight, bias = block.merge(layer.weight.to(device), bias)
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)

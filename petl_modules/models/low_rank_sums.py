@@ -20,7 +20,8 @@ def low_rank_of(method):
     dict or None
     """
     if method["class"] == "LoRA":
-        return method
+        form = method.get("form", {"class": "LowRank"})["class"]
+        return method if form == "LowRank" else None
     block = method.get("block")
     is_low_rank = isinstance(block, dict) and block.get("class") == "LowRank"
     return block if is_low_rank else None
@@ -45,8 +46,16 @@ def sum_products(models, weights, rank):
     Raises
     ------
     HparamsError
-        If there is no such rank, or places share their A or B.
+        If there is no such rank, LoRA has another form, or places share their
+        A or B.
     """
+    for method in models[0][1]["encoder"]["methods"]:
+        form = method.get("form")
+        if form is not None and form["class"] != "LowRank":
+            raise HparamsError(
+                f"LoRA has the form {form['class']}, and a sum of such models "
+                "is none of this form: combine LoRA of the form LowRank"
+            )
     roots, others = (
         [n.removesuffix(end) for n in models[0][0] if n.endswith(end)]
         for end in (A, B)

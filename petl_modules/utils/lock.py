@@ -119,13 +119,21 @@ def alone_in(folder):
     HparamsError
         If the file system has no locks, see ``_open`` and ``_lock``.
     """
-    with _open(folder / LOCK) as stream:
+    path = _path(folder)
+    if _is_held(path):  # opened again, it would be released by the close
+        yield
+        return
+    with _open(path) as stream:
         if not _lock(stream, fcntl.LOCK_NB):
             logger.warning(
                 f"waiting for {_owner(stream)}, which writes to {folder}"
             )
             _lock(stream)
-        yield
+        HELD[path] = stream
+        try:
+            yield
+        finally:
+            HELD.pop(path, None)
 
 
 @contextlib.contextmanager

@@ -58,7 +58,10 @@ SPLITS = {
     "FSC": (Lists, {}),
     "FSDD": (Folds, {"n_folds": 6, "valid_offset": 1}),
     "GTZAN": (AsListed, {"name": "filtered"}),
-    "IEMOCAP": (Sessions, {"protocol": "speakers", "sessions": 5}),
+    "IEMOCAP": (
+        Sessions,
+        {"protocol": "speakers", "sessions": 5, "n_folds": 10},
+    ),
 }
 METRICS = {
     "FSC": ["action_accuracy", "object_accuracy", "location_accuracy"],

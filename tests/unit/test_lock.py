@@ -13,6 +13,7 @@ from petl_modules.utils import (
     flush,
     holder,
     lock_folder,
+    try_lock,
     unlock_folder,
 )
 
@@ -152,3 +153,31 @@ def test_asking_who_holds_a_folder_refuses_nobody(tmp_path):
     end.set()
     process.join()
     assert process.exitcode == 0
+
+
+def is_free(folder, name):
+    """Tell whether another process can lock a folder."""
+    fork = multiprocessing.get_context("fork")
+    with fork.Pool(1) as pool:
+        return pool.apply(can_lock, (folder, name))
+
+
+def can_lock(folder, name):
+    with try_lock(folder, name) as free:
+        return free
+
+
+def test_second_lock_of_one_process_is_refused(tmp_path):
+    with try_lock(tmp_path) as first:
+        with try_lock(tmp_path) as second, try_lock(tmp_path, "b") as other:
+            assert (first, second, other) == (True, False, True)
+        assert not is_free(tmp_path, ".lock")
+        assert is_free(tmp_path, "b")
+    assert is_free(tmp_path, ".lock")
+
+
+@pytest.mark.parametrize("lock", [try_lock, alone_in])
+def test_asking_does_not_release_a_lock(lock, tmp_path):
+    with lock(tmp_path):
+        assert holder(tmp_path) is None
+        assert not is_free(tmp_path, ".lock")

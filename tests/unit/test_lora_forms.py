@@ -1,18 +1,18 @@
-"""DoRA, PiSSA, HiRA, rsLoRA and (IA)3 against peft on the same weights."""
+"""Forms of LoRA, (IA)3 and SSF: against peft, merged, saved, on any encoder."""
 
+import copy
 import math
+from functools import partial
 
 import pytest
 import torch
 from peft import HiraConfig, IA3Config, LoraConfig, inject_adapter_in_model
 
-from petl_modules.backbones import AST
-from petl_modules.blocks import DoRA, HiRA, LowRank, PiSSA, Scale
-from petl_modules.methods import (
-    IA3,
-    SSF,
-    LoRA,
-)
+from petl_modules.backbones import AST, Wav2Vec2
+from petl_modules.blocks import Bottleneck, DoRA, HiRA, LowRank, PiSSA, Scale
+from petl_modules.methods import IA3, SSF, Adapted, Insert, LoRA, merge_lora
+from petl_modules.models import load_trained, read_trained, save_trained
+from petl_modules.utils import HparamsError
 from tests.models import classifier
 
 FRAMES, RANK, ALPHA = 100, 4, 6.0
@@ -56,9 +56,9 @@ CASES = {
         ),
     ),
 }
-FORMS = ("dora", "pissa", "hira", "ia3")
 # What mathematics makes zero: attention does not see a shift of all keys
 UNSEEN = "k_proj.block.block.shift"
+BOTTLENECK = partial(Bottleneck, reduction=4)
 
 
 @pytest.fixture
@@ -173,6 +173,126 @@ def every():
     }
 
 
+FORMS = ("dora", "pissa", "hira", "ia3", "ssf")
+
+
+@pytest.fixture(params=FORMS)
+def form(request):
+    return request.param
+
+
+@pytest.fixture
+def model(form, tiny_ast):
+    return build(tiny_ast, every()[form]).eval()
+
+
+def states(model, inputs):
+    with torch.no_grad():
+        return model.encoder.backbone(inputs)
+
+
+def test_step_0_is_the_frozen_encoder_bit_for_bit(model, tiny_ast, inputs):
+    wanted = AST(tiny_ast, FRAMES)(inputs)
+    assert torch.equal(states(model, inputs), wanted)
+
+
+def test_every_parameter_gets_a_gradient(model, inputs):
+    draw(model)  # one of two factors starts at zero
+    model.train()(inputs).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and not name.endswith(UNSEEN):
+            assert parameter.grad.abs().max() > 1e-6, name
+
+
+def test_merged_is_unmerged_and_comes_back(model, inputs):
+    draw(model, 0.05)
+    before = {n: v.clone() for n, v in model.state_dict().items()}
+    wanted = states(model, inputs)
+    restore = merge_lora(model)
+    adapted = [m for m in model.modules() if isinstance(m, Adapted)]
+    assert adapted and all(module.merged for module in adapted)
+    torch.testing.assert_close(
+        states(model, inputs), wanted, rtol=1e-5, atol=5e-6
+    )
+    restore()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_saved_and_loaded_is_the_same(form, model, tiny_ast, inputs, tmp_path):
+    draw(model, 0.05)
+    save_trained(model, tmp_path / "model")
+    saved = set(read_trained(tmp_path / "model")[0])
+    trained = sum(p.requires_grad for p in model.parameters())
+    starts = {n for n in saved if n.endswith(("start_a", "start_b"))}
+    assert len(saved - starts) == trained
+    assert bool(starts) == (form == "pissa")
+    torch.manual_seed(7)  # a new SVD is another draw
+    other = classifier(AST(tiny_ast, FRAMES), ["a", "b"], [every()[form]])
+    load_trained(other, tmp_path / "model")
+    assert torch.equal(states(other.eval(), inputs), states(model, inputs))
+
+
+def test_copies_are_independent(model, inputs):
+    other = copy.deepcopy(model)
+    wanted = states(model, inputs)
+    draw(other)
+    assert torch.equal(states(model, inputs), wanted)
+    assert not torch.equal(states(other, inputs), wanted)
+
+
+def test_a_bfloat16_encoder_trains_them(form, tiny_ast, inputs):
+    model = build(tiny_ast, every()[form], backbone_dtype="bfloat16").train()
+    draw(model, 0.05)
+    out = model(inputs)
+    out.square().sum().backward()
+    assert out.dtype == torch.float32 and out.isfinite().all()
+    near = build(tiny_ast, every()[form])
+    draw(near, 0.05)
+    torch.testing.assert_close(out, near(inputs), rtol=0.1, atol=0.1)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            assert parameter.dtype == parameter.grad.dtype == torch.float32
+
+
+def test_wavlm_whose_attention_reads_weights(form, tiny_encoders):
+    folder = tiny_encoders["wavlm"].folder
+    model = classifier(
+        Wav2Vec2(folder), ["a", "b"], [every()[form]], pooling="speech"
+    )
+    sound = torch.randn(1, 4_000, generator=torch.Generator().manual_seed(1))
+    model.eval()
+    draw(model, 0.05)
+    with torch.no_grad():
+        wanted = model(sound)
+        merge_lora(model)
+        torch.testing.assert_close(model(sound), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("methods", "words"),
+    [
+        ([LoRA(at=["ffn"], form=DoRA)], "linear layers, and 'ffn' is none"),
+        ([IA3(at=["attention"])], "IA3 adapts linear layers"),
+        ([Insert(at=["query"], block=HiRA)], "HiRA needs the weight"),
+        ([Insert(at=["query"], block=PiSSA)], "PiSSA needs the weight"),
+        (
+            [Insert(at=["query"], block=BOTTLENECK), LoRA(form=DoRA)],
+            "name that method behind this one",
+        ),
+    ],
+)
+def test_wrong_use_is_named(methods, words, tiny_ast):
+    with pytest.raises(HparamsError, match=words):
+        classifier(AST(tiny_ast, FRAMES), ["a", "b"], methods)
+
+
+def test_a_shift_of_an_input_is_no_scale():
+    for values in ({"of": "input", "shift": True}, {"of": "inside"}):
+        with pytest.raises(ValueError, match="without a shift|is none of"):
+            Scale(8, **values)
+
+
 # Counts at AST-base's widths: 12 layers, 768 and 3,072
 
 
@@ -181,7 +301,6 @@ def every():
     [
         (LoRA(form=LowRank), 12 * 2 * 6 * 2 * 768),
         (LoRA(form=DoRA), 12 * 2 * (6 * 2 * 768 + 768)),
-        (LoRA(form=PiSSA), 221_184),
         (LoRA(form=HiRA), 221_184),
         (IA3(), 12 * (768 + 768 + 3072)),
         (SSF(), 12 * 2 * (2 * 768 + 5 * 768 + 3072)),

@@ -22,7 +22,11 @@ from petl_modules.exports.library.library_input import (
     extractor_config,
     input_notes,
 )
-from petl_modules.exports.library.peft_config import lora_options, require_peft
+from petl_modules.exports.library.peft_config import (
+    lora_of,
+    lora_options,
+    require_peft,
+)
 
 __all__ = [
     "KINDS",
@@ -32,6 +36,7 @@ __all__ = [
     "input_notes",
     "library_classifier",
     "lora_methods",
+    "lora_of",
     "lora_options",
     "lora_sites",
     "noise_of",

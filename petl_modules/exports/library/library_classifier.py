@@ -97,7 +97,7 @@ def _fill(module, state):
 
 
 def lora_sites(trained):
-    """Return the LoRA blocks of a trained model.
+    """Return the mergeable blocks of a trained model, such as LoRA.
 
     Arguments
     ---------
@@ -107,8 +107,8 @@ def lora_sites(trained):
     Returns
     -------
     dict
-        From the path of a linear layer, within the library's encoder, to a
-        list of ``petl_modules.blocks.LowRank``.
+        From the path of a linear layer or norm, within the library's encoder,
+        to a list of blocks with ``merge``.
     """
     encoder, found = trained.model.encoder, {}
     for name, path in encoder.inserted.items():

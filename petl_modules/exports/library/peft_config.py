@@ -1,5 +1,6 @@
 """What of a trained model is an adapter of peft, and its configuration."""
 
+from petl_modules.blocks import DoRA, LowRank, PiSSA
 from petl_modules.exports.library.fitting import AST
 from petl_modules.utils import ExportError
 
@@ -25,8 +26,17 @@ def require_peft(trained, blocks, published):
     """
     encoder = trained.model.encoder
     settings = encoder.backbone.settings
+    forms = {type(b) for at_site in blocks.values() for b in at_site}
+    others = sorted(f.__name__ for f in forms - {LowRank, PiSSA, DoRA})
     reason = None
-    if encoder.train_backbone not in ("none", "biases"):
+    if others:
+        reason = (
+            f"{' and '.join(others)} is none of what this format writes: LoRA, "
+            "PiSSA as LoRA of twice the rank, and DoRA"
+        )
+    elif DoRA in forms and len(forms) > 1:
+        reason = "one adapter of peft has DoRA at all of its sites or at none"
+    elif encoder.train_backbone not in ("none", "biases"):
         reason = (
             f"train_backbone {encoder.train_backbone} trained matrices of the "
             "encoder, for which peft has no adapter"
@@ -81,8 +91,10 @@ def lora_options(trained, blocks, whole):
         name for name in ("projector", "classifier") if hasattr(whole, name)
     ]
     sizes = {
-        f"{root}.{path}": (len(b.lora_a.weight), b.scaling)
-        for path, (b,) in blocks.items()
+        f"{root}.{path}": (len(a), scaling)
+        for path, (a, _, scaling) in (
+            (path, lora_of(block)) for path, (block,) in blocks.items()
+        )
     }
     if not sizes:
         sizes = {f"{root}.{sites.path('layers.0.query')}": (1, 1.0)}
@@ -95,9 +107,32 @@ def lora_options(trained, blocks, whole):
         "target_modules": _targets(sizes, sites, root),
         "rank_pattern": {p: r for p, (r, _) in sizes.items() if r != rank},
         "alpha_pattern": {p: a for p, a in alphas.items() if a != alpha},
+        "use_dora": any(isinstance(b, DoRA) for (b,) in blocks.values()),
         "bias": "all" if biases else "none",
         "modules_to_save": saved,
     }
+
+
+def lora_of(block):
+    """Return A, B and the scaling of the low-rank update in a block.
+
+    Arguments
+    ---------
+    block : LowRank, PiSSA or DoRA
+        Of ``petl_modules.blocks``.
+
+    Returns
+    -------
+    a : torch.Tensor
+        ``[rank, d_in]``; PiSSA's rank is twice its own.
+    b : torch.Tensor
+        ``[d_out, rank]``.
+    scaling : float
+    """
+    low_rank = getattr(block, "low_rank", block)
+    if isinstance(block, PiSSA):
+        return *block.factors(), low_rank.scaling
+    return low_rank.lora_a.weight, low_rank.lora_b.weight, low_rank.scaling
 
 
 def _alpha(rank, scaling):

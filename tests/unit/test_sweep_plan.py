@@ -1,0 +1,122 @@
+"""Sweep files and their plans: cells, folders, and each mistake named."""
+
+import pytest
+
+from petl_modules.sweeps import in_miniature, plan_cells, planning, read_sweep
+from petl_modules.sweeps.values import folder_part
+from petl_modules.utils import UserError
+
+GOOD = """
+grid:
+  dataset: [ESC50]
+  method: [lora, linear]
+  seed: [10, 11]
+data: {ESC50: esc}
+output_folder: out
+"""
+
+
+def write(folder, text=GOOD):
+    (folder / "esc").mkdir(exist_ok=True)
+    file = folder / "sweep.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def plan(folder, text=GOOD):
+    return plan_cells(read_sweep(write(folder, text)))
+
+
+def test_each_fold_of_each_run_is_a_cell(tmp_path):
+    cells = plan(tmp_path)
+    assert len(cells) == 2 * 2 * 5
+    assert [cell.fold for cell in cells[:5]] == [1, 2, 3, 4, 5]
+    assert len({cell.place for cell in cells}) == len(cells)
+    for cell in cells:
+        assert cell.options["data_folder"] == str(tmp_path / "esc")
+        assert cell.folder.startswith(str(tmp_path / "out" / "ESC50"))
+
+
+MISTAKES = {
+    "dataset": (("ESC50", "ESC5O"), "no data set 'ESC5O'.*ESC50"),
+    "method": (("lora,", "lorra,"), "no method 'lorra'.*lora"),
+    "key": (("seed:", "sed: [1]\n  seed:"), "sed.*seed"),
+    "top key": (
+        ("output_folder", "output_foldr"),
+        "output_foldr.*output_folder",
+    ),
+    "type": (("seed:", "lr: [fast]\n  seed:"), "lr.*fast"),
+    "folder": (("esc}", "gone}"), "gone is not there"),
+    "no data": (("{ESC50: esc}", "{}"), "'data' has no folder"),
+    "no skip": (
+        ("data:", "skip: [{method: full}]\ndata:"),
+        "nothing matches.*no method 'full'",
+    ),
+    "skip all": (
+        ("data:", "skip: [{method: [lora, linear]}]\ndata:"),
+        "all of the grid is skipped",
+    ),
+    "skip key": (("data:", "skip: [{lr: 1}]\ndata:"), "no key of the grid"),
+    "grid": (("grid:", "set:"), "grid"),
+    "yaml": (("[10, 11]", "[10, 11"), "sweep.yaml"),
+    "twice": (("[10, 11]", "[10, 10]"), "each value once"),
+    "set": (("data:", "set: {lra: {lr: 1}}\ndata:"), "'lra' is neither"),
+    "in both": (("data:", "set: {all: {seed: 1}}\ndata:"), "in the grid and"),
+    "refused": (("seed:", "folds: [1]\n  seed:"), "each fold is a cell"),
+    "fold": (("data:", "set: {all: {folds: '[6]'}}\ndata:"), "no fold 6"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_is_named(name, tmp_path):
+    (old, new), words = MISTAKES[name]
+    with pytest.raises(UserError, match=f"(?s){words}"):
+        plan(tmp_path, GOOD.replace(old, new))
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    text = GOOD.replace("lora", "lorra").replace("linear", "linaer")
+    with pytest.raises(UserError, match="(?s)lorra.*linaer"):
+        plan(tmp_path, text)
+
+
+def test_cells_do_not_share_a_folder(tmp_path):
+    text = GOOD.replace("seed:", "device: ['cuda:0', cuda_0]\n  seed:")
+    with pytest.raises(UserError, match="two runs would share the folder"):
+        plan(tmp_path, text)
+
+
+def test_folder_names_are_sorted_and_safe():
+    name = folder_part("lora", {"lr": "0.1", "device": "cuda:0/a b"})
+    assert name == "lora-device=cuda_0_a_b-lr=0.1"
+    assert folder_part("..", {"b": "1", "a": "2"}).endswith("-a=2-b=1")
+
+
+def test_long_folder_names_differ():
+    names = {folder_part("m", {"k": "x" * 300 + end}) for end in "ab"}
+    assert len(names) == 2
+    assert max(map(len, names)) <= 120
+
+
+def test_10000_cells_need_one_composition_a_method(tmp_path, monkeypatch):
+    compose, kinds = planning.compose_for, []
+
+    def counted(sweep, kind, values):
+        kinds.append(kind)
+        return compose(sweep, kind, values)
+
+    monkeypatch.setattr(planning, "compose_for", counted)
+    seeds = f"[{', '.join(map(str, range(1000)))}]"
+    cells = plan(tmp_path, GOOD.replace("[10, 11]", seeds))
+    assert len(cells) == 10_000
+    assert len(kinds) == 2
+
+
+def test_miniature_has_its_own_folders(tmp_path):
+    sweep = in_miniature(read_sweep(write(tmp_path)))
+    cells = plan_cells(sweep)
+    assert len({cell.folder for cell in cells}) == 4
+    for cell in cells:
+        assert cell.folder.startswith(f"{tmp_path}/out-miniature/ESC50")
+        assert cell.options["allow_partial"] == "True"
+        assert cell.options["data_folder"] != str(tmp_path / "esc")
