@@ -27,10 +27,12 @@ from petl_modules.runs.logs import log_to, stop_logging
 from petl_modules.sweeps import (
     ENGINES,
     in_miniature,
+    is_done,
     known_cells,
     plan_cells,
     plan_text,
     read_sweep,
+    recorded_cells,
     run_cells,
     status_text,
     write_data,
@@ -121,7 +123,12 @@ def status(sweep, _):
 
 
 def gather(sweep, chosen):
-    """Compare the results of a sweep."""
+    """Compare the results of a sweep; say how much is missing."""
+    if cells := recorded_cells(sweep):
+        missing = sum(not is_done(cell) for cell in cells)
+        if missing:
+            text = f"{missing} of {len(cells)} cells are not finished"
+            show(text, sys.stderr)
     out = chosen.out or _free(Path(sweep.output_folder, "comparison"))
     show_comparison([sweep.output_folder], out, chosen.baseline)
     return True

@@ -5,8 +5,13 @@ from petl_modules.sweeps.cell_run import BUSY, run_cell, stop_cells
 from petl_modules.sweeps.engines import ENGINES
 from petl_modules.sweeps.miniature import in_miniature, write_data
 from petl_modules.sweeps.planning import plan_cells
-from petl_modules.sweeps.record import known_cells, write_record
+from petl_modules.sweeps.record import (
+    known_cells,
+    recorded_cells,
+    write_record,
+)
 from petl_modules.sweeps.running import run_cells
+from petl_modules.sweeps.states import is_done
 from petl_modules.sweeps.status import plan_text, status_text
 from petl_modules.sweeps.sweep_file import read_sweep
 
@@ -15,10 +20,12 @@ __all__ = [
     "Cell",
     "ENGINES",
     "in_miniature",
+    "is_done",
     "known_cells",
     "plan_cells",
     "plan_text",
     "read_sweep",
+    "recorded_cells",
     "run_cell",
     "run_cells",
     "status_text",

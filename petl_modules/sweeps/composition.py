@@ -87,7 +87,7 @@ def find_recipe(dataset, home):
         There is none; names the nearest.
     """
     if "/" in dataset:
-        folder = home / Path(dataset).expanduser()
+        folder = home / os.path.expanduser(dataset)
         if (folder / "train.py").is_file():
             return folder.resolve()
         raise HparamsError(f"{folder} is no recipe: it has no train.py")
@@ -220,7 +220,7 @@ def _working_in(folder):
 def _check_backbones(names, sweep):
     """Refuse encoders on the disk that are not there."""
     for name in filter(None, names):
-        folder = sweep.file.parent / Path(name).expanduser()
+        folder = sweep.file.parent / os.path.expanduser(name)
         if is_path(name) and not folder.is_dir():
             raise HparamsError(f"backbone: there is no folder {folder}")
 

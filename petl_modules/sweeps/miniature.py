@@ -1,5 +1,6 @@
 """The same sweep on generated data, with the small encoders."""
 
+import sys
 from pathlib import Path
 
 from petl_modules.miniatures.corpus import write_miniature
@@ -53,7 +54,7 @@ def write_data(sweep):
         place.mkdir(parents=True, exist_ok=True)
         with alone_in(place):
             if not Path(folder).exists():
-                show(f"generating the miniature of {dataset}")
+                show(f"generating the miniature of {dataset}", sys.stderr)
             write_miniature(dataset, folder)
 
 

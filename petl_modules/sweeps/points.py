@@ -1,12 +1,14 @@
 """Points of a grid: one value of each key, but for those that are skipped."""
 
 from itertools import product
+from math import prod
 
 from petl_modules.runs.layering import nearest
 from petl_modules.utils import HparamsError
 
 FIRST = ("dataset", "method", "base", "backbone")  # the slowest to change
 KNOWN = (*FIRST, "seed")  # keys that result folders have without their names
+MOST = 1_000_000  # points of a grid
 
 
 def points_of(sweep):
@@ -25,13 +27,19 @@ def points_of(sweep):
     Raises
     ------
     HparamsError
-        An entry of ``skip`` matches nothing, or nothing is left.
+        An entry of ``skip`` matches nothing, nothing is left, or the grid is
+        too large.
     """
     grid = sweep.grid
     others = sorted(grid.keys() - {*KNOWN})
     keys = [key for key in (*FIRST, *others, "seed") if key in grid]
     for skipped in sweep.skip:
         _check_keys(skipped, grid, sweep.file)
+    if (number := prod(map(len, grid.values()))) > MOST:
+        raise HparamsError(
+            f"{sweep.file}: the grid has {number:,} runs, and {MOST:,} are the "
+            "most. Divide it into several files, of the same output_folder"
+        )
     matched = [False] * len(sweep.skip)
     points = []
     for values in product(*(grid[key] for key in keys)):

@@ -50,7 +50,7 @@ def prepare(cells, states):
         if key in prepared or len(some) == 1:
             continue
         log = Path(some[0].folder, LOG)
-        show(f"preparing {some[0].dataset}")
+        show(f"preparing {some[0].dataset}", sys.stderr)
         if code := _prepare(some[0], log):
             if code == INTERRUPTED:
                 raise KeyboardInterrupt

@@ -61,7 +61,8 @@ class Progress:
         self.bar.set_postfix_str(self._text())
         every = max(1, self.total // STEPS)
         if self.bar.disable and code == 0 and self.finished % every == 0:
-            show(f"{self.finished} of {self.total} cells, {self._text()}")
+            text = f"{self.finished} of {self.total} cells, {self._text()}"
+            show(text, sys.stderr)
 
     def _text(self):
         text = f"time left: {self.left.text()}"

@@ -66,24 +66,40 @@ def known_cells(sweep):
     Returns
     -------
     list of petl_modules.sweeps.Cell
-        Without commands.
+        Those of the record are without commands.
 
     Raises
     ------
     HparamsError
         See ``plan_cells``.
     """
-    file = record_of(sweep)
-    try:
-        found = read_json(file, FORM, "It is made anew")
-        if found["digest"] == _digest(sweep):
-            return [*_cells(found["runs"])]
-    except (UserError, OSError):
-        pass  # not there, or damaged
-    cells = plan_cells(sweep)
-    if file.parent.is_dir():
-        write_record(sweep, cells)
+    cells = recorded_cells(sweep)
+    if cells is None:
+        cells = plan_cells(sweep)
+        if record_of(sweep).parent.is_dir():
+            write_record(sweep, cells)
     return cells
+
+
+def recorded_cells(sweep):
+    """Return the cells of a sweep's record, without commands.
+
+    Arguments
+    ---------
+    sweep : petl_modules.sweeps.sweep_file.Sweep
+        The sweep.
+
+    Returns
+    -------
+    list of petl_modules.sweeps.Cell or None
+        None: there is no record, or the sweep is not what it was.
+    """
+    try:
+        found = read_json(record_of(sweep), FORM, "It is made anew")
+        same = found["digest"] == _digest(sweep)
+    except (UserError, OSError):
+        return None
+    return [*_cells(found["runs"])] if same else None
 
 
 def _cells(runs):

@@ -1,9 +1,13 @@
-"""Run the cells of a sweep by an engine."""
+"""Run the cells of a sweep by an engine.
+
+Notes go to the standard error: the engine ``print`` has the standard output.
+"""
 
 import contextlib
 import sys
 from collections import Counter
 
+from petl_modules.libraries import INTERRUPTED
 from petl_modules.sweeps.cell_run import BUSY
 from petl_modules.sweeps.preparation import prepare
 from petl_modules.sweeps.progress import Progress
@@ -30,7 +34,7 @@ def run_cells(cells, engine, options):
     Returns
     -------
     bool
-        Whether nothing has failed.
+        Whether nothing has failed or was interrupted.
 
     Raises
     ------
@@ -58,7 +62,8 @@ def run_cells(cells, engine, options):
             else:
                 progress.end(cell, code)
     _report(progress)
-    return not progress.failed and not unprepared
+    stopped = progress.codes[INTERRUPTED]
+    return not (progress.failed or unprepared or stopped)
 
 
 def _learn(left, done):
@@ -76,14 +81,14 @@ def _report(progress):
     text = f"{progress.finished} of {progress.total} cells are finished"
     if busy := progress.codes[BUSY]:
         text += f"; other processes are at {busy}"
-    show(text)
+    if stopped := progress.codes[INTERRUPTED]:
+        text += f"; {stopped} were interrupted, and wait"
+    show(text, sys.stderr)
     if not progress.failed:
         return
     lines = [
-        printable(
-            f"{cell.place / OUTPUT} (exit code {code}): {last_line(cell)}"
-        )
-        for cell, code in progress.failed
+        printable(f"{cell.place / OUTPUT}: {last_line(cell)}")
+        for cell, _ in progress.failed
     ]
     show(
         f"{len(lines)} failed; the same command tries them again:\n"

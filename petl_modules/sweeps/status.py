@@ -1,5 +1,6 @@
 """How far a sweep is, as a table."""
 
+import signal
 from collections import Counter
 
 from petl_modules.sweeps.states import (
@@ -77,13 +78,28 @@ def plan_text(sweep, cells):
 
 
 def last_line(cell):
-    """Return the last line that a failed cell has printed."""
+    """Return how a cell has failed, and the last line that it has printed."""
     try:
-        lines = read_error(cell)["lines"]
-    except (UserError, OSError) as error:  # a disk that was full, for one
-        return brief(error)
-    printed = [line for line in lines if line.strip()]
-    return brief(printed[-1]) if printed else "nothing was printed"
+        error = read_error(cell)
+    except (UserError, OSError) as problem:  # a disk that was full, for one
+        return brief(problem)
+    printed = [line for line in error["lines"] if line.strip()]
+    last = brief(printed[-1]) if printed else "nothing was printed"
+    return f"{ending(error['code'])}: {last}"
+
+
+def ending(code):
+    """Return an exit code in words.
+
+    Example
+    -------
+    >>> ending(2), ending(-9)
+    ('exit code 2', 'ended by SIGKILL')
+    """
+    try:
+        return f"ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"exit code {code}"
 
 
 def table(names, columns, counts):

@@ -139,7 +139,7 @@ def read_sweep(path):
 
 def _below(home, folder):
     """Return an absolute path."""
-    return Path(os.path.normpath(home / Path(folder).expanduser()))
+    return Path(os.path.normpath(home / os.path.expanduser(folder)))
 
 
 def _archives(home, names):

@@ -49,6 +49,7 @@ from petl_modules.utils import (
 )
 from petl_modules.verification import read_trials
 from tests.fuzz.engine import Reader
+from tests.fuzz.sweep_readers import sweep_readers
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
 WEIGHTS = {"head.weight": torch.ones(2)}
@@ -70,6 +71,7 @@ def readers(folder):
         **_recipe_readers(folder),
         **_run_readers(folder),
         **_binary_readers(folder),
+        **sweep_readers(folder),
     }
 
 

@@ -2,12 +2,13 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,8 +24,10 @@ from petl_modules.sweeps import (
 from petl_modules.sweeps.engines import local, printed
 from petl_modules.sweeps.states import read_error, state_of
 from petl_modules.sweeps.time_left import TimeLeft
-from petl_modules.utils import UserError
+from petl_modules.utils import UserError, try_lock
 
+FORK = multiprocessing.get_context("fork")  # without imports again
+DOC = Path(__file__).resolve().parents[2] / "docs" / "sweeps.md"
 # Each run leaves a line; then it does what the option ``act`` says
 SCRIPT = """
 import json, os, pathlib, sys, time
@@ -38,6 +41,10 @@ act = words["--act"]
 if act == "fail":
     print("out of luck")
     sys.exit(3)
+if act == "interrupt":
+    sys.exit(130)
+if act == "die":
+    os.kill(os.getpid(), 9)
 if act == "wait":
     (folder / "started").touch()
     try:
@@ -104,6 +111,18 @@ def test_failed_cell_says_why_and_is_tried_again(make, tmp_path):
     assert not (cell.place / "error.json").exists()
 
 
+def test_killed_command_has_failed_and_says_so(make):
+    assert run_cell(make("die")) == -signal.SIGKILL
+    assert state_of(make()) == "failed"
+    assert "ended by SIGKILL: nothing was printed" in status_text([make()])
+
+
+def test_interrupted_command_waits_and_nothing_is_said_to_be_done(make, capsys):
+    assert not run_local([make("interrupt")], workers=1)
+    assert state_of(make()) == "waiting"
+    assert "1 were interrupted, and wait" in capsys.readouterr().err
+
+
 def test_failing_cell_does_not_stop_others(make, tmp_path, capsys):
     cells = [make("fail" if k == 1 else "finish", f"r{k}") for k in range(5)]
     assert not run_local(cells)
@@ -112,58 +131,40 @@ def test_failing_cell_does_not_stop_others(make, tmp_path, capsys):
     assert "1 failed" in capsys.readouterr().err
 
 
-HOLD = """
-import sys
-from pathlib import Path
-from petl_modules.utils import try_lock
-with try_lock(Path(sys.argv[1]), ".cell.lock") as free:
-    print(free, flush=True)
-    sys.stdin.read()
-"""
+def hold(place, connection):
+    with try_lock(place, ".cell.lock") as free:
+        connection.send(free)
+        connection.recv()
 
 
-def test_cell_of_another_process_is_running(make, tmp_path):
+def test_cell_of_another_process_is_running(make):
     cell = make()
     cell.place.mkdir(parents=True)
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, cell.place],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as other:
-        assert other.stdout.readline() == b"True\n"
-        assert state_of(cell) == "running"
-        assert run_cell(cell) == BUSY
-        assert state_of(cell) == "running"  # asking has not released it
-        other.kill()
-        other.wait()
+    end, other_end = FORK.Pipe()
+    other = FORK.Process(target=hold, args=(cell.place, other_end))
+    other.start()
+    assert end.recv() is True
+    assert state_of(cell) == "running"
+    assert run_cell(cell) == BUSY
+    assert state_of(cell) == "running"  # asking has not released it
+    other.kill()
+    other.join()
     assert state_of(cell) == "waiting"
     assert run_cell(cell) == 0
 
 
-SWEEP = textwrap.dedent(
-    """
-    import signal, sys
-    from types import SimpleNamespace
-    from petl_modules.sweeps import Cell, run_cells
-    from petl_modules.sweeps.engines import local
-    script, folder, act, number = sys.argv[1:]
-    cells = [
-        Cell("ESC50", "ast", "lora", script, "lora.yaml",
-             {"act": act, "data_folder": "data"}, f"{folder}/r{k}", folder, 1)
-        for k in range(int(number))
-    ]
-    options = SimpleNamespace(workers=2, per_gpu=1)
+def run_as_command(cells):
     try:
-        sys.exit(not run_cells(cells, local, options))
+        sys.exit(not run_local(cells))
     except KeyboardInterrupt:
         sys.exit(130)
-    """
-)
 
 
-def start_sweep(cell, folder, act, number):
-    words = [cell.script, str(folder), act, str(number)]
-    return subprocess.Popen([sys.executable, "-c", SWEEP, *words])
+def start_sweep(cells):
+    """A sweep in a process of its own, which has all of its imports."""
+    sweep = FORK.Process(target=run_as_command, args=(cells,))
+    sweep.start()
+    return sweep
 
 
 def wait_for(condition):
@@ -175,22 +176,25 @@ def wait_for(condition):
 
 
 def test_two_sweeps_at_once_run_each_cell_once(make, tmp_path):
-    both = [start_sweep(make(), tmp_path, "finish", 8) for _ in range(2)]
-    assert [one.wait() for one in both] == [0, 0]
+    cells = [make(name=f"r{k}") for k in range(8)]
+    both = [start_sweep(cells) for _ in range(2)]
+    for one in both:
+        one.join()
+    assert [one.exitcode for one in both] == [0, 0]
     assert sorted(runs(tmp_path)) == [f"r{k}" for k in range(8)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_sweep_leaves_no_command_and_goes_on(number, make, tmp_path):
-    sweep = start_sweep(make(), tmp_path, "wait", 3)
+    sweep = start_sweep([make("wait", f"r{k}") for k in range(3)])
     started = [tmp_path / f"r{k}" / "started" for k in (0, 1)]
     wait_for(lambda: all(file.exists() for file in started))
-    sweep.send_signal(number)
-    code = sweep.wait()
+    os.kill(sweep.pid, number)
+    sweep.join()
     cells = [make("finish", f"r{k}") for k in range(3)]
     wait_for(lambda: {state_of(cell) for cell in cells} == {"waiting"})
     if number == signal.SIGINT:
-        assert code == 130
+        assert sweep.exitcode == 130
         assert all(file.with_name("ended").exists() for file in started)
     assert sorted(runs(tmp_path)) == ["r0", "r1"]
     assert run_local(cells)
@@ -252,6 +256,18 @@ def test_printed_lines_run_in_a_shell(make, tmp_path):
     assert run_cells([cell], printed, options)
     subprocess.run(["sh", options.commands], check=True)
     assert state_of(cell) == "done"
+
+
+def test_printed_lines_are_all_that_a_pipe_gets(make, tmp_path, capfd):
+    cells = [make(name=f"run '{k}'") for k in range(3)]
+    for cell in cells:
+        cell.place.parent.mkdir()
+    assert run_cells(cells, printed, SimpleNamespace(commands=None))
+    lines = capfd.readouterr().out
+    line = "tr '\\n' '\\0' | xargs -0 -n 1 -P 2 sh -c"  # as docs/sweeps.md
+    assert line.replace("2", "4") in DOC.read_text("utf-8").replace("\\|", "|")
+    subprocess.run(["sh", "-c", line], input=lines, text=True, check=True)
+    assert {state_of(cell) for cell in cells} == {"done"}
 
 
 def test_time_left_is_shared_by_what_runs(make):
