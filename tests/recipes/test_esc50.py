@@ -35,6 +35,7 @@ FOLD_TYPES = {
 SUMMARY_TYPES = {
     "dataset": str,
     "protocol": str,
+    "n_folds": int,
     "backbone": str,
     "method": str,
     "seed": int,

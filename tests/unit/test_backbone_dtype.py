@@ -28,7 +28,12 @@ def gradients(model, pooled):
     )
 
 
-@pytest.mark.parametrize("case", sample(FILES, lambda f: "_houlsby" not in f))
+# They compute with weights, or pool, in another precision than autocast does
+OTHERS = {"attentive", "attentive_layers", "dora", "hira"}
+CASES = [file for file in FILES if file not in OTHERS]
+
+
+@pytest.mark.parametrize("case", sample(CASES, lambda f: "_houlsby" not in f))
 def test_equals_autocast_bit_for_bit(case, kind):
     model = build(kind, case, "float32")
     rounded = build(kind, case, "bfloat16")

@@ -41,7 +41,7 @@ def test_summary_says_which_metric_selects():
     settings = {**RUN, "best_metric": {"name": "wer", "mode": "min"}}
     fold = {"fold": 1, "test_wer": 0.5, "test_other_wer": 1.5}
     fold |= {"test_loss": 2.0, "test_other_loss": 3.0}
-    summary = build_summary(settings, [{"fold": fold}], "one split")
+    summary = build_summary(settings, [{"fold": fold}], "one split", 1)
     assert summary["metric"] == {"name": "wer", "mode": "min"}
     means = {key: v for key, v in summary.items() if key.endswith("_mean")}
     assert means == {"wer_mean": 0.5, "other_wer_mean": 1.5}

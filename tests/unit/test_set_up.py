@@ -241,6 +241,6 @@ def test_citation_names_the_papers():
     urls = [x["url"] for x in cited["references"]]
     papers = (
         *("2312.03694", "2402.00828", "2211.02227"),
-        *("2210.06175", "2212.02780"),
+        *("2210.06175", "2212.02780", "2606.15638"),
     )
     assert urls == [f"https://arxiv.org/abs/{x}" for x in papers]

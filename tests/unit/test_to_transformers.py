@@ -100,7 +100,7 @@ def test_the_folder_is_one_of_the_librarys_own(exported):
     assert config["id2label"] == {str(i): x for i, x in enumerate(LABELS)}
     assert config["max_length"] == 100 and "auto_map" not in config
     card = (folder / "README.md").read_text("utf-8")
-    assert "LoRA, if there was any, is merged" in card
+    assert "Blocks, if there were any, are merged" in card
     assert 'library_name: "transformers"' in card
 
 

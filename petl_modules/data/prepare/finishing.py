@@ -34,9 +34,9 @@ def finish(
     """Check the audio and write the manifest, if no up-to-date manifest exists.
 
     One process at a time does so in a folder of manifests; others wait.
-    The manifest's name has a hash of the records, the options, the part of a
-    clip that is used, and each file's size and time: a change of any of them
-    gives a new manifest.
+    The manifest's name has a hash of the records, the folder, the options, the
+    part of a clip that is used, and each file's size and time: a change of any
+    of them gives a new manifest.
     What is odd about clips that can be used is logged as a warning, and kept
     in ``<stem>.remarks.txt`` for later runs.
 
@@ -83,7 +83,7 @@ def finish(
         make_folds(records, n_folds)  # too few clips: known before all are read
     paths = [folder / record["wav"] for record in records.values()]
     options = [bool(allow_partial), bool(skip_bad_audio)]
-    facts = [options, records, UsedPart.of(features)]
+    facts = [str(folder), options, records, UsedPart.of(features)]
     manifest = manifest_path(manifest_folder, name.lower(), facts, paths)
     with _missing(manifest) as missing:
         if missing:

@@ -128,10 +128,14 @@ def _code_of(ray, task, cell):
 
 
 def _stop(ray, tasks):
-    """Stop what still runs, and disconnect."""
+    """Stop what still runs, and disconnect.
+
+    A worker is killed, as nothing else reaches one that waits for its command,
+    and the command ends with it.
+    """
     with contextlib.suppress(ray.exceptions.RayError):
         for task in tasks:
-            ray.cancel(task)
+            ray.cancel(task, force=True)
         if tasks:
             ray.wait(tasks, num_returns=len(tasks), timeout=PATIENCE)
     ray.shutdown()
