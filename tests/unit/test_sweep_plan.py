@@ -106,8 +106,9 @@ def test_10000_cells_need_one_composition_a_method(tmp_path, monkeypatch):
         return compose(sweep, kind, values)
 
     monkeypatch.setattr(planning, "compose_for", counted)
-    seeds = f"[{', '.join(map(str, range(1000)))}]"
-    cells = plan(tmp_path, GOOD.replace("[10, 11]", seeds))
+    seeds, rates = [*range(100)], [k / 1000 for k in range(1, 11)]
+    text = f"{seeds}\n  lr: {rates}"
+    cells = plan(tmp_path, GOOD.replace("[10, 11]", text))
     assert len(cells) == 10_000
     assert len(kinds) == 2
 
