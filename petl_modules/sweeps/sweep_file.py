@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from petl_modules.runs.layering import nearest, read_mapping
+from petl_modules.sweeps import ranges
 from petl_modules.sweeps.values import text_of
 from petl_modules.utils import HparamsError, problem
 
@@ -13,6 +14,7 @@ FORM = {
     "output_folder": str,
     "set?": {str: {str: object}},
     "skip?": [{str: object}],
+    "search?": {str: ranges.FORM},
     "data?": {str: str},
     "stage?": {str: (str, [str])},
     "slurm?": {str: object},
@@ -32,6 +34,10 @@ REFUSED = {
 }
 IN_GRID = {
     "folds": "each fold is a cell; under 'set' it says which are run",
+}
+IN_SEARCH = {
+    key: "it has no range: name its values in the grid"
+    for key in ("dataset", "method", "base", "backbone", "seed")
 }
 IN_SET = {
     "dataset": "it belongs into the grid",
@@ -60,6 +66,11 @@ class Sweep(NamedTuple):
         Archives by data set, absolute.
     slurm : dict
         Options of sbatch.
+    search : dict
+        ``petl_modules.sweeps.ranges.Range`` by key.
+    trials : tuple of dict
+        Points of the grid with values of the searched keys and without a seed,
+        see ``petl_modules.sweeps.trials``.
     miniature : bool
         Whether it runs on generated data.
     """
@@ -72,6 +83,8 @@ class Sweep(NamedTuple):
     output_folder: str
     stage: dict = {}
     slurm: dict = {}
+    search: dict = {}
+    trials: tuple = ()
     miniature: bool = False
 
     def options_of(self, dataset, method):
@@ -132,6 +145,10 @@ def read_sweep(path):
         str(_below(home, tree["output_folder"])),
         {k: _archives(home, v) for k, v in tree.get("stage", {}).items()},
         {**tree.get("slurm", {})},
+        {
+            key: ranges.read_range(one, f"{path}: search: {key}")
+            for key, one in tree.get("search", {}).items()
+        },
     )
     _check(sweep)
     return sweep
@@ -183,6 +200,13 @@ def _check(sweep):
     grid, file = sweep.grid, sweep.file
     for key in grid:
         _refuse(key, {**REFUSED, **IN_GRID}, f"{file}: grid")
+    for key in sweep.search:
+        refused = {**REFUSED, **IN_GRID, **IN_SEARCH}
+        _refuse(key, refused, f"{file}: search")
+        if key in grid:
+            raise HparamsError(
+                f"{file}: '{key}' is in the grid and in search. Leave one out"
+            )
     names = [ALL, *grid["dataset"], *grid["method"]]
     for name, options in sweep.settings.items():
         if name not in names:
@@ -192,11 +216,12 @@ def _check(sweep):
             )
         for key in options:
             _refuse(key, {**REFUSED, **IN_SET}, f"{file}: set: {name}")
-            if key in grid:
-                raise HparamsError(
-                    f"{file}: '{key}' is in the grid and in set: {name}. Leave "
-                    "one out"
-                )
+            for other, keys in (("the grid", grid), ("search", sweep.search)):
+                if key in keys:
+                    raise HparamsError(
+                        f"{file}: '{key}' is in {other} and in set: {name}. "
+                        "Leave one out"
+                    )
     for key, names in (("data", sweep.data), ("stage", sweep.stage)):
         for name in names:
             if name not in grid["dataset"]:
