@@ -86,9 +86,14 @@ def _reached(trial):
     name, _ = trial.cells[0].metric
     unit, digits, sign = (1, 4, "") if name in COSTS else (100, 2, " %")
     text = f"{unit * trial.mean:.{digits}f}"
-    if len(trial.scores) > 1:
-        text += f" ± {unit * statistics.pstdev(trial.scores):.{digits}f}"
+    if (spread := _deviation(trial)) is not None:
+        text += f" ± {unit * spread:.{digits}f}"
     return f"{values}: validation {name} {text}{sign}"
+
+
+def _deviation(trial):
+    """Return the population standard deviation; one fold alone has none."""
+    return statistics.pstdev(trial.scores) if len(trial.scores) > 1 else None
 
 
 def _rows(groups):
@@ -101,7 +106,7 @@ def _rows(groups):
             "state": trial.state,
             "metric": f"valid_{trial.cells[0].metric[0]}",
             "validation": trial.mean if trial.scores else None,
-            "validation_std": statistics.pstdev(trial.scores) if trial.scores else None,
+            "validation_std": _deviation(trial),
             "folds": len(trial.scores),
         }
         for own in groups.values()

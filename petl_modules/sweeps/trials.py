@@ -5,6 +5,7 @@ from the results of their cells alone. The test part is never looked at.
 """
 
 import math
+import re
 import statistics
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from petl_modules.sweeps.points import points_of
 from petl_modules.sweeps.states import DONE, FAILED, WAITING, state_of
 from petl_modules.utils import HparamsError, read_json, write_json
 
-FORM = {"trials": [{"dataset": str, "method": str, str: str}]}
+NUMBER = re.compile(r"-?\d+(\.\d*)?(e[-+]?\d+)?")
 
 
 class Trial(NamedTuple):
@@ -81,11 +82,9 @@ def with_trials(sweep):
     file = _file(sweep)
     if not sweep.search or not file.exists():
         return sweep
-    remedy = "Delete it: the same trials are asked for again, and found done"
     keys = (sweep.grid.keys() | sweep.search.keys()) - {"seed"}
-    found = read_json(file, FORM, remedy)["trials"]
     return sweep._replace(
-        trials=tuple(one for one in found if one.keys() == keys)
+        trials=tuple(one for one in _read(sweep) if one.keys() == keys)
     )
 
 
@@ -100,8 +99,16 @@ def write_trials(sweep, new):
         Points of the grid with values of the searched keys, without a seed.
     """
     file = _file(sweep)
-    before = read_json(file, FORM, "")["trials"] if file.exists() else []
+    before = _read(sweep) if file.exists() else []
     write_json(file, {"trials": [*before, *new]})
+
+
+def _read(sweep):
+    """Return all trials that were asked for."""
+    searched = {f"{key}?": NUMBER for key in sweep.search}
+    form = {"dataset": str, "method": str, **searched, str: str}
+    remedy = "Delete it: the same trials are asked for again, and found done"
+    return read_json(_file(sweep), {"trials": [form]}, remedy)["trials"]
 
 
 def _file(sweep):
