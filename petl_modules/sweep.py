@@ -155,7 +155,10 @@ def gather(sweep, chosen):
             sys.stderr,
         )
     out = chosen.out or _free(Path(sweep.output_folder, "comparison"))
-    show_comparison([sweep.output_folder], out, chosen.baseline)
+    show_comparison(
+        *([sweep.output_folder], out, chosen.baseline),
+        published=sweep.published,
+    )
     return True
 
 

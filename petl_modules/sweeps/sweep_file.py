@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from petl_modules.comparison import read_published
 from petl_modules.runs.layering import nearest, read_mapping
 from petl_modules.sweeps import ranges
 from petl_modules.sweeps.values import text_of
@@ -12,6 +13,7 @@ from petl_modules.utils import HparamsError, problem
 FORM = {
     "grid": {"dataset": object, "method": object, str: object},
     "output_folder": str,
+    "published?": str,
     "set?": {str: {str: object}},
     "skip?": [{str: object}],
     "search?": {str: ranges.FORM},
@@ -71,6 +73,8 @@ class Sweep(NamedTuple):
     trials : tuple of dict
         Points of the grid with values of the searched keys and without a seed,
         see ``petl_modules.sweeps.trials``.
+    published : str or None
+        A file of papers' numbers, absolute.
     miniature : bool
         Whether it runs on generated data.
     """
@@ -85,6 +89,7 @@ class Sweep(NamedTuple):
     slurm: dict = {}
     search: dict = {}
     trials: tuple = ()
+    published: str | None = None
     miniature: bool = False
 
     def options_of(self, dataset, method):
@@ -117,6 +122,8 @@ def read_sweep(path):
     ------
     HparamsError
         It is no such file; names the place and the nearest known key.
+    DataError
+        The file of papers' numbers is damaged.
     OSError
         It cannot be read.
     """
@@ -150,6 +157,9 @@ def read_sweep(path):
             for key, one in tree.get("search", {}).items()
         },
     )
+    if "published" in tree:
+        sweep = sweep._replace(published=str(_below(home, tree["published"])))
+        read_published(sweep.published)
     _check(sweep)
     return sweep
 
