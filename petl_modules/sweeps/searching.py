@@ -12,7 +12,7 @@ from petl_modules.sweeps.points import combinations_of
 from petl_modules.sweeps.record import write_record
 from petl_modules.sweeps.running import run_cells
 from petl_modules.sweeps.search_report import trial_line, write_report
-from petl_modules.sweeps.states import DONE, FAILED, is_running, state_of
+from petl_modules.sweeps.states import DONE, FAILED, is_done, is_running, state_of
 from petl_modules.sweeps.suggestions import suggest
 from petl_modules.sweeps.trials import (
     folder_of,
@@ -100,14 +100,13 @@ def search(sweep, engine, options):
                 write_trials(sweep, new)
                 sweep, cells, trials = _look(sweep)
         write_record(sweep, cells)
-        ready = [
-            cell
-            for cell in cells
-            if cell.place not in tried and state_of(cell) != DONE
-        ]
+        done = {cell.place for cell in cells if is_done(cell)}
+        left = [c for c in cells if c.place not in tried or c.place in done]
+        ready = [cell for cell in left if cell.place not in done]
         if not ready and not new:
             break
-        succeeded &= run_cells(ready, engine, options)
+        # With those done, whose data are prepared and whose time is known
+        succeeded &= run_cells(left, engine, options)
         while any(map(is_running, ready)):  # of another process
             time.sleep(POLL)
         tried |= {cell.place for cell in ready}
