@@ -174,7 +174,7 @@ class TunedModel(nn.Module):
             )
 
         return {
-            "total_parameters": sum(map(count_weights, self.parameters())),
+            "total_parameters": count_weights(self),
             "trainable_parameters": trained(self),
             "petl_parameters": trained(self.encoder),
         }

@@ -1,6 +1,7 @@
 """Frozen linear layers in 4 bits, against the formula."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -46,20 +47,37 @@ def test_layer_is_that_of_the_rounded_weight():
     for out in outs:
         out.square().sum().backward()
     torch.testing.assert_close(found.grad, given.grad, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        assert torch.equal(quantized.eval()(found), outs[0])
 
 
-def test_nothing_is_saved_for_the_backward_pass():
+def test_the_packed_weight_alone_is_saved():
     model = linear()
     quantize_linear(model)
     kept = []
     with saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         out = model(torch.randn(2, 5, D_IN, requires_grad=True))
     assert out.requires_grad
-    kept += out.grad_fn.tensors  # of bitsandbytes, which no hook sees
-    kept = [tensor for tensor in kept if tensor is not None]
-    assert [tensor.dtype for tensor in kept] == [torch.uint8]  # the weight
-    weight = model[0].weight
-    assert weight.element_size() * weight.numel() == D_IN * D_OUT / 2
+    sizes = {tensor.dtype: tensor.numel() for tensor in kept}
+    packed, scales = D_IN * D_OUT // 2, D_IN * D_OUT // 64
+    assert sizes == {torch.uint8: packed, torch.float32: scales}
+    assert model[0].weight.numel() == packed
+
+
+def test_autocast_rounds_as_in_a_plain_layer():
+    plain, quantized = linear(), linear()
+    quantize_linear(quantized)
+    plain[0].weight.data = nearest(plain[0].weight)
+    found = torch.randn(2, 5, D_IN, requires_grad=True)
+    given = found.detach().clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        outs = quantized(found), plain(given)
+    assert outs[0].dtype == torch.bfloat16
+    torch.testing.assert_close(*outs)
+    for out in outs:
+        out.float().square().sum().backward()
+    assert found.grad.dtype == torch.float32
+    torch.testing.assert_close(found.grad, given.grad, rtol=2e-2, atol=2e-2)
 
 
 def test_counts_and_what_trains_are_those_of_float32(tiny_ast):
@@ -102,7 +120,7 @@ def test_the_guard_of_frozen_weights_reads_them(tiny_ast):
     model = Kind("ast", tiny_ast).from_yaml("lora", backbone_dtype="nf4")
     digests = frozen_digests(model)
     require_unchanged(digests, copy.deepcopy(model))
-    model.encoder.backbone.model.layers[0].mlp.fc1.weight.data[0, 0] ^= 1
+    model.encoder.backbone.model.layers[0].mlp.fc1.weight.data[0] ^= 1
     with pytest.raises(RuntimeError, match="fc1.weight"):
         require_unchanged(digests, model)
 
@@ -116,6 +134,6 @@ def test_what_reads_weights_is_refused(method, tiny_ast):
 
 
 def test_the_package_is_named(tiny_ast, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "bitsandbytes", None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes.functional", None)
     with pytest.raises(HparamsError, match="requirements-quantization.txt"):
         Kind("ast", tiny_ast).from_yaml("lora", backbone_dtype="nf4")
