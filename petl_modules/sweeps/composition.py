@@ -33,8 +33,7 @@ class Composition(NamedTuple):
     options : dict
         Texts of the command line by key, without those of the grid.
     settings : dict
-        The recipe file's values, with the first value of each of the grid's
-        keys.
+        The recipe file's values, with one value of each of the grid's keys.
     split : dict
         Number of folds by the values of ``split_keys``. None: it is not known
         before the data are read.
@@ -154,7 +153,8 @@ def compose_for(sweep, kind, values):
     if folder_of_data := _data_folder(sweep, dataset, options):
         options["data_folder"] = folder_of_data
     options = {k: v for k, v in options.items() if k not in values}
-    first = {key: texts[0] for key, texts in values.items()}
+    # A whole number would hide that its key takes others, too
+    first = {key: min(texts, key=_is_whole) for key, texts in values.items()}
     words = [str(file)]
     for key, text in {**options, **first}.items():
         words += [f"--{key}", text]
@@ -225,10 +225,14 @@ def _check_backbones(names, sweep):
             raise HparamsError(f"backbone: there is no folder {folder}")
 
 
+def _is_whole(text):
+    return text.lstrip("-").isdecimal()
+
+
 def _check_others(settings, values, name):
-    """Check the values of the grid that the composition has not."""
+    """Check all values of the grid, of which the composition has one each."""
     for key, texts in values.items():
-        for text in texts[1:]:
+        for text in texts:
             if key in settings:
                 value = read_value(key, [text], settings[key])
                 check_values({**settings, key: value})
