@@ -42,7 +42,9 @@ def plan_cells(sweep):
         others = {k: v for k, v in given.items() if k not in KNOWN}
         backbone = composition.backbone_of(point)
         folder = Path(
-            *(sweep.output_folder, composition.name, backbone),
+            sweep.output_folder,
+            composition.name,
+            backbone,
             folder_part(method, others),
             folder_part(_seed(point, composition), {}),
         )
@@ -54,9 +56,14 @@ def plan_cells(sweep):
         draws = others.get("few_shot_draws")
         draws = draws or composition.settings.get("few_shot_draws", 1)
         whole = Cell(
-            *(composition.name, backbone, method),
-            *(composition.script, composition.file, options),
-            *(str(folder), str(sweep.file.parent)),
+            dataset=composition.name,
+            backbone=backbone,
+            method=method,
+            script=composition.script,
+            file=composition.file,
+            options=options,
+            folder=str(folder),
+            directory=str(sweep.file.parent),
             draws=int(draws),
             archives=sweep.stage.get(point["dataset"], ()),
             preparation=_digest(composition.preparation),

@@ -41,13 +41,18 @@ def status_text(cells):
     text = table(KIND, STATES, counts)
     if not failed:
         return text
+    return f"{text}\nfailed:\n{failures_text(failed)}"
+
+
+def failures_text(cells):
+    """Return how cells have failed, one a line; of many, some."""
     lines = [
         printable(f"{cell.place / OUTPUT}: {last_line(cell)}")
-        for cell in failed[:SHOWN]
+        for cell in cells[:SHOWN]
     ]
-    if more := failed[SHOWN:]:
+    if more := cells[SHOWN:]:
         lines.append(f"... and {len(more)} more")
-    return f"{text}\nfailed:\n{listed(lines)}"
+    return listed(lines)
 
 
 def plan_text(sweep, cells):

@@ -8,14 +8,13 @@ from itertools import islice
 from pathlib import Path
 
 import petl_modules
-from petl_modules.sweeps.cell_run import run_when_free
+from petl_modules.sweeps.cell_run import UNFINISHED, run_when_free
 from petl_modules.sweeps.engines.extras import require_extra
 from petl_modules.sweeps.staging import require_archives
 from petl_modules.sweeps.states import is_running, write_error
 from petl_modules.utils import UserError, brief
 
 TRIES = 3  # of a cell whose worker was killed, after the first
-LOST = 70  # exit code of a cell without an end of its own (EX_SOFTWARE)
 POLL = 5  # seconds
 PATIENCE = 10  # seconds for tasks to stop
 # Ray reports its use to its makers unless told otherwise
@@ -104,10 +103,8 @@ def _follow(ray, running, at_a_time):
     waiting = dict(running)
     while running:
         ended, _ = ray.wait([*running], timeout=POLL)
-        for task in {
-            *ended,
-            *islice(waiting, at_a_time),
-        }:  # they start in order
+        first = islice(waiting, at_a_time)  # they start in order
+        for task in {*ended, *first}:
             cell = running[task]
             if task in waiting and (task in ended or is_running(cell)):
                 del waiting[task]
@@ -123,8 +120,8 @@ def _code_of(ray, task, cell):
         return ray.get(task)
     except ray.exceptions.RayError as error:
         reason = error.cause if hasattr(error, "cause") else error
-        write_error(cell, LOST, [f"Ray: {brief(reason)}"])
-        return LOST
+        write_error(cell, UNFINISHED, [f"Ray: {brief(reason)}"])
+        return UNFINISHED
 
 
 def _stop(ray, tasks):
