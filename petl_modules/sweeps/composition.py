@@ -249,8 +249,7 @@ def _count_folds(recipe, values):
     plan = recipe.tree.get("plan")
     if not isinstance(plan, dict) or "split" not in plan:
         return [], {(): None}
-    text = dump_yaml({"split": plan["split"]})
-    used = {*re.findall(r"<(\w+)", text)} - {"seed"}
+    used = _keys_behind(plan["split"], recipe.tree) - {"seed"}
     keys = sorted(used & values.keys())
     points = [()]
     for key in keys:
@@ -263,6 +262,17 @@ def _count_folds(recipe, values):
         split = recipe["plan"].keywords["split"]
         numbers[point] = getattr(split, "n_folds", None)
     return keys, numbers
+
+
+def _keys_behind(value, tree):
+    """Return the keys that a value refers to, also through other keys."""
+    found, left = set(), [value]
+    while left:
+        text = dump_yaml({"value": left.pop()})
+        new = {*re.findall(r"<(\w+)", text)} - found
+        found |= new
+        left += [tree[key] for key in new if key in tree]
+    return found
 
 
 def _check_folds(folds, numbers):

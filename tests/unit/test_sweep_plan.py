@@ -1,11 +1,15 @@
 """Sweep files and their plans: cells, folders, and each mistake named."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from petl_modules.sweeps import in_miniature, plan_cells, planning, read_sweep
 from petl_modules.sweeps.values import folder_part
 from petl_modules.utils import UserError
 
+ESC50 = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
 GOOD = """
 grid:
   dataset: [ESC50]
@@ -84,6 +88,20 @@ def test_cells_do_not_share_a_folder(tmp_path):
     text = GOOD.replace("seed:", "device: ['cuda:0', cuda_0]\n  seed:")
     with pytest.raises(UserError, match="two runs would share the folder"):
         plan(tmp_path, text)
+
+
+def test_number_of_folds_follows_the_grid_through_other_keys(tmp_path):
+    recipe = tmp_path / "recipe"
+    shutil.copytree(ESC50, recipe)
+    base = recipe / "hparams" / "ast.yaml"
+    text = base.read_text("utf-8").replace("n_folds: 5", "n_folds: !ref <n>")
+    base.write_text(f"parts: 5\nn: !ref <parts>\n{text}", "utf-8")
+    text = GOOD.replace("[10, 11]", "[10]\n  parts: [3, 5]")
+    cells = plan(tmp_path, text.replace("ESC50", "./recipe"))
+    folds = {cell.options["parts"]: set() for cell in cells}
+    for cell in cells:
+        folds[cell.options["parts"]].add(cell.fold)
+    assert folds == {"3": {1, 2, 3}, "5": {1, 2, 3, 4, 5}}
 
 
 def test_folder_names_are_sorted_and_safe():
