@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from petl_modules.comparison.clusters import ALONE, find_clusters
+from petl_modules.comparison.clusters import NOT_FOUND, find_clusters
 from petl_modules.comparison.corrected_t import LEVEL
 from petl_modules.comparison.differences import Comparer, find_baseline
 from petl_modules.comparison.finding import find_runs
@@ -110,7 +110,7 @@ def judge(groups, baseline, margin):
     def clusters(run):
         if run.data not in known:
             known[run.data] = find_clusters(Path(run.folder), run.data)
-        return known[run.data] if run.data else ALONE
+        return known[run.data] if run.data else NOT_FOUND
 
     for group, base in zip(groups, found):
         differences = {}

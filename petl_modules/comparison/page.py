@@ -4,6 +4,7 @@ import base64
 import html
 import io
 
+from petl_modules.comparison.corrected_t import BETTER, UNKNOWN, WORSE
 from petl_modules.comparison.pictures import draw_folds, draw_pareto, shown
 from petl_modules.comparison.tables import cells
 from petl_modules.utils import printable
@@ -41,7 +42,7 @@ for (const head of document.querySelectorAll('th')) head.onclick = () => {
   body.append(...rows);
 };
 """
-CLASSES = {"better": "better", "worse": "worse", "cannot tell": "unknown"}
+CLASSES = {BETTER: "better", WORSE: "worse", UNKNOWN: "unknown"}
 
 
 def make_page(compared, facts, guide, left_out):

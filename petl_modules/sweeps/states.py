@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from petl_modules.runs.fold_files import RESULT
+from petl_modules.runs.fold_files import RESULT, remedy
 from petl_modules.runs.plan import find_results
 from petl_modules.utils import holder, read_json, write_json
 
@@ -49,8 +49,8 @@ def is_done(cell):
         summary = cell.place / "summary.json"
         if not summary.exists():
             return False
-        remedy = "Delete it: the cell's command writes it again"
-        about = read_json(summary, SUMMARY_FORM, remedy)
+        again = "Delete it: the cell's command writes it again"
+        about = read_json(summary, SUMMARY_FORM, again)
         numbers = {fold["fold"] for fold in about["folds"]}
         if len(numbers) != about.get("n_folds"):
             return False
@@ -110,16 +110,15 @@ def read_error(cell):
     DataError
         It is damaged.
     """
-    remedy = "Delete it: the cell then counts as waiting"
-    return read_json(cell.place / ERROR, ERROR_FORM, remedy)
+    waits = "Delete it: the cell then counts as waiting"
+    return read_json(cell.place / ERROR, ERROR_FORM, waits)
 
 
 def seconds_of(cell):
     """Return the seconds that the folds of a finished cell have taken."""
     folder = Path(cell.folder)
     files = [folder / name / RESULT for name in cell.parts]
-    remedy = "Delete the folder of this fold, and it is trained again"
     return sum(
-        read_json(file, RESULT_FORM, remedy)["fold"]["seconds"]
+        read_json(file, RESULT_FORM, remedy(file.parent))["fold"]["seconds"]
         for file in files or find_results(folder)
     )
