@@ -137,6 +137,12 @@ def test_cells_share_a_gpu_of_a_cluster(head, tmp_path):
     assert outputs == ["from GPU 0\n"] * 2
 
 
+def test_cell_that_no_machine_has_room_for(tmp_path):
+    """Ray would wait for such a machine, without a word."""
+    with pytest.raises(UserError, match="--cores is 9999: .* has [0-9]+$"):
+        [*start(make_cells(tmp_path), "--cores", "9999")]
+
+
 def test_cluster_that_is_not_there(tmp_path):
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(UserError, match=f"'{address}': .*refused"):

@@ -51,13 +51,15 @@ def run(cells, options):
     os.environ.update({**QUIET, **os.environ})
     ray = require_extra("ray", "ray")
     _connect(ray, options.address)
-    there = ray.cluster_resources()
-    gpus = 1 / options.per_gpu if there.get("GPU") else 0
-    needs = {"num_cpus": options.cores, "num_gpus": gpus}
-    task = ray.remote(**needs, max_retries=TRIES)(run_when_free)
-    at_a_time = int(there["CPU"] // options.cores)
-    running = {task.remote(cell): cell for cell in cells}
+    running = {}
     try:
+        there = ray.cluster_resources()
+        gpus = 1 / options.per_gpu if there.get("GPU") else 0
+        _require_room(ray.nodes(), options.cores, gpus)
+        needs = {"num_cpus": options.cores, "num_gpus": gpus}
+        task = ray.remote(**needs, max_retries=TRIES)(run_when_free)
+        running.update((task.remote(cell), cell) for cell in cells)
+        at_a_time = int(there["CPU"] // options.cores)
         yield from _follow(ray, running, at_a_time)
     finally:
         _stop(ray, [*running])
@@ -89,6 +91,21 @@ def _connect(ray, address):
             f"Ray does not answer at '{address}': {brief(error)}. Start it "
             "there by ray start --head, or leave out --address"
         ) from error
+
+
+def _require_room(nodes, cores, gpus):
+    """Raise an error where no machine can run a cell; Ray would wait for one."""
+    there = [node["Resources"] for node in nodes if node["Alive"]]
+    most = max(
+        (one.get("CPU", 0) for one in there if one.get("GPU", 0) >= gpus),
+        default=0,
+    )
+    if cores > most:
+        beside = " with a GPU" if gpus else ""
+        raise UserError(
+            f"--cores is {cores}: the largest machine of this Ray{beside} has "
+            f"{most:.0f}"
+        )
 
 
 def _require_answer(address):
