@@ -8,7 +8,8 @@ import os
 import time
 from pathlib import Path
 
-from petl_modules.runs.fold_files import RESULT, remedy
+from petl_modules.runs.fold_files import RESULT
+from petl_modules.runs.fold_files import remedy as remedy_of
 from petl_modules.runs.plan import find_results
 from petl_modules.utils import holder, read_json, write_json
 
@@ -49,8 +50,8 @@ def is_done(cell):
         summary = cell.place / "summary.json"
         if not summary.exists():
             return False
-        again = "Delete it: the cell's command writes it again"
-        about = read_json(summary, SUMMARY_FORM, again)
+        remedy = "Delete it: the cell's command writes it again"
+        about = read_json(summary, SUMMARY_FORM, remedy)
         numbers = {fold["fold"] for fold in about["folds"]}
         if len(numbers) != about.get("n_folds"):
             return False
@@ -110,8 +111,8 @@ def read_error(cell):
     DataError
         It is damaged.
     """
-    waits = "Delete it: the cell then counts as waiting"
-    return read_json(cell.place / ERROR, ERROR_FORM, waits)
+    remedy = "Delete it: the cell then counts as waiting"
+    return read_json(cell.place / ERROR, ERROR_FORM, remedy)
 
 
 def seconds_of(cell):
@@ -119,6 +120,6 @@ def seconds_of(cell):
     folder = Path(cell.folder)
     files = [folder / name / RESULT for name in cell.parts]
     return sum(
-        read_json(file, RESULT_FORM, remedy(file.parent))["fold"]["seconds"]
+        read_json(file, RESULT_FORM, remedy_of(file.parent))["fold"]["seconds"]
         for file in files or find_results(folder)
     )
