@@ -46,7 +46,7 @@ for frames in $shapes; do
         --methods linear,lora,bottleneck,conformer,soft_moa,full_finetuning
     measure "Frozen weights in fewer bits, $frames frames" "bits-$frames" step \
         --frames "$frames" --batch "$batch" --repeats "$repeats" \
-        --methods lora,lora:backbone_dtype=bfloat16
+        --methods lora,lora:backbone_dtype=bfloat16,lora:backbone_dtype=nf4
     measure "Stored hidden states, $frames frames" "hidden-$frames" hidden \
         --frames "$frames" --batch "$batch" --repeats "$repeats"
 done
