@@ -9,6 +9,11 @@ from petl_modules.comparison.finding import find_runs
 from petl_modules.comparison.groups import group_results
 from petl_modules.comparison.page import make_page, notes_of
 from petl_modules.comparison.pictures import draw_folds, draw_pareto, shown
+from petl_modules.comparison.published import (
+    paper_notes,
+    put_beside,
+    read_published,
+)
 from petl_modules.comparison.results import MANY, read_results
 from petl_modules.comparison.rows import (
     difference_rows,
@@ -34,7 +39,7 @@ from petl_modules.utils import (
 PAGE = "comparison.html"
 
 
-def compare(places, out, baseline=None, margin=0.01):
+def compare(places, out, baseline=None, margin=0.01, published=None):
     """Compare the runs below some folders.
 
     Arguments
@@ -48,6 +53,8 @@ def compare(places, out, baseline=None, margin=0.01):
         it. None: there are no differences.
     margin : float
         Differences of the metric within it count as equal.
+    published : str or pathlib.Path or None
+        Papers' numbers to show beside, see ``read_published``.
 
     Returns
     -------
@@ -66,7 +73,10 @@ def compare(places, out, baseline=None, margin=0.01):
     out = Path(out)
     require_new_folder(out)
     results = read_results(find_runs(places))
-    compared = judge(group_results(results), baseline, margin)
+    groups = group_results(results)
+    if published is not None:
+        groups = put_beside(groups, read_published(published))
+    compared = judge(groups, baseline, margin)
 
     def build(folder):
         folder.mkdir()
@@ -199,7 +209,7 @@ def _markdown(compared, facts, guide):
             "better."
         )
         parts.append(markdown_table(*cells(group, baseline, differences)))
-        notes = [f"- {inline(note)}" for note in notes_of(differences)]
+        notes = _bullets([*paper_notes(group), *notes_of(differences)])
         parts += ["\n".join(notes)] if notes else []
     parts.append("\n".join(["## How to read the tables\n", *_bullets(guide)]))
     return "\n\n".join(parts) + "\n"

@@ -20,12 +20,15 @@ class Configuration(NamedTuple):
         Values of the settings that vary, by key.
     results : dict
         Results by seed, fold and draw.
+    paper : dict or None
+        What a paper reports, see ``petl_modules.comparison.published``.
     """
 
     name: str
     method: str
     values: dict
     results: dict
+    paper: dict | None = None
 
     def mean(self, key="value"):
         """Return the mean of what results have; None if one has it not."""

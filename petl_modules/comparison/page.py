@@ -6,6 +6,7 @@ import io
 
 from petl_modules.comparison.corrected_t import BETTER, UNKNOWN, WORSE
 from petl_modules.comparison.pictures import draw_folds, draw_pareto, shown
+from petl_modules.comparison.published import paper_notes
 from petl_modules.comparison.tables import cells
 from petl_modules.utils import printable
 
@@ -93,7 +94,7 @@ def _section(group, baseline, differences):
         ),
         _table(*cells(group, baseline, differences)),
     ]
-    if notes := notes_of(differences):
+    if notes := [*paper_notes(group), *notes_of(differences)]:
         parts.append(_list(notes))
     for draw, what in (
         (draw_pareto, f"{group.metric} against parameters, memory and time"),

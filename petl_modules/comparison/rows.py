@@ -1,6 +1,7 @@
 """Rows of the CSV files of a comparison."""
 
 from petl_modules.comparison.groups import grid_keys
+from petl_modules.comparison.published import source_of
 
 RECORDED = (
     *("trainable_parameters", "petl_parameters", "total_parameters"),
@@ -76,6 +77,7 @@ def summary_rows(compared):
             "metric": group.metric,
             "mean": one.mean(),
             "std": one.deviation(),
+            **_paper(group, one),
             **{
                 name: one.mean(name)
                 for name in (
@@ -89,6 +91,18 @@ def summary_rows(compared):
         for group, _, differences in compared
         for one in group.configurations
     ]
+
+
+def _paper(group, one):
+    """Return a paper's number in the metric's own unit, and where it stands."""
+    unit, _, _ = group.unit
+    known = one.paper is not None
+    return {
+        "paper": float(f"{float(one.paper['value']) / unit:.12g}")
+        if known
+        else None,
+        "paper_source": source_of(one.paper) if known else None,
+    }
 
 
 def difference_rows(compared):

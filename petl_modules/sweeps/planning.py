@@ -5,7 +5,7 @@ from pathlib import Path
 
 from petl_modules.sweeps.cell import Cell
 from petl_modules.sweeps.composition import compose_for
-from petl_modules.sweeps.points import KNOWN, points_of
+from petl_modules.sweeps.points import KNOWN, combinations_of, points_of
 from petl_modules.sweeps.values import folder_part
 from petl_modules.utils import HparamsError, UserError, listed
 
@@ -33,7 +33,9 @@ def plan_cells(sweep):
         The file has mistakes; names them all.
     """
     points = points_of(sweep)
-    compositions = _compose(sweep, points)
+    # Before there are trials, a search is checked by its ends
+    checked = points or combinations_of(sweep)
+    compositions = _compose(sweep, checked)
     cells, taken = [], {}
     for point in points:
         composition = compositions[_kind(point)]
@@ -67,6 +69,7 @@ def plan_cells(sweep):
             draws=int(draws),
             archives=sweep.stage.get(point["dataset"], ()),
             preparation=_digest(composition.preparation),
+            metric=_metric(composition.settings),
         )
         folds = composition.folds_of(point)
         cells += [whole._replace(fold=fold) for fold in folds or [None]]
@@ -86,6 +89,8 @@ def _compose(sweep, points):
         for key, text in point.items():
             if key not in ("dataset", "method", "base"):
                 found.setdefault(key, {})[text] = None
+        for key, ends in sweep.search.items():
+            found.setdefault(key, {}).update(dict.fromkeys(ends.ends))
     compositions, mistakes = {}, {}
     for kind, found in values.items():
         texts = {key: [*one] for key, one in found.items()}
@@ -102,6 +107,12 @@ def _compose(sweep, points):
 
 def _seed(point, composition):
     return point.get("seed") or str(composition.settings["seed"])
+
+
+def _metric(settings):
+    """Return the name and the mode of the metric that selects an epoch."""
+    best = settings["best_metric"]
+    return best["name"], best["mode"]
 
 
 def _digest(text):

@@ -69,7 +69,7 @@ def plan_text(sweep, cells):
     -------
     str
         The number of runs, cells and finished cells, by data set, encoder and
-        method.
+        method; of a search, those of its trials so far, and its ranges.
     """
     counts, folders = {}, set()
     for cell in cells:
@@ -79,7 +79,8 @@ def plan_text(sweep, cells):
         count[DONE] += is_done(cell)
         folders.add(cell.folder)
     text = table(KIND, ("runs", "cells", DONE), counts)
-    return f"{text}\nresults go to {sweep.output_folder}"
+    lines = [f"search: {key} from {one}" for key, one in sweep.search.items()]
+    return "\n".join([text, *lines, f"results go to {sweep.output_folder}"])
 
 
 def last_line(cell):

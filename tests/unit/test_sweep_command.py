@@ -70,7 +70,9 @@ def test_there_is_nothing_to_gather(write):
 def test_each_comparison_has_a_folder_of_its_own(write, tmp_path, monkeypatch):
     places = []
     monkeypatch.setattr(
-        sweep, "show_comparison", lambda _, out, baseline: places.append(out)
+        sweep,
+        "show_comparison",
+        lambda _, out, baseline, published: places.append(out),
     )
     sweep.main(["gather", write()])
     (tmp_path / "out" / "comparison").mkdir(parents=True)
