@@ -10,6 +10,7 @@ from petl_modules.sweeps.values import folder_part
 from petl_modules.utils import HparamsError, UserError, listed
 
 MOST = 20  # mistakes that are named
+SHOWN = 5  # combinations that are named beside one of them
 
 
 def plan_cells(sweep):
@@ -85,12 +86,38 @@ def _compose(sweep, points):
         try:
             compositions[kind] = compose_for(sweep, kind, texts)
         except UserError as error:
-            mistakes[f"{', '.join(filter(None, kind))}: {error}"] = None
+            for text in error.args:
+                mistakes.setdefault(text, []).append(kind)
     if mistakes:
-        raise HparamsError(
-            f"{sweep.file} has mistakes:\n{listed([*mistakes], MOST)}"
-        )
+        lines = [
+            f"{_shared(kinds, [*values])}: {text}"
+            for text, kinds in mistakes.items()
+        ]
+        raise HparamsError(f"{sweep.file} has mistakes:\n{listed(lines, MOST)}")
     return compositions
+
+
+def _shared(kinds, every):
+    """Return in few words which of all kinds have a mistake.
+
+    Example
+    -------
+    >>> every = [(d, m, None) for d in ("ESC50", "GSC") for m in ("lora", "ssf")]
+    >>> _shared(every, every), _shared(every[:2], every), _shared(every[1::2], every)
+    ('all', 'ESC50', 'ssf')
+    >>> _shared(every[1:3], every)
+    'ESC50, ssf; GSC, lora'
+    """
+    if len(kinds) == len(every):
+        return "all"
+    for part in (0, 1):  # all kinds of some data sets, or of some methods
+        names = dict.fromkeys(kind[part] for kind in kinds)
+        if sum(kind[part] in names for kind in every) == len(kinds):
+            return ", ".join(names)
+    shown = [", ".join(filter(None, kind)) for kind in kinds[:SHOWN]]
+    if more := len(kinds) - SHOWN:
+        shown += [f"{more} more"] * (more > 0)
+    return "; ".join(shown)
 
 
 def _seed(point, composition):

@@ -46,8 +46,8 @@ MISTAKES = {
         "output_foldr.*output_folder",
     ),
     "type": (("seed:", "lr: [fast]\n  seed:"), "lr.*fast"),
-    "folder": (("esc}", "gone}"), "gone is not there"),
-    "no data": (("{ESC50: esc}", "{}"), "'data' has no folder"),
+    "folder": (("esc}", "gone}"), "no data folder .*gone"),
+    "no data": (("{ESC50: esc}", "{}"), "ESC50: DIR"),
     "no skip": (
         ("data:", "skip: [{method: full}]\ndata:"),
         "nothing matches.*no method 'full'",
@@ -78,6 +78,23 @@ def test_all_mistakes_are_named_at_once(tmp_path):
     text = GOOD.replace("lora", "lorra").replace("linear", "linaer")
     with pytest.raises(UserError, match="(?s)lorra.*linaer"):
         plan(tmp_path, text)
+
+
+def test_each_mistake_is_named_once_with_whose_it_is(tmp_path):
+    """A missing folder hides no unknown key, and that no wrong value."""
+    new = (
+        "{ESC50: gone, GSC: esc}\nset: {all: {sed: 1, lr: low}, lora: {rnk: 3}}"
+    )
+    text = GOOD.replace("{ESC50: esc}", new).replace("[ESC50]", "[ESC50, GSC]")
+    with pytest.raises(UserError) as caught:
+        plan(tmp_path, text)
+    starts = [line.split(".")[0] for line in str(caught.value).splitlines()[1:]]
+    assert starts == [
+        f"  ESC50: there is no data folder {tmp_path}/gone",
+        "  all: unknown key --sed",
+        "  all: --lr takes a number, not 'low'",
+        "  lora: unknown key --rnk",
+    ]
 
 
 def test_cells_do_not_share_a_folder(tmp_path):
