@@ -12,7 +12,7 @@ from petl_modules.sweeps.cell_run import BUSY
 from petl_modules.sweeps.preparation import prepare
 from petl_modules.sweeps.progress import Progress
 from petl_modules.sweeps.states import DONE, OUTPUT, seconds_of, state_of
-from petl_modules.sweeps.status import last_line
+from petl_modules.sweeps.status import reason_of
 from petl_modules.sweeps.time_left import MOST, TimeLeft
 from petl_modules.utils import UserError, listed, printable, show
 
@@ -87,7 +87,7 @@ def _report(progress):
     if not progress.failed:
         return
     lines = [
-        printable(f"{cell.place / OUTPUT}: {last_line(cell)}")
+        printable(f"{cell.place / OUTPUT}: {reason_of(cell)}")
         for cell, _ in progress.failed
     ]
     show(
