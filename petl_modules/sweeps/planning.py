@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from petl_modules.runs.logs import progress_bar
 from petl_modules.sweeps.cell import Cell
 from petl_modules.sweeps.composition import compose_for
 from petl_modules.sweeps.points import KNOWN, points_of
@@ -10,6 +11,7 @@ from petl_modules.sweeps.values import folder_part
 from petl_modules.utils import HparamsError, UserError, listed
 
 MOST = 20  # mistakes that are named
+FEW = 10  # combinations that are checked without a bar
 SHOWN = 5  # combinations that are named beside one of them
 
 
@@ -81,7 +83,10 @@ def _compose(sweep, points):
             if key not in ("dataset", "method", "base"):
                 found.setdefault(key, {})[text] = None
     compositions, mistakes = {}, {}
-    for kind, found in values.items():
+    few = len(values) <= FEW
+    for kind, found in progress_bar(
+        values.items(), desc="checking", unit="method", disable=few
+    ):
         texts = {key: [*one] for key, one in found.items()}
         try:
             compositions[kind] = compose_for(sweep, kind, texts)

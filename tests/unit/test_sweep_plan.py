@@ -58,11 +58,16 @@ MISTAKES = {
     ),
     "skip key": (("data:", "skip: [{lr: 1}]\ndata:"), "no key of the grid"),
     "grid": (("grid:", "set:"), "grid"),
-    "yaml": (("[10, 11]", "[10, 11"), "sweep.yaml"),
+    "yaml": (("[10, 11]", "[10, 11"), "sequence .line 5.: expected"),
     "twice": (("[10, 11]", "[10, 10]"), "each value once"),
     "set": (("data:", "set: {lra: {lr: 1}}\ndata:"), "'lra' is neither"),
     "in both": (("data:", "set: {all: {seed: 1}}\ndata:"), "in the grid and"),
     "refused": (("seed:", "folds: [1]\n  seed:"), "each fold is a cell"),
+    "flat": (
+        ("data:", "set: {lr: 0.1}\ndata:"),
+        "'set: {all: {lr: 0.1}}'",
+    ),
+    "empty": (("[ESC50]", "[]"), "dataset is empty: give it a value"),
     "fold": (("data:", "set: {all: {folds: '[6]'}}\ndata:"), "no fold 6"),
 }
 
