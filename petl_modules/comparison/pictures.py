@@ -80,7 +80,7 @@ def draw_pareto(path, rows):
                 lw=0.8,
                 zorder=0,
             )
-        panels[0].set_title(_title(group, 150), fontsize=9, loc="left")
+        panels[0].set_title(_title(group, 60), fontsize=9, loc="left")
         key.axis("off")
         drawn = {name: mark for name, mark in names.items() if mark}
         key.legend(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from petl_modules.backbones import checkpoint_name
 from petl_modules.backbones.checkpoint import is_path
+from petl_modules.comparison.settings import keys_of
 from petl_modules.miniatures.trials import ROOT
 from petl_modules.runs.arguments import read_value
 from petl_modules.runs.checks import check_keys, check_values
@@ -42,6 +43,8 @@ class Composition(NamedTuple):
         Keys of the grid on which the number of folds depends.
     preparation : str
         Runs with the same text prepare the same data.
+    keys : dict
+        Texts of the recipe file, see ``petl_modules.comparison.settings``.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Composition(NamedTuple):
     split: dict
     split_keys: list
     preparation: str
+    keys: dict
 
     def folds_of(self, point):
         """Return the folds of a point of the grid; None: not known."""
@@ -166,6 +170,7 @@ def compose_for(sweep, kind, values):
         split,
         keys,
         f"{script}\n{prepare}",
+        keys_of(dump_yaml(recipe.tree)),
     )
 
 

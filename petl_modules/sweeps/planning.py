@@ -5,6 +5,7 @@ from pathlib import Path
 
 from petl_modules.runs.logs import progress_bar
 from petl_modules.sweeps.cell import Cell
+from petl_modules.sweeps.changes import Changes
 from petl_modules.sweeps.composition import compose_for
 from petl_modules.sweeps.points import KNOWN, points_of
 from petl_modules.sweeps.values import folder_part
@@ -37,7 +38,7 @@ def plan_cells(sweep):
     """
     points = points_of(sweep)
     compositions = _compose(sweep, points)
-    cells, taken = [], {}
+    cells, taken, changes = [], {}, Changes()
     for point in points:
         composition = compositions[_kind(point)]
         given = {k: v for k, v in point.items() if k not in ("dataset", "base")}
@@ -53,6 +54,7 @@ def plan_cells(sweep):
         if place in taken:
             _refuse_shared(sweep.file, folder, taken[place], point)
         taken[place] = point
+        changes.look(folder, composition.keys, point)
         options = {**composition.options, **given}
         draws = others.get("few_shot_draws")
         draws = draws or composition.settings.get("few_shot_draws", 1)
@@ -66,6 +68,7 @@ def plan_cells(sweep):
         )
         folds = composition.folds_of(point)
         cells += [whole._replace(fold=fold) for fold in folds or [None]]
+    changes.tell()
     return cells
 
 
