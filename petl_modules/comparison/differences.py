@@ -121,7 +121,7 @@ class Comparer:
         pairs, notes = self._pair(one, places)
         alone = len(one.results.keys() ^ self.baseline.results.keys())
         if alone:
-            notes.append(f"{alone} folds of one of both are left out")
+            notes.append(f"folds that only one of both has, left out: {alone}")
         found = Difference(one.name, self.baseline.name, len(pairs))
         if not pairs:
             notes.append("no fold, seed and draw in common")

@@ -12,7 +12,13 @@ from petl_modules.sweeps.points import combinations_of
 from petl_modules.sweeps.record import write_record
 from petl_modules.sweeps.running import run_cells
 from petl_modules.sweeps.search_report import trial_line, write_report
-from petl_modules.sweeps.states import DONE, FAILED, is_done, is_running, state_of
+from petl_modules.sweeps.states import (
+    DONE,
+    FAILED,
+    is_done,
+    is_running,
+    state_of,
+)
 from petl_modules.sweeps.suggestions import suggest
 from petl_modules.sweeps.trials import (
     folder_of,
