@@ -33,6 +33,7 @@ from petl_modules.sweeps import (
     plan_text,
     read_sweep,
     recorded_cells,
+    require_same_settings,
     run_cells,
     status_text,
     write_data,
@@ -97,6 +98,7 @@ def _parser():
 def plan(sweep, _):
     """Check a sweep and show what would run."""
     cells = plan_cells(sweep)
+    require_same_settings(cells)
     show(printable(plan_text(sweep, cells), keep="\n"))
     return True
 
@@ -104,6 +106,7 @@ def plan(sweep, _):
 def run(sweep, chosen):
     """Run all cells that are not finished; return whether none has failed."""
     cells = plan_cells(sweep)
+    require_same_settings(cells)
     if sweep.miniature:
         write_data(sweep)
     write_record(sweep, cells)

@@ -158,7 +158,7 @@ def compose_for(sweep, kind, values):
     words = [str(file)]
     for key, text in {**options, **first}.items():
         words += [f"--{key}", text]
-    with _working_in(sweep.file.parent):
+    with working_in(sweep.file.parent):
         recipe, _ = compose(words, folder)
     fill_in_metric(recipe)
     settings, script = recipe.settings, str(folder / "train.py")
@@ -207,7 +207,7 @@ def _data_folder(sweep, dataset, options):
 
 
 @contextlib.contextmanager
-def _working_in(folder):
+def working_in(folder):
     """Change the working directory for a while."""
     before = os.getcwd()
     os.chdir(folder)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from petl_modules.runs.yaml_text import parse_mapping
 from petl_modules.sweeps import in_miniature, plan_cells, planning, read_sweep
-from petl_modules.sweeps.values import folder_part
+from petl_modules.sweeps.values import folder_part, text_of
 from petl_modules.utils import UserError
 
 GOOD = """
@@ -96,6 +97,31 @@ def test_long_folder_names_differ():
     names = {folder_part("m", {"k": "x" * 300 + end}) for end in "ab"}
     assert len(names) == 2
     assert max(map(len, names)) <= 120
+
+
+TEXTS = {
+    "0.1234567890123456": "0.1234567890123456",
+    "1.0e-3": "0.001",
+    "1e-05": "1.0e-05",
+    "100000.0": "100000",
+    "-0.5": "-0.5",
+    "&anchor true": "True",
+    "null": "null",
+    '["null", "true", a]': '["null", "true", a]',
+    '["\U0001f600", é]': '["\U0001f600", "é"]',
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_value_is_that_of_the_file(text):
+    value = parse_mapping(f"key: {text}", "here")["key"]
+    assert text_of(value, "here") == TEXTS[text]
+    assert parse_mapping(f"key: {TEXTS[text]}", "there")["key"] == value
+
+
+def test_text_of_several_lines_is_refused():
+    with pytest.raises(UserError, match=r"lr is 'a\\nb'"):
+        text_of("a\nb", "lr")
 
 
 def test_10000_cells_need_one_composition_a_method(tmp_path, monkeypatch):
