@@ -11,7 +11,7 @@ from pathlib import Path
 from petl_modules.runs.fold_files import RESULT
 from petl_modules.runs.fold_files import remedy as remedy_of
 from petl_modules.runs.plan import find_results
-from petl_modules.utils import holder, read_json, write_json
+from petl_modules.utils import UserError, holder, read_json, write_json
 
 DONE, RUNNING, FAILED, WAITING = "done", "running", "failed", "waiting"
 STATES = (DONE, RUNNING, FAILED, WAITING)
@@ -50,8 +50,10 @@ def is_done(cell):
         summary = cell.place / "summary.json"
         if not summary.exists():
             return False
-        remedy = "Delete it: the cell's command writes it again"
-        about = read_json(summary, SUMMARY_FORM, remedy)
+        try:
+            about = read_json(summary, SUMMARY_FORM, "It is written anew")
+        except UserError:  # the cell's command writes it again
+            return False
         numbers = {fold["fold"] for fold in about["folds"]}
         if len(numbers) != about.get("n_folds"):
             return False
