@@ -43,8 +43,8 @@ ROOMS = {
     ),
     methods: ("IA3", "Insert", "LoRA", "PrefixTuning", "PromptTuning", "SSF"),
     models: (
-        *("AttentionPooling", "AttentiveStatistics", "LayerSum", "LinearHead"),
-        *("MeanPooling", "MeanStdPooling", "RecurrentHead"),
+        *("AttentionPooling", "AttentiveStatistics", "Ladder", "LayerSum"),
+        *("LinearHead", "MeanPooling", "MeanStdPooling", "RecurrentHead"),
         *("ScratchEncoder", "TunedEncoder", "TunedModel"),
     ),
     recognition: ("Units",),

@@ -29,7 +29,7 @@ def gradients(model, pooled):
 
 
 # They compute with weights, or pool, in another precision than autocast does
-OTHERS = {"attentive", "attentive_layers", "dora", "hira"}
+OTHERS = {"attentive", "attentive_layers", "dora", "hira", "ladder"}
 CASES = [file for file in FILES if file not in OTHERS]
 
 

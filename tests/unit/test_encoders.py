@@ -26,7 +26,13 @@ from petl_modules.methods import (
     PromptTuning,
     merge_lora,
 )
-from petl_modules.models import LayerSum, Probe, load_trained, save_trained
+from petl_modules.models import (
+    Ladder,
+    LayerSum,
+    Probe,
+    load_trained,
+    save_trained,
+)
 from petl_modules.models.quantization import NF4Linear
 from tests.encoders import ENCODERS
 from tests.models import classifier
@@ -132,6 +138,7 @@ METHODS = {
     "full_finetuning": {"train_backbone": "all"},
     "last layer": {"train_backbone": "last_1"},
     "weighted": {"hidden_states": "weighted"},
+    "ladder": {"hidden_states": Ladder},
     "adapter_ffn": {
         "methods": [Insert(at=["ffn"], block=BLOCK, placement="sequential")]
     },

@@ -126,6 +126,7 @@ def test_counts_of_some_layers_of_a_wide_encoder(stem, layers, n):
     ("stem", "expected"),
     [
         ("layer_sum", 13),
+        ("ladder", 2_376_492),  # see tests/unit/test_ladder.py
         ("attentive", 0),
         ("attentive_layers", 13),
         ("adaptformer", 1_189_632),

@@ -51,6 +51,7 @@ SAMPLE = {
     "convpass": ("pt2", "ast"),
     "dense_moa": ("pt2", "whisper"),
     "ipet": ("pt2", "ast"),
+    "ladder": ("pt2", "wavlm"),
     "linear": ("pt2", "ast"),
     "mambadapter": ("pt2", "whisper"),
 }

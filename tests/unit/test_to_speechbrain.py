@@ -20,8 +20,9 @@ METHODS = (
     *("adapter_bias", "adaptformer", "attentive", "attentive_layers"),
     *("bitfit", "bottleneck", "conformer", "convpass", "dense_moa"),
     *("e_adapter", "el_adapters", "full_finetuning", "houlsby", "ipet"),
-    *("l_adapter", "layer_sum", "linear", "lora", "mambadapter", "prefix"),
-    *("mambadapter_houlsby", "prompt_deep", "prompt_shallow", "soft_moa"),
+    *("l_adapter", "ladder", "layer_sum", "linear", "lora", "mambadapter"),
+    *("mambadapter_houlsby", "prefix", "prompt_deep", "prompt_shallow"),
+    "soft_moa",
 )
 KINDS = (
     *("ast", "wav2vec2", "wav2vec2-large", "hubert", "wavlm", "unispeech"),
