@@ -416,6 +416,11 @@ def test_speech_pooling_without_prompts_leaves_both_tokens_out(
 # Exact counts at AST-base size are in README.md; see docs/fidelity.md
 
 FINAL_NORM = 1536
+EXPERTS = 12 * 2 * 4 * 4 * (768 + 768)  # 4 of rank 4 at query and value
+MIXTURES_OF_LORA = {
+    "soft_moa_lora": EXPERTS + 12 * 2 * 768 * 4,
+    "dense_moa_lora": EXPERTS + 12 * 2 * (768 * 4 + 4),
+}
 
 
 class Mine:
@@ -461,6 +466,10 @@ def test_counts_at_768(stem, ast_base, tmp_path):
         assert told == 327_552 + 24 * FINAL_NORM + FINAL_NORM
     if stem == "adaptformer":
         assert told == 1_189_632 + 12 * FINAL_NORM + FINAL_NORM
+    if stem in MIXTURES_OF_LORA:
+        assert told == MIXTURES_OF_LORA[stem] + FINAL_NORM
+    if stem == "gc_lora":  # what is between A and B: see docs/fidelity.md
+        assert told == 12 * (2 * 768 * 8 + 488) + FINAL_NORM
     if stem == "soft_moa":
         save_trained(model, tmp_path / "model.safetensors")
         assert counts["trainable_parameters"] == 962_090
