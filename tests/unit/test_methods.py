@@ -168,9 +168,10 @@ class Kind:
 
 
 # Prompts alone are prompt_deep's, other places houlsby's, a scaled bottleneck
-# with ReLU ipet's, and each of two heads attentive_layers'
+# with ReLU ipet's, and each of two heads attentive_layers'. LoRA experts are
+# dense_moa_lora's, and slots soft_moa's
 LEFT_OUT = {"adaptformer", "attentive", "layer_sum"}
-LEFT_OUT |= {"ipet_prompt", "mambadapter_houlsby"}
+LEFT_OUT |= {"ipet_prompt", "mambadapter_houlsby", "soft_moa_lora"}
 LEFT_OUT |= {"rslora", "lora_plus"}  # LoRA with another scale or rate
 CASES = [stem for stem in FILES if stem not in LEFT_OUT]
 CASES += [*COMPOSED, "lora + bitfit", "last layer"]
