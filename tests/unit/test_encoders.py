@@ -15,7 +15,9 @@ from petl_modules.blocks import (
     Conformer,
     ConvPass,
     DenseMoA,
+    GCLoRA,
     LayerAdapter,
+    LowRank,
     MambAdapter,
     SoftMoA,
 )
@@ -155,6 +157,29 @@ METHODS = {
     "l_adapters": L_ADAPTERS,
     "el_adapters": E_ADAPTERS | L_ADAPTERS,
     "everything": EVERYTHING,
+    "soft_moa_lora": {
+        "methods": [
+            Insert(
+                at=["query", "value"],
+                block=partial(
+                    SoftMoA, expert=partial(LowRank, rank=2), experts=2
+                ),
+            )
+        ]
+    },
+    "dense_moa_lora": {
+        "methods": [
+            Insert(
+                at=["query", "ffn_in"],
+                block=partial(
+                    DenseMoA, expert=partial(LowRank, rank=2), experts=2
+                ),
+            )
+        ]
+    },
+    "gc_lora": {
+        "methods": [Insert(at=["output"], block=partial(GCLoRA, rank=4))]
+    },
 }
 NOT_THE_IDENTITY = {
     *("before", "prefix", "prompt_shallow", "prompt_deep"),
