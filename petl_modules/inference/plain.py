@@ -34,8 +34,8 @@ ROOMS = {
     backbones: BACKBONES,
     blocks: (
         *("AdapterBias", "Bottleneck", "Conformer", "ConvPass", "DenseMoA"),
-        *("DoRA", "HiRA", "LayerAdapter", "LowRank", "MambAdapter", "PiSSA"),
-        "SoftMoA",
+        *("DoRA", "GCLoRA", "HiRA", "LayerAdapter", "LowRank", "MambAdapter"),
+        *("PiSSA", "SoftMoA"),
     ),
     data: (
         *("FilterBank", "LogMel", "StackedFilterBank", "Waveform"),

@@ -19,6 +19,7 @@ ONCE = ["GTZAN"]  # with one seed
 LATER = {"adaptformer", "attentive", "attentive_layers", "convpass"}
 LATER |= {"ladder", "layer_sum", "mambadapter"}
 LATER |= {"rslora", "lora_plus", "dora", "pissa", "hira"}
+LATER |= {"gc_lora", "dense_moa_lora", "soft_moa_lora"}
 LATER |= {"ia3", "ssf", "norms"}
 METHODS = [name for name in METHODS if name not in LATER]  # not yet
 MEASURED = [n for n in MINIATURES if n not in ("FSDD", *ONCE)]

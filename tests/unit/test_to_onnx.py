@@ -50,6 +50,7 @@ SAMPLE = {
     "conformer": ("pt2", "ast"),
     "convpass": ("pt2", "ast"),
     "dense_moa": ("pt2", "whisper"),
+    "gc_lora": ("pt2", "whisper"),
     "ipet": ("pt2", "ast"),
     "ladder": ("pt2", "wavlm"),
     "linear": ("pt2", "ast"),
