@@ -33,6 +33,7 @@ from petl_modules.sweeps import (
     plan_text,
     read_sweep,
     recorded_cells,
+    require_same_settings,
     require_search,
     run_cells,
     search,
@@ -69,7 +70,11 @@ def main(arguments=None):
 
 def _parser():
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m petl_modules.sweep")
+    parser = argparse.ArgumentParser(
+        prog="python -m petl_modules.sweep",
+        description="Run a grid of trainings that a YAML file names. "
+        "docs/sweeps.md says how the file is written.",
+    )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("file", metavar="FILE", help="the sweep's YAML file")
     common.add_argument(
@@ -87,7 +92,12 @@ def _parser():
         one = actions.add_parser(name, parents=[common], help=text)
         one.set_defaults(action=action)
         if name == "run":
-            one.add_argument("--engine", choices=[*ENGINES], default="local")
+            one.add_argument(
+                "--engine",
+                choices=[*ENGINES],
+                default="local",
+                help="what starts the cells; default: local, this machine",
+            )
             one.add_argument(
                 "--search",
                 type=int,
@@ -113,6 +123,7 @@ def _parser():
 def plan(sweep, _):
     """Check a sweep and show what would run."""
     cells = plan_cells(sweep)
+    require_same_settings(cells)
     show(printable(plan_text(sweep, cells), keep="\n"))
     return True
 
@@ -121,6 +132,7 @@ def run(sweep, chosen):
     """Run all cells that are not finished; return whether none has failed."""
     require_search(sweep, chosen.engine, chosen)
     cells = plan_cells(sweep)
+    require_same_settings(cells)
     if sweep.miniature:
         write_data(sweep)
     chosen.sweep = sweep
@@ -143,10 +155,14 @@ def status(sweep, _):
 
 def gather(sweep, chosen):
     """Compare the results of a sweep; say how much is missing."""
+    if not Path(sweep.output_folder).is_dir():
+        _refuse_nothing(sweep)
     if cells := recorded_cells(sweep):
         missing = sum(not is_done(cell) for cell in cells)
+        text = f"{missing} of {len(cells)} cells are not finished"
+        if missing == len(cells):
+            raise UserError(f"{text}: there is nothing to compare yet")
         if missing:
-            text = f"{missing} of {len(cells)} cells are not finished"
             show(text, sys.stderr)
     if sweep.search:
         show(
@@ -160,6 +176,14 @@ def gather(sweep, chosen):
         published=sweep.published,
     )
     return True
+
+
+def _refuse_nothing(sweep):
+    """Raise the error of a sweep that has no results."""
+    text = f"there is no {sweep.output_folder}: nothing of this sweep was run"
+    if not sweep.miniature and Path(in_miniature(sweep).output_folder).is_dir():
+        text += " but its miniature: add --miniature"
+    raise UserError(text)
 
 
 def _free(folder):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from petl_modules.comparison.clusters import ALONE, find_clusters
+from petl_modules.comparison.clusters import NOT_FOUND, find_clusters
 from petl_modules.comparison.corrected_t import LEVEL
 from petl_modules.comparison.differences import Comparer, find_baseline
 from petl_modules.comparison.finding import find_runs
@@ -120,7 +120,7 @@ def judge(groups, baseline, margin):
     def clusters(run):
         if run.data not in known:
             known[run.data] = find_clusters(Path(run.folder), run.data)
-        return known[run.data] if run.data else ALONE
+        return known[run.data] if run.data else NOT_FOUND
 
     for group, base in zip(groups, found):
         differences = {}
@@ -184,7 +184,7 @@ def guide_of(baseline, margin):
         "(Nadeau and Bengio 2003) over pairs of the same fold, seed and draw, "
         "with n_test / n_train from the numbers of clips that each fold's "
         "result.json has.",
-        "The bootstrap draws speakers, recordings or clips of the test part, "
+        f"The bootstrap ({LEVEL:.0%} interval) draws speakers, recordings or clips of the test part, "
         "and seeds. With one seed it does not know the chance of training; "
         "with one fold the t-test does not know that of the test clips.",
         f"Equal is a difference of up to ±{margin:g} of the metric (--margin "

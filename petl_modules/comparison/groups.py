@@ -132,9 +132,7 @@ def _group(found, settings):
         for method, own in methods.items()
         for configuration in _configurations(method, own, settings)
     ]
-    sign = -1 if first.mode == "min" else 1
-    made.sort(key=lambda one: (-sign * one.mean(), one.name))
-    return Group(
+    group = Group(
         first.dataset,
         first.protocol,
         first.backbone,
@@ -142,6 +140,8 @@ def _group(found, settings):
         first.mode,
         made,
     )
+    made.sort(key=lambda one: (-group.sign * one.mean(), one.name))
+    return group
 
 
 def _configurations(method, results, settings):

@@ -3,10 +3,6 @@
 from petl_modules.comparison.groups import grid_keys
 from petl_modules.comparison.published import source_of
 
-FIXED = (
-    *("run", "dataset", "backbone", "method", "seed", "fold", "draw"),
-    *("metric", "value"),
-)
 RECORDED = (
     *("trainable_parameters", "petl_parameters", "total_parameters"),
     *("adapter_bytes", "seconds", "epochs", "best_epoch", "train_clips"),
@@ -29,26 +25,31 @@ def run_rows(results):
         What is not recorded is None.
     """
     keys = grid_keys(results)
-    taken = {*FIXED, *RECORDED, "protocol"}
-    columns = {key: f"{key} (key)" if key in taken else key for key in keys}
     rows = []
     for one in results.folds:
         run = one.run
-        values = {
-            name: results.settings.value(run.kind, run.settings, key)
-            for key, name in columns.items()
+        what = {
+            "run": run.folder,
+            "dataset": run.dataset,
+            "backbone": run.backbone,
+            "method": run.method,
         }
-        known = (run.folder, run.dataset, run.backbone, run.method, run.seed)
-        measured = (one.fold, one.draw, run.metric, one.value)
-        rows.append(
-            {
-                **dict(zip(FIXED[:4], known)),
-                **values,
-                **dict(zip(FIXED[4:], (run.seed, *measured))),
-                **{name: getattr(one, name) for name in RECORDED},
-                "protocol": run.protocol,
-            }
-        )
+        found = {
+            "seed": run.seed,
+            "fold": one.fold,
+            "draw": one.draw,
+            "metric": run.metric,
+            "value": one.value,
+            **{name: getattr(one, name) for name in RECORDED},
+            "protocol": run.protocol,
+        }
+        values = {
+            f"{key} (key)" if key in what or key in found else key: (
+                results.settings.value(run.kind, run.settings, key)
+            )
+            for key in keys
+        }
+        rows.append({**what, **values, **found})
     return rows
 
 

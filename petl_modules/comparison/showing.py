@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from petl_modules.comparison.comparing import PAGE, compare
+from petl_modules.comparison.tables import signed_text
 from petl_modules.utils import listed, printable, show
 
 MOST = 10  # unfinished runs that are named
@@ -37,6 +38,6 @@ def lines_of(group, differences):
         if found := differences.get(one.name):
             line += f"  {found.verdict}"
             if found.mean is not None:
-                line += f" ({unit * found.mean:+.{digits}f})"
+                line += f" ({signed_text(unit * found.mean, digits)})"
         lines.append(line)
     return lines

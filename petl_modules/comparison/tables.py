@@ -66,6 +66,18 @@ def cells(group, baseline, differences):
     return header, rows
 
 
+def signed_text(value, digits, sign="+"):
+    """Return a number with its sign, but for one that is shown as zero.
+
+    Example
+    -------
+    >>> signed_text(1.25, 1), signed_text(-1e-9, 2)
+    ('+1.2', '0.00')
+    """
+    value = round(value, digits)
+    return f"{value:{sign}.{digits}f}" if value else f"{0:.{digits}f}"
+
+
 def _difference(group, one, unit, digits):
     """Return the cells of a difference."""
     if one is None:
@@ -73,7 +85,7 @@ def _difference(group, one, unit, digits):
     found = difference_values(group, one)
 
     def signed(value, sign="+"):
-        return "" if value is None else f"{unit * value:{sign}.{digits}f}"
+        return "" if value is None else signed_text(unit * value, digits, sign)
 
     def ends(low, high):
         return low, low is not None and f"{signed(low)} to {signed(high)}"

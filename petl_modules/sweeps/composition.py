@@ -16,7 +16,7 @@ from petl_modules.runs.input_keys import fill_in_metric
 from petl_modules.runs.layering import nearest
 from petl_modules.runs.yaml_text import dump_yaml
 from petl_modules.sweeps.miniature import miniature_options
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, noting
 
 PLACES = ("recipes", "templates")
 
@@ -110,9 +110,10 @@ def find_file(folder, kind, name):
     if file.is_file():
         return file
     stems = [path.stem for path in sorted(file.parent.glob("[!.]*.yaml"))]
+    near = nearest(name, stems)
     raise HparamsError(
-        f"{folder.name} has no {kind} '{name}'{nearest(name, stems)} There "
-        f"are: {', '.join(stems)}"
+        f"no {kind} '{name}'{near}"
+        + (f" There are: {', '.join(stems)}" if near == "." else "")
     )
 
 
@@ -135,41 +136,26 @@ def compose_for(sweep, kind, values):
     Raises
     ------
     UserError
-        A name, key or value is wrong.
+        Names, keys or values are wrong; has a text for each of them.
     """
-    dataset, method, base = kind
-    folder = find_recipe(dataset, sweep.file.parent)
-    file = find_file(folder, "method", method)
-    options = sweep.options_of(dataset, method)
-    base = base or options.pop("base", None)
-    if base:
-        base = find_file(folder, "base", base).name
-        options = {"base": base, **options}
-    if sweep.miniature:
-        suitable, needed = miniature_options(sweep, dataset, file, base)
-        options = {**suitable, **options, **needed}
-    manifests = str(Path(sweep.output_folder, folder.name, "manifests"))
-    options = {"manifest_folder": manifests, **options}
-    if folder_of_data := _data_folder(sweep, dataset, options):
-        options["data_folder"] = folder_of_data
-    options = {k: v for k, v in options.items() if k not in values}
-    # A whole number would hide that its key takes others, too
-    first = {key: min(texts, key=_is_whole) for key, texts in values.items()}
-    words = [str(file)]
-    for key, text in {**options, **first}.items():
-        words += [f"--{key}", text]
-    with _working_in(sweep.file.parent):
-        recipe, _ = compose(words, folder)
-    fill_in_metric(recipe)
-    settings, script = recipe.settings, str(folder / "train.py")
-    check_keys(settings, script)
-    check_values(settings)
-    _check_backbones([settings["backbone"], *values.get("backbone", [])], sweep)
-    _check_others(settings, values, file.name)
-    keys, split = _count_folds(recipe, values)
+    folder, mistakes = find_recipe(kind[0], sweep.file.parent), []
+    with noting(mistakes):
+        _check_data_folder(sweep, *kind[:2])
+    with noting(mistakes):
+        file, options = _options_for(sweep, folder, kind, values)
+        recipe = _compose_one(sweep, folder, file, options, values)
+        settings, script = recipe.settings, str(folder / "train.py")
+        check_keys(settings, script)
+        check_values(settings)
+        backbones = [settings["backbone"], *values.get("backbone", [])]
+        _check_backbones(backbones, sweep)
+        _check_others(settings, values, file.name)
+        _check_validation(sweep, settings)
+        keys, split = _count_folds(recipe, values)
+        _check_folds(settings.get("folds") or [], split.values())
+    if mistakes:
+        raise HparamsError(*mistakes)
     prepare = dump_yaml({"prepare": settings["prepare"]})
-    folds = settings.get("folds") or []
-    _check_folds(folds, split.values())
     options.pop("folds", None)
     return Composition(
         folder.name,
@@ -183,31 +169,56 @@ def compose_for(sweep, kind, values):
     )
 
 
-def _data_folder(sweep, dataset, options):
-    """Return the folder of a data set, which is there or will be.
-
-    None: each machine has its own, see ``petl_modules.sweeps.staging``.
-    """
-    if dataset not in sweep.data and sweep.stage.get(dataset):
-        return None
-    if dataset not in sweep.data:
-        raise HparamsError(
-            f"'data' has no folder of it: 'data: {{{dataset}: DIR}}'"
-        )
-    folder = Path(sweep.data[dataset])
+def _options_for(sweep, folder, kind, values):
+    """Return a method's file, and the options that the grid does not have."""
+    dataset, method, base = kind
+    file = find_file(folder, "method", method)
+    options = sweep.options_of(dataset, method)
+    base = base or options.pop("base", None)
+    if base:
+        base = find_file(folder, "base", base).name
+        options = {"base": base, **options}
     if sweep.miniature:
-        return str(folder)
-    if not folder.is_dir() and options.get("download") != "True":
+        suitable, needed = miniature_options(sweep, dataset, file, base)
+        options = {**suitable, **options, **needed}
+    manifests = str(Path(sweep.output_folder, folder.name, "manifests"))
+    options = {"manifest_folder": manifests, **options}
+    if dataset in sweep.data:  # staged data have a folder on each machine
+        options["data_folder"] = sweep.data[dataset]
+    return file, {k: v for k, v in options.items() if k not in values}
+
+
+def _compose_one(sweep, folder, file, options, values):
+    """Compose a recipe file with one value of each key of the grid."""
+    # A whole number would hide that its key takes others, too
+    first = {key: min(texts, key=_is_whole) for key, texts in values.items()}
+    words = [str(file)]
+    for key, text in {**options, **first}.items():
+        words += [f"--{key}", text]
+    with working_in(sweep.file.parent):
+        recipe, _ = compose(words, folder)
+    fill_in_metric(recipe)
+    return recipe
+
+
+def _check_data_folder(sweep, dataset, method):
+    """Refuse a data set without a folder that is there or will be."""
+    if dataset not in sweep.data:
+        if sweep.stage.get(dataset):
+            return
+        raise HparamsError(f"no data folder: add 'data: {{{dataset}: DIR}}'")
+    folder = Path(sweep.data[dataset])
+    loaded = sweep.options_of(dataset, method).get("download") == "True"
+    if not (sweep.miniature or folder.is_dir() or loaded):
         raise HparamsError(
-            f"its data folder {folder} is not there. Correct 'data', which "
-            "relative paths start in the sweep file's folder, or see the "
-            "recipe's README for how to obtain the data"
+            f"there is no data folder {folder}. Correct it under 'data', where "
+            "relative paths start in the sweep file's folder; the recipe's "
+            "README says how to obtain the data"
         )
-    return str(folder)
 
 
 @contextlib.contextmanager
-def _working_in(folder):
+def working_in(folder):
     """Change the working directory for a while."""
     before = os.getcwd()
     os.chdir(folder)
@@ -240,6 +251,14 @@ def _check_others(settings, values, name):
                 run_options(name, {key: [text]})
 
 
+def _check_validation(sweep, settings):
+    """Refuse a search of runs that have no validation."""
+    if sweep.search and settings.get("fixed_epochs"):
+        raise HparamsError(
+            "fixed_epochs leaves no validation to search by: leave it out"
+        )
+
+
 def _count_folds(recipe, values):
     """Return the keys on which the number of folds depends, and the numbers.
 
@@ -253,8 +272,7 @@ def _count_folds(recipe, values):
     plan = recipe.tree.get("plan")
     if not isinstance(plan, dict) or "split" not in plan:
         return [], {(): None}
-    text = dump_yaml({"split": plan["split"]})
-    used = {*re.findall(r"<(\w+)", text)} - {"seed"}
+    used = _keys_behind(plan["split"], recipe.tree) - {"seed"}
     keys = sorted(used & values.keys())
     points = [()]
     for key in keys:
@@ -267,6 +285,17 @@ def _count_folds(recipe, values):
         split = recipe["plan"].keywords["split"]
         numbers[point] = getattr(split, "n_folds", None)
     return keys, numbers
+
+
+def _keys_behind(value, tree):
+    """Return the keys that a value refers to, also through other keys."""
+    found, left = set(), [value]
+    while left:
+        text = dump_yaml({"value": left.pop()})
+        new = {*re.findall(r"<(\w+)", text)} - found
+        found |= new
+        left += [tree[key] for key in new if key in tree]
+    return found
 
 
 def _check_folds(folds, numbers):

@@ -135,6 +135,7 @@ def read_sweep(path):
                 f"{path}: unknown key '{key}'{nearest(key, KEYS)} A sweep file "
                 f"has: {', '.join(KEYS)}"
             )
+    _refuse_flat(tree.get("set"), path)
     if reason := problem(tree, FORM):
         raise HparamsError(f"{path}: {reason}")
     home = path.parent
@@ -164,6 +165,17 @@ def read_sweep(path):
     return sweep
 
 
+def _refuse_flat(settings, path):
+    """Refuse values under ``set`` that do not say whose they are."""
+    for key, value in (settings if isinstance(settings, dict) else {}).items():
+        if not isinstance(value, dict):
+            raise HparamsError(
+                f"{path}: set: {key}: say for which runs, as in 'set: {{all: "
+                f"{{{key}: {value}}}}}'; a data set or method may stand in "
+                "place of 'all'"
+            )
+
+
 def _below(home, folder):
     """Return an absolute path."""
     return Path(os.path.normpath(home / os.path.expanduser(folder)))
@@ -188,9 +200,7 @@ def _lists(mapping, place):
         values = value if isinstance(value, list) else [value]
         found[key] = [_text(key, one, place) for one in values]
         if not values:
-            raise HparamsError(
-                f"{place}: {key} is empty: give a value, or leave it out"
-            )
+            raise HparamsError(f"{place}: {key} is empty: give it a value")
         if len({*found[key]}) < len(values):
             raise HparamsError(
                 f"{place}: {key}: name each value once, not "

@@ -1,14 +1,18 @@
 """Sweep files and their plans: cells, folders, and each mistake named."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
+from petl_modules.runs.yaml_text import parse_mapping
 from petl_modules.sweeps import in_miniature, plan_cells, planning, read_sweep
 from petl_modules.sweeps.trials import trials_of, with_trials
-from petl_modules.sweeps.values import folder_part
+from petl_modules.sweeps.values import folder_part, text_of
 from petl_modules.utils import UserError
 
+ESC50 = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
 GOOD = """
 grid:
   dataset: [ESC50]
@@ -49,8 +53,8 @@ MISTAKES = {
         "output_foldr.*output_folder",
     ),
     "type": (("seed:", "lr: [fast]\n  seed:"), "lr.*fast"),
-    "folder": (("esc}", "gone}"), "gone is not there"),
-    "no data": (("{ESC50: esc}", "{}"), "'data' has no folder"),
+    "folder": (("esc}", "gone}"), "no data folder .*gone"),
+    "no data": (("{ESC50: esc}", "{}"), "ESC50: DIR"),
     "no skip": (
         ("data:", "skip: [{method: full}]\ndata:"),
         "nothing matches.*no method 'full'",
@@ -61,11 +65,16 @@ MISTAKES = {
     ),
     "skip key": (("data:", "skip: [{lr: 1}]\ndata:"), "no key of the grid"),
     "grid": (("grid:", "set:"), "grid"),
-    "yaml": (("[10, 11]", "[10, 11"), "sweep.yaml"),
+    "yaml": (("[10, 11]", "[10, 11"), "sequence .line 5.: expected"),
     "twice": (("[10, 11]", "[10, 10]"), "each value once"),
     "set": (("data:", "set: {lra: {lr: 1}}\ndata:"), "'lra' is neither"),
     "in both": (("data:", "set: {all: {seed: 1}}\ndata:"), "in the grid and"),
     "refused": (("seed:", "folds: [1]\n  seed:"), "each fold is a cell"),
+    "flat": (
+        ("data:", "set: {lr: 0.1}\ndata:"),
+        "'set: {all: {lr: 0.1}}'",
+    ),
+    "empty": (("[ESC50]", "[]"), "dataset is empty: give it a value"),
     "fold": (("data:", "set: {all: {folds: '[6]'}}\ndata:"), "no fold 6"),
 }
 
@@ -77,9 +86,8 @@ def test_mistake_is_named(name, tmp_path):
         plan(tmp_path, GOOD.replace(old, new))
 
 
-@pytest.mark.parametrize("values", ["[0, 0.1]", "[1.0, 0.5]", "[0.1, 1]"])
-def test_numbers_of_a_key_may_be_whole(values, tmp_path):
-    text = GOOD.replace("seed:", f"weight_decay: {values}\n  seed:")
+def test_numbers_of_a_key_may_be_whole(tmp_path):
+    text = GOOD.replace("seed:", "weight_decay: [0, 0.1]\n  seed:")
     assert len(plan(tmp_path, text)) == 2 * 2 * 2 * 5
 
 
@@ -114,6 +122,7 @@ def test_a_search_has_the_cells_of_its_trials(tmp_path):
         ("low: 1.0e-4", "low: -1.0", "above 0"),
         ("lr: {low", "lrr: {low", "lrr.*lr"),
         ("[10, 11]", "[10, ten]", "seed.*ten"),
+        ("[10, 11]", "[10]\n  fixed_epochs: [True]", "no validation"),
         (
             "lr: {low: 1.0e-4, high: 0.1, log: True}",
             "batch_size: {low: 1.5, high: 9.5}",
@@ -133,10 +142,41 @@ def test_all_mistakes_are_named_at_once(tmp_path):
         plan(tmp_path, text)
 
 
+def test_each_mistake_is_named_once_with_whose_it_is(tmp_path):
+    """A missing folder hides no unknown key, and that no wrong value."""
+    new = (
+        "{ESC50: gone, GSC: esc}\nset: {all: {sed: 1, lr: low}, lora: {rnk: 3}}"
+    )
+    text = GOOD.replace("{ESC50: esc}", new).replace("[ESC50]", "[ESC50, GSC]")
+    with pytest.raises(UserError) as caught:
+        plan(tmp_path, text)
+    starts = [line.split(".")[0] for line in str(caught.value).splitlines()[1:]]
+    assert starts == [
+        f"  ESC50: there is no data folder {tmp_path}/gone",
+        "  all: unknown key --sed",
+        "  all: --lr takes a number, not 'low'",
+        "  lora: unknown key --rnk",
+    ]
+
+
 def test_cells_do_not_share_a_folder(tmp_path):
     text = GOOD.replace("seed:", "device: ['cuda:0', cuda_0]\n  seed:")
     with pytest.raises(UserError, match="two runs would share the folder"):
         plan(tmp_path, text)
+
+
+def test_number_of_folds_follows_the_grid_through_other_keys(tmp_path):
+    recipe = tmp_path / "recipe"
+    shutil.copytree(ESC50, recipe)
+    base = recipe / "hparams" / "ast.yaml"
+    text = base.read_text("utf-8").replace("n_folds: 5", "n_folds: !ref <n>")
+    base.write_text(f"parts: 5\nn: !ref <parts>\n{text}", "utf-8")
+    text = GOOD.replace("[10, 11]", "[10]\n  parts: [3, 5]")
+    cells = plan(tmp_path, text.replace("ESC50", "./recipe"))
+    folds = {cell.options["parts"]: set() for cell in cells}
+    for cell in cells:
+        folds[cell.options["parts"]].add(cell.fold)
+    assert folds == {"3": {1, 2, 3}, "5": {1, 2, 3, 4, 5}}
 
 
 def test_folder_names_are_sorted_and_safe():
@@ -149,6 +189,31 @@ def test_long_folder_names_differ():
     names = {folder_part("m", {"k": "x" * 300 + end}) for end in "ab"}
     assert len(names) == 2
     assert max(map(len, names)) <= 120
+
+
+TEXTS = {
+    "0.1234567890123456": "0.1234567890123456",
+    "1.0e-3": "0.001",
+    "1e-05": "1.0e-05",
+    "100000.0": "100000",
+    "-0.5": "-0.5",
+    "&anchor true": "True",
+    "null": "null",
+    '["null", "true", a]': '["null", "true", a]',
+    '["\U0001f600", é]': '["\U0001f600", "é"]',
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_value_is_that_of_the_file(text):
+    value = parse_mapping(f"key: {text}", "here")["key"]
+    assert text_of(value, "here") == TEXTS[text]
+    assert parse_mapping(f"key: {TEXTS[text]}", "there")["key"] == value
+
+
+def test_text_of_several_lines_is_refused():
+    with pytest.raises(UserError, match=r"lr is 'a\\nb'"):
+        text_of("a\nb", "lr")
 
 
 def test_10000_cells_need_one_composition_a_method(tmp_path, monkeypatch):
