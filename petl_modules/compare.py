@@ -23,7 +23,11 @@ __all__ = ["compare", "main"]
 
 def main(arguments=None):
     """Run the command line: ``RESULTS... [--baseline METHOD] [--out DIR]``."""
-    parser = argparse.ArgumentParser(prog="python -m petl_modules.compare")
+    parser = argparse.ArgumentParser(
+        prog="python -m petl_modules.compare",
+        description="Compare the finished runs in and below some folders. "
+        "docs/comparing.md says how to read what it writes.",
+    )
     parser.add_argument(
         "results", nargs="+", help="folders of runs, or above them"
     )
@@ -37,7 +41,10 @@ def main(arguments=None):
         help="points that count as equal; default: 1",
     )
     parser.add_argument(
-        "--out", default="results/compare", help="a new folder for the tables"
+        "--out",
+        default="results/compare",
+        help="a new folder for tables, pictures and the page; default: "
+        "results/compare",
     )
     chosen = parser.parse_args(arguments)
     if not 0 <= chosen.margin < math.inf:
@@ -47,6 +54,8 @@ def main(arguments=None):
         show_comparison(
             chosen.results, chosen.out, chosen.baseline, chosen.margin / 100
         )
+    except FileExistsError as error:
+        fail(f"{error}, with --out")
     except (UserError, OSError) as error:
         fail(error)
     finally:

@@ -33,9 +33,11 @@ from petl_modules.sweeps import (
     plan_text,
     read_sweep,
     recorded_cells,
-    require_same_settings,
+    require_search,
     run_cells,
+    search,
     status_text,
+    with_trials,
     write_data,
     write_record,
 )
@@ -53,7 +55,7 @@ def main(arguments=None):
         sweep = read_sweep(chosen.file)
         if chosen.miniature:
             sweep = in_miniature(sweep)
-        succeeded = chosen.action(sweep, chosen)
+        succeeded = chosen.action(with_trials(sweep), chosen)
     except (UserError, OSError) as error:
         fail(error)
     except KeyboardInterrupt:
@@ -67,7 +69,11 @@ def main(arguments=None):
 
 def _parser():
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m petl_modules.sweep")
+    parser = argparse.ArgumentParser(
+        prog="python -m petl_modules.sweep",
+        description="Run a grid of trainings that a YAML file names. "
+        "docs/sweeps.md says how the file is written.",
+    )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("file", metavar="FILE", help="the sweep's YAML file")
     common.add_argument(
@@ -85,7 +91,25 @@ def _parser():
         one = actions.add_parser(name, parents=[common], help=text)
         one.set_defaults(action=action)
         if name == "run":
-            one.add_argument("--engine", choices=[*ENGINES], default="local")
+            one.add_argument(
+                "--engine",
+                choices=[*ENGINES],
+                default="local",
+                help="what starts the cells; default: local, this machine",
+            )
+            one.add_argument(
+                "--search",
+                type=int,
+                metavar="N",
+                help="trials of each combination, of the ranges in 'search'",
+            )
+            one.add_argument(
+                "--at_once",
+                type=int,
+                default=1,
+                metavar="N",
+                help="trials of each combination that run at a time; default: 1",
+            )
             for engine, module in ENGINES.items():
                 group = one.add_argument_group(f"engine {engine}")
                 module.add_options(group)
@@ -98,22 +122,23 @@ def _parser():
 def plan(sweep, _):
     """Check a sweep and show what would run."""
     cells = plan_cells(sweep)
-    require_same_settings(cells)
     show(printable(plan_text(sweep, cells), keep="\n"))
     return True
 
 
 def run(sweep, chosen):
     """Run all cells that are not finished; return whether none has failed."""
+    require_search(sweep, chosen.engine, chosen)
     cells = plan_cells(sweep)
-    require_same_settings(cells)
     if sweep.miniature:
         write_data(sweep)
-    write_record(sweep, cells)
     chosen.sweep = sweep
     # As Ctrl-C: what is running is stopped in order
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if sweep.search:
+            return search(sweep, ENGINES[chosen.engine], chosen)
+        write_record(sweep, cells)
         return run_cells(cells, ENGINES[chosen.engine], chosen)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -127,14 +152,35 @@ def status(sweep, _):
 
 def gather(sweep, chosen):
     """Compare the results of a sweep; say how much is missing."""
+    if not Path(sweep.output_folder).is_dir():
+        _refuse_nothing(sweep)
     if cells := recorded_cells(sweep):
         missing = sum(not is_done(cell) for cell in cells)
+        text = f"{missing} of {len(cells)} cells are not finished"
+        if missing == len(cells):
+            raise UserError(f"{text}: there is nothing to compare yet")
         if missing:
-            text = f"{missing} of {len(cells)} cells are not finished"
             show(text, sys.stderr)
+    if sweep.search:
+        show(
+            "the best of these trials by its test is too good: docs/sweeps.md "
+            "says how to go on",
+            sys.stderr,
+        )
     out = chosen.out or _free(Path(sweep.output_folder, "comparison"))
-    show_comparison([sweep.output_folder], out, chosen.baseline)
+    show_comparison(
+        *([sweep.output_folder], out, chosen.baseline),
+        published=sweep.published,
+    )
     return True
+
+
+def _refuse_nothing(sweep):
+    """Raise the error of a sweep that has no results."""
+    text = f"there is no {sweep.output_folder}: nothing of this sweep was run"
+    if not sweep.miniature and Path(in_miniature(sweep).output_folder).is_dir():
+        text += " but its miniature: add --miniature"
+    raise UserError(text)
 
 
 def _free(folder):

@@ -121,7 +121,7 @@ class Comparer:
         pairs, notes = self._pair(one, places)
         alone = len(one.results.keys() ^ self.baseline.results.keys())
         if alone:
-            notes.append(f"{alone} folds of one of both are left out")
+            notes.append(f"folds that only one of both has, left out: {alone}")
         found = Difference(one.name, self.baseline.name, len(pairs))
         if not pairs:
             notes.append("no fold, seed and draw in common")
@@ -197,6 +197,11 @@ class Comparer:
             )
             return None, ""
         clusters = self.clusters(pairs[0][0].run)
+        if not clusters.known:
+            notes.append(
+                "the manifest is not there: the bootstrap draws single clips, "
+                "and is too sure where they share a speaker or recording"
+            )
         if self.group.metric == "eer":
             found = draw_trials(pairs, clusters)
         else:

@@ -4,7 +4,9 @@ import base64
 import html
 import io
 
+from petl_modules.comparison.corrected_t import BETTER, UNKNOWN, WORSE
 from petl_modules.comparison.pictures import draw_folds, draw_pareto, shown
+from petl_modules.comparison.published import paper_notes
 from petl_modules.comparison.tables import cells
 from petl_modules.utils import printable
 
@@ -19,12 +21,14 @@ body { font: 15px/1.45 sans-serif; margin: 2em auto; max-width: 96em;
 h2 { border-top: 1px solid #ccc; margin-top: 2em; padding-top: .6em; }
 div.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25em .7em; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid #e4e4e4; }
-th:first-child, td:first-child { text-align: left; }
-th { cursor: pointer; background: #f4f4f4; }
+th, td { padding: .25em .45em; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid #e4e4e4; background: #fff; }
+th { cursor: pointer; background: #f4f4f4; white-space: normal;
+  vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
+  white-space: normal; overflow-wrap: anywhere; min-width: 8em; }
 td.better { color: #0a6b2d; } td.worse { color: #a11; } td.unknown { color: #777; }
-img { max-width: 100%; }
+img { max-width: 100%; } img.row { min-width: 56em; }
 p.small, li { color: #555; }
 """
 SCRIPT = """
@@ -41,7 +45,7 @@ for (const head of document.querySelectorAll('th')) head.onclick = () => {
   body.append(...rows);
 };
 """
-CLASSES = {"better": "better", "worse": "worse", "cannot tell": "unknown"}
+CLASSES = {BETTER: "better", WORSE: "worse", UNKNOWN: "unknown"}
 
 
 def make_page(compared, facts, guide, left_out):
@@ -92,19 +96,20 @@ def _section(group, baseline, differences):
         ),
         _table(*cells(group, baseline, differences)),
     ]
-    if notes := notes_of(differences):
+    if notes := [*paper_notes(group), *notes_of(differences)]:
         parts.append(_list(notes))
-    for draw, what in (
-        (draw_pareto, f"{group.metric} against parameters, memory and time"),
-        (draw_folds, f"{group.metric} of each fold and seed"),
+    metric = group.metric
+    for draw, kind, what in (
+        (draw_pareto, "row", f"{metric} against parameters, memory and time"),
+        (draw_folds, "one", f"{metric} of each fold and seed"),
     ):
         stream = io.BytesIO()
         draw(stream, [(group, configurations)])
         content = base64.b64encode(stream.getvalue()).decode()
         text = f"{group.title}: {what}"
         parts.append(
-            f'<p><img alt="{_plain(text)}" '
-            f'src="data:image/png;base64,{content}"></p>'
+            f'<div class="wide"><img class="{kind}" alt="{_plain(text)}" '
+            f'src="data:image/png;base64,{content}"></div>'
         )
     total = len(group.configurations)
     if len(configurations) < total:

@@ -7,6 +7,7 @@ from petl_modules.utils import printable
 
 MOST = 20  # configurations of a group in a picture: the best ones
 TALLEST = 60  # groups in a picture
+LONGEST = 32  # characters in a line of a name
 AXES = {  # what a configuration costs, and its unit
     "trainable_parameters": ("trained parameters", 1),
     "peak_memory_bytes": ("peak memory of training, MB", 1e-6),
@@ -63,7 +64,6 @@ def draw_pareto(path, rows):
                 for one in configurations
                 if one.mean(cost)
             ]
-            axes.set_title(_title(group), fontsize=9)
             axes.set_xlabel(label)
             axes.set_ylabel(_label(group))
             if not points:
@@ -80,11 +80,12 @@ def draw_pareto(path, rows):
                 lw=0.8,
                 zorder=0,
             )
+        panels[0].set_title(_title(group, 60), fontsize=9, loc="left")
         key.axis("off")
         drawn = {name: mark for name, mark in names.items() if mark}
         key.legend(
             drawn.values(),
-            drawn,
+            map(_wrapped, drawn),
             loc="center left",
             frameon=False,
             fontsize=8,
@@ -138,7 +139,8 @@ def draw_folds(path, rows):
     """
     rows = rows[:TALLEST]
     widest = max(len(configurations) for _, configurations in rows)
-    figure = new_figure(max(5, 2 + 0.7 * widest), 4 * len(rows))
+    width = max(5, 2 + 0.7 * widest)
+    figure = new_figure(width, 4.2 * len(rows))
     table = figure.subplots(len(rows), 1, squeeze=False)
     for (axes,), (group, configurations) in zip(table, rows):
         unit = group.unit[0]
@@ -156,22 +158,30 @@ def draw_folds(path, rows):
             axes.plot([x - 0.25, x + 0.25], [mean, mean], color="C3", lw=2)
         axes.set_xticks(
             range(len(configurations)),
-            [_plain(one.name) for one in configurations],
+            [_wrapped(_plain(one.name)) for one in configurations],
             rotation=35,
             ha="right",
             fontsize=8,
         )
         axes.set_xlim(-0.75, len(configurations) - 0.25)
         axes.grid(axis="y", alpha=0.3)
-        axes.set_title(_title(group), fontsize=9)
+        title = _title(group, int(10 * (width - 1)))
+        axes.set_title(title, fontsize=9, loc="left")
         axes.set_ylabel(_label(group))
     figure.savefig(path, format="png", dpi=110)
 
 
-def _title(group):
-    """Return data set and encoder, and below the protocol."""
-    below = textwrap.shorten(group.protocol, 60, placeholder=" ...")
-    return f"{_plain(group.title)}\n{_plain(below)}"
+def _title(group, width):
+    """Return data set and encoder, and below the protocol in short lines."""
+    below = textwrap.shorten(group.protocol, 150, placeholder=" ...")
+    return "\n".join(
+        [_plain(group.title), *textwrap.wrap(_plain(below), width)]
+    )
+
+
+def _wrapped(name):
+    """Return a name in short lines."""
+    return textwrap.fill(name, LONGEST)
 
 
 def _label(group):

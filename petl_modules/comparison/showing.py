@@ -4,20 +4,21 @@ import sys
 from pathlib import Path
 
 from petl_modules.comparison.comparing import PAGE, compare
+from petl_modules.comparison.tables import signed_text
 from petl_modules.utils import listed, printable, show
 
 MOST = 10  # unfinished runs that are named
 
 
-def show_comparison(places, out, baseline=None, margin=0.01):
+def show_comparison(places, out, baseline=None, margin=0.01, published=None):
     """Compare the runs below some folders, and show what came of it.
 
     Arguments
     ---------
-    places, out, baseline, margin
+    places, out, baseline, margin, published
         See ``compare``, also for the errors.
     """
-    compared, results = compare(places, out, baseline, margin)
+    compared, results = compare(places, out, baseline, margin, published)
     if results.unfinished:
         names = listed([*map(printable, results.unfinished)], MOST)
         show(f"left out, as not finished:\n{names}", sys.stderr)
@@ -37,6 +38,6 @@ def lines_of(group, differences):
         if found := differences.get(one.name):
             line += f"  {found.verdict}"
             if found.mean is not None:
-                line += f" ({unit * found.mean:+.{digits}f})"
+                line += f" ({signed_text(unit * found.mean, digits)})"
         lines.append(line)
     return lines

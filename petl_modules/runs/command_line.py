@@ -9,7 +9,7 @@ from petl_modules.runs.arguments import USAGE, read_value, split_arguments
 from petl_modules.runs.checks import FOLDERS
 from petl_modules.runs.layering import find_file, nearest, read_mapping
 from petl_modules.runs.recipe_file import RecipeFile
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, noting
 
 # Of a run's recipe file; an earlier version began it with other words
 ORIGIN = "with its base and the command line"
@@ -72,7 +72,7 @@ def run_options(file, options):
     return found
 
 
-def override(recipe, options, name):
+def override(recipe, options):
     """Write the command line's values into a recipe file.
 
     Arguments
@@ -81,8 +81,6 @@ def override(recipe, options, name):
         The recipe file; changed in place.
     options : dict
         From option to the words after it.
-    name : str
-        The file's name, for error messages.
 
     Returns
     -------
@@ -92,27 +90,33 @@ def override(recipe, options, name):
     Raises
     ------
     HparamsError
-        If a key is unknown or a value has the wrong type.
+        If keys are unknown or values have the wrong type; names them all.
     """
-    defaults, values, runs = recipe.settings, {}, {}
+    defaults, values, runs, mistakes = recipe.settings, {}, {}, []
     for key, given in options.items():
-        if key in REFUSED:
-            raise HparamsError(
-                f"--{key} is not for this recipe: {REFUSED[key]}"
-            )
-        if key in defaults:
-            values[key] = read_value(key, given, defaults[key])
-        elif key in RUN_OPTIONS:
-            runs[key] = given
-        else:
-            keys = [k for k in defaults if k[:2] != "__" and k not in REFUSED]
-            raise HparamsError(
-                f"unknown key --{key}"
-                + nearest(key, [*keys, *RUN_OPTIONS])
-                + f" --print_hparams shows those of {name}"
-            )
+        with noting(mistakes):
+            _refuse(key, defaults)
+            if key in defaults:
+                values[key] = read_value(key, given, defaults[key])
+            else:
+                runs[key] = given
+    if mistakes:
+        raise HparamsError(*mistakes)
     recipe.update(values)
     return runs
+
+
+def _refuse(key, defaults):
+    """Refuse an option that is neither a key of the file nor a run option."""
+    if key in REFUSED:
+        raise HparamsError(f"--{key} is not for this recipe: {REFUSED[key]}")
+    if key not in defaults and key not in RUN_OPTIONS:
+        keys = [k for k in defaults if k[:2] != "__" and k not in REFUSED]
+        raise HparamsError(
+            f"unknown key --{key}"
+            + nearest(key, [*keys, *RUN_OPTIONS])
+            + " A recipe's command shows all of its keys with --print_hparams"
+        )
 
 
 def _refuse_unused(path, base, recipe, options):
@@ -177,7 +181,7 @@ def compose(arguments, folder):
         recipe.update({"backbone": None})
     recipe.update({"method": path.stem})
     _refuse_unused(path, base, recipe, options)
-    runs = override(recipe, options, path.name)
+    runs = override(recipe, options)
     form = {"backbone": (str, None), "data_folder": str}
     recipe.require(form, path.name)
     filled_in = _absolute_paths(recipe.settings)

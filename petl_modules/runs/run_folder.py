@@ -42,8 +42,8 @@ FREE_KEYS = {
     "train_logger",
 }
 SWEEP = (
-    "A sweep gives each setting a folder of its own: python -m "
-    "petl_modules.sweep, see docs/sweeps.md"
+    "A sweep gives each value of a key in its 'grid' a folder of its own: "
+    "python -m petl_modules.sweep, see docs/sweeps.md"
 )
 
 

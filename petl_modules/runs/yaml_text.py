@@ -159,8 +159,23 @@ def _naming(source, text, parse):
         raise
     except Exception as error:
         raise HparamsError(
-            f"{source} is not valid YAML: {error or type(error).__name__}"
+            f"{source} is not valid YAML: {_reason(error)}"
         ) from error
+
+
+def _reason(error):
+    """Return what the library says is wrong, and in which lines."""
+    if not isinstance(error, ruamel.yaml.error.MarkedYAMLError):
+        return str(error) or type(error).__name__
+    parts = (
+        (error.context, error.context_mark),
+        (error.problem, error.problem_mark),
+    )
+    return ": ".join(
+        f"{text} (line {mark.line + 1})" if mark else text
+        for text, mark in parts
+        if text
+    )
 
 
 def _check_size(text, source):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from petl_modules.backbones import checkpoint_name
 from petl_modules.backbones.checkpoint import is_path
+from petl_modules.comparison.settings import keys_of
 from petl_modules.miniatures.trials import ROOT
 from petl_modules.runs.arguments import read_value
 from petl_modules.runs.checks import check_keys, check_values
@@ -16,7 +17,7 @@ from petl_modules.runs.input_keys import fill_in_metric
 from petl_modules.runs.layering import nearest
 from petl_modules.runs.yaml_text import dump_yaml
 from petl_modules.sweeps.miniature import miniature_options
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, noting
 
 PLACES = ("recipes", "templates")
 
@@ -42,6 +43,8 @@ class Composition(NamedTuple):
         Keys of the grid on which the number of folds depends.
     preparation : str
         Runs with the same text prepare the same data.
+    keys : dict
+        Texts of the recipe file, see ``petl_modules.comparison.settings``.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Composition(NamedTuple):
     split: dict
     split_keys: list
     preparation: str
+    keys: dict
 
     def folds_of(self, point):
         """Return the folds of a point of the grid; None: not known."""
@@ -111,9 +115,10 @@ def find_file(folder, kind, name):
     if file.is_file():
         return file
     stems = [path.stem for path in sorted(file.parent.glob("[!.]*.yaml"))]
+    near = nearest(name, stems)
     raise HparamsError(
-        f"{folder.name} has no {kind} '{name}'{nearest(name, stems)} There "
-        f"are: {', '.join(stems)}"
+        f"no {kind} '{name}'{near}"
+        + (f" There are: {', '.join(stems)}" if near == "." else "")
     )
 
 
@@ -136,10 +141,42 @@ def compose_for(sweep, kind, values):
     Raises
     ------
     UserError
-        A name, key or value is wrong.
+        Names, keys or values are wrong; has a text for each of them.
     """
+    folder, mistakes = find_recipe(kind[0], sweep.file.parent), []
+    with noting(mistakes):
+        _check_data_folder(sweep, *kind[:2])
+    with noting(mistakes):
+        file, options = _options_for(sweep, folder, kind, values)
+        recipe = _compose_first(sweep, folder, file, options, values)
+        settings, script = recipe.settings, str(folder / "train.py")
+        check_keys(settings, script)
+        check_values(settings)
+        backbones = [settings["backbone"], *values.get("backbone", [])]
+        _check_backbones(backbones, sweep)
+        _check_others(settings, values, file.name)
+        keys, split = _count_folds(recipe, values)
+        _check_folds(settings.get("folds") or [], split.values())
+    if mistakes:
+        raise HparamsError(*mistakes)
+    prepare = dump_yaml({"prepare": settings["prepare"]})
+    options.pop("folds", None)
+    return Composition(
+        folder.name,
+        script,
+        str(file),
+        options,
+        settings,
+        split,
+        keys,
+        f"{script}\n{prepare}",
+        keys_of(dump_yaml(recipe.tree)),
+    )
+
+
+def _options_for(sweep, folder, kind, values):
+    """Return a method's file, and the options that the grid does not have."""
     dataset, method, base = kind
-    folder = find_recipe(dataset, sweep.file.parent)
     file = find_file(folder, "method", method)
     options = sweep.options_of(dataset, method)
     base = base or options.pop("base", None)
@@ -151,63 +188,41 @@ def compose_for(sweep, kind, values):
         options = {**suitable, **options, **needed}
     manifests = str(Path(sweep.output_folder, folder.name, "manifests"))
     options = {"manifest_folder": manifests, **options}
-    if folder_of_data := _data_folder(sweep, dataset, options):
-        options["data_folder"] = folder_of_data
-    options = {k: v for k, v in options.items() if k not in values}
+    if dataset in sweep.data:  # staged data have a folder on each machine
+        options["data_folder"] = sweep.data[dataset]
+    return file, {k: v for k, v in options.items() if k not in values}
+
+
+def _compose_first(sweep, folder, file, options, values):
+    """Compose a recipe file with the first value of each key of the grid."""
     first = {key: texts[0] for key, texts in values.items()}
     words = [str(file)]
     for key, text in {**options, **first}.items():
         words += [f"--{key}", text]
-    with working_in(sweep.file.parent):
+    with _working_in(sweep.file.parent):
         recipe, _ = compose(words, folder)
     fill_in_metric(recipe)
-    settings, script = recipe.settings, str(folder / "train.py")
-    check_keys(settings, script)
-    check_values(settings)
-    _check_backbones([settings["backbone"], *values.get("backbone", [])], sweep)
-    _check_others(settings, values, file.name)
-    keys, split = _count_folds(recipe, values)
-    prepare = dump_yaml({"prepare": settings["prepare"]})
-    folds = settings.get("folds") or []
-    _check_folds(folds, split.values())
-    options.pop("folds", None)
-    return Composition(
-        folder.name,
-        script,
-        str(file),
-        options,
-        settings,
-        split,
-        keys,
-        f"{script}\n{prepare}",
-    )
+    return recipe
 
 
-def _data_folder(sweep, dataset, options):
-    """Return the folder of a data set, which is there or will be.
-
-    None: each machine has its own, see ``petl_modules.sweeps.staging``.
-    """
-    if dataset not in sweep.data and sweep.stage.get(dataset):
-        return None
+def _check_data_folder(sweep, dataset, method):
+    """Refuse a data set without a folder that is there or will be."""
     if dataset not in sweep.data:
-        raise HparamsError(
-            f"'data' has no folder of it: 'data: {{{dataset}: DIR}}'"
-        )
+        if sweep.stage.get(dataset):
+            return
+        raise HparamsError(f"no data folder: add 'data: {{{dataset}: DIR}}'")
     folder = Path(sweep.data[dataset])
-    if sweep.miniature:
-        return str(folder)
-    if not folder.is_dir() and options.get("download") != "True":
+    loaded = sweep.options_of(dataset, method).get("download") == "True"
+    if not (sweep.miniature or folder.is_dir() or loaded):
         raise HparamsError(
-            f"its data folder {folder} is not there. Correct 'data', which "
-            "relative paths start in the sweep file's folder, or see the "
-            "recipe's README for how to obtain the data"
+            f"there is no data folder {folder}. Correct it under 'data', where "
+            "relative paths start in the sweep file's folder; the recipe's "
+            "README says how to obtain the data"
         )
-    return str(folder)
 
 
 @contextlib.contextmanager
-def working_in(folder):
+def _working_in(folder):
     """Change the working directory for a while."""
     before = os.getcwd()
     os.chdir(folder)
@@ -249,8 +264,7 @@ def _count_folds(recipe, values):
     plan = recipe.tree.get("plan")
     if not isinstance(plan, dict) or "split" not in plan:
         return [], {(): None}
-    text = dump_yaml({"split": plan["split"]})
-    used = {*re.findall(r"<(\w+)", text)} - {"seed"}
+    used = _keys_behind(plan["split"], recipe.tree) - {"seed"}
     keys = sorted(used & values.keys())
     points = [()]
     for key in keys:
@@ -263,6 +277,17 @@ def _count_folds(recipe, values):
         split = recipe["plan"].keywords["split"]
         numbers[point] = getattr(split, "n_folds", None)
     return keys, numbers
+
+
+def _keys_behind(value, tree):
+    """Return the keys that a value refers to, also through other keys."""
+    found, left = set(), [value]
+    while left:
+        text = dump_yaml({"value": left.pop()})
+        new = {*re.findall(r"<(\w+)", text)} - found
+        found |= new
+        left += [tree[key] for key in new if key in tree]
+    return found
 
 
 def _check_folds(folds, numbers):

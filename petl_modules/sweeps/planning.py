@@ -3,13 +3,17 @@
 import hashlib
 from pathlib import Path
 
+from petl_modules.runs.logs import progress_bar
 from petl_modules.sweeps.cell import Cell
+from petl_modules.sweeps.changes import Changes
 from petl_modules.sweeps.composition import compose_for
-from petl_modules.sweeps.points import KNOWN, points_of
+from petl_modules.sweeps.points import KNOWN, combinations_of, points_of
 from petl_modules.sweeps.values import folder_part
 from petl_modules.utils import HparamsError, UserError, listed
 
 MOST = 20  # mistakes that are named
+FEW = 10  # combinations that are checked without a bar
+SHOWN = 5  # combinations that are named beside one of them
 
 
 def plan_cells(sweep):
@@ -33,8 +37,10 @@ def plan_cells(sweep):
         The file has mistakes; names them all.
     """
     points = points_of(sweep)
-    compositions = _compose(sweep, points)
-    cells, taken = [], {}
+    # Before there are trials, a search is checked by its ends
+    checked = points or combinations_of(sweep)
+    compositions = _compose(sweep, checked)
+    cells, taken, changes = [], {}, Changes()
     for point in points:
         composition = compositions[_kind(point)]
         given = {k: v for k, v in point.items() if k not in ("dataset", "base")}
@@ -42,7 +48,9 @@ def plan_cells(sweep):
         others = {k: v for k, v in given.items() if k not in KNOWN}
         backbone = composition.backbone_of(point)
         folder = Path(
-            *(sweep.output_folder, composition.name, backbone),
+            sweep.output_folder,
+            composition.name,
+            backbone,
             folder_part(method, others),
             folder_part(_seed(point, composition), {}),
         )
@@ -50,19 +58,27 @@ def plan_cells(sweep):
         if place in taken:
             _refuse_shared(sweep.file, folder, taken[place], point)
         taken[place] = point
+        changes.look(folder, composition.keys, point)
         options = {**composition.options, **given}
         draws = others.get("few_shot_draws")
         draws = draws or composition.settings.get("few_shot_draws", 1)
         whole = Cell(
-            *(composition.name, backbone, method),
-            *(composition.script, composition.file, options),
-            *(str(folder), str(sweep.file.parent)),
+            dataset=composition.name,
+            backbone=backbone,
+            method=method,
+            script=composition.script,
+            file=composition.file,
+            options=options,
+            folder=str(folder),
+            directory=str(sweep.file.parent),
             draws=int(draws),
             archives=sweep.stage.get(point["dataset"], ()),
             preparation=_digest(composition.preparation),
+            metric=_metric(composition.settings),
         )
         folds = composition.folds_of(point)
         cells += [whole._replace(fold=fold) for fold in folds or [None]]
+    changes.tell()
     return cells
 
 
@@ -79,22 +95,59 @@ def _compose(sweep, points):
         for key, text in point.items():
             if key not in ("dataset", "method", "base"):
                 found.setdefault(key, {})[text] = None
+        for key, ends in sweep.search.items():
+            found.setdefault(key, {}).update(dict.fromkeys(ends.ends))
     compositions, mistakes = {}, {}
-    for kind, found in values.items():
+    few = len(values) <= FEW
+    for kind, found in progress_bar(
+        values.items(), desc="checking", unit="method", disable=few
+    ):
         texts = {key: [*one] for key, one in found.items()}
         try:
             compositions[kind] = compose_for(sweep, kind, texts)
         except UserError as error:
-            mistakes[f"{', '.join(filter(None, kind))}: {error}"] = None
+            for text in error.args:
+                mistakes.setdefault(text, []).append(kind)
     if mistakes:
-        raise HparamsError(
-            f"{sweep.file} has mistakes:\n{listed([*mistakes], MOST)}"
-        )
+        lines = [
+            f"{_shared(kinds, [*values])}: {text}"
+            for text, kinds in mistakes.items()
+        ]
+        raise HparamsError(f"{sweep.file} has mistakes:\n{listed(lines, MOST)}")
     return compositions
+
+
+def _shared(kinds, every):
+    """Return in few words which of all kinds have a mistake.
+
+    Example
+    -------
+    >>> every = [(d, m, None) for d in ("ESC50", "GSC") for m in ("lora", "ssf")]
+    >>> _shared(every, every), _shared(every[:2], every), _shared(every[1::2], every)
+    ('all', 'ESC50', 'ssf')
+    >>> _shared(every[1:3], every)
+    'ESC50, ssf; GSC, lora'
+    """
+    if len(kinds) == len(every):
+        return "all"
+    for part in (0, 1):  # all kinds of some data sets, or of some methods
+        names = dict.fromkeys(kind[part] for kind in kinds)
+        if sum(kind[part] in names for kind in every) == len(kinds):
+            return ", ".join(names)
+    shown = [", ".join(filter(None, kind)) for kind in kinds[:SHOWN]]
+    if more := len(kinds) - SHOWN:
+        shown += [f"{more} more"] * (more > 0)
+    return "; ".join(shown)
 
 
 def _seed(point, composition):
     return point.get("seed") or str(composition.settings["seed"])
+
+
+def _metric(settings):
+    """Return the name and the mode of the metric that selects an epoch."""
+    best = settings["best_metric"]
+    return best["name"], best["mode"]
 
 
 def _digest(text):

@@ -6,6 +6,7 @@ from collections import Counter
 from petl_modules.libraries import INTERRUPTED
 from petl_modules.runs.logs import progress_bar
 from petl_modules.sweeps.cell_run import BUSY
+from petl_modules.sweeps.status import reason_of
 from petl_modules.utils import printable, show
 
 BAR = "{l_bar}{bar}| {n_fmt} of {total_fmt} cells{postfix}"
@@ -26,8 +27,8 @@ class Progress:
 
     Attributes
     ----------
-    failed : list of tuple
-        Cells that have failed, with their exit codes.
+    failed : list of petl_modules.sweeps.Cell
+        Cells that have failed.
     codes : collections.Counter
         Number of cells by exit code.
     """
@@ -56,8 +57,9 @@ class Progress:
             self.finished += 1
             self.bar.update()
         elif code not in (BUSY, INTERRUPTED):
-            self.failed.append((cell, code))
-            show(printable(f"failed: {cell.place}"), sys.stderr)
+            self.failed.append(cell)
+            text = f"failed: {cell.place}: {reason_of(cell)}"
+            show(printable(text), sys.stderr)
         self.bar.set_postfix_str(self._text())
         every = max(1, self.total // STEPS)
         if self.bar.disable and code == 0 and self.finished % every == 0:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from petl_modules.runs.fold_files import RESULT
+from petl_modules.runs.fold_files import remedy as remedy_of
 from petl_modules.runs.plan import find_results
 from petl_modules.utils import UserError, holder, read_json, write_json
 
@@ -120,8 +121,7 @@ def seconds_of(cell):
     """Return the seconds that the folds of a finished cell have taken."""
     folder = Path(cell.folder)
     files = [folder / name / RESULT for name in cell.parts]
-    remedy = "Delete the folder of this fold, and it is trained again"
     return sum(
-        read_json(file, RESULT_FORM, remedy)["fold"]["seconds"]
+        read_json(file, RESULT_FORM, remedy_of(file.parent))["fold"]["seconds"]
         for file in files or find_results(folder)
     )

@@ -16,6 +16,7 @@ from petl_modules.utils import UserError, brief, listed, printable
 
 KIND = ("dataset", "encoder", "method")
 SHOWN = 20  # failures that are named
+ERROR_MARK = "error: "  # begins the error that a command ends with
 
 
 def status_text(cells):
@@ -30,7 +31,7 @@ def status_text(cells):
     -------
     str
         The number of cells in each state, by data set, encoder and method;
-        then the failed ones, with the last line that each has printed.
+        then the failed ones, with the error of each.
     """
     counts, failed = {}, []
     for cell in cells:
@@ -41,13 +42,18 @@ def status_text(cells):
     text = table(KIND, STATES, counts)
     if not failed:
         return text
+    return f"{text}\nfailed:\n{failures_text(failed)}"
+
+
+def failures_text(cells):
+    """Return how cells have failed, one a line; of many, some."""
     lines = [
-        printable(f"{cell.place / OUTPUT}: {last_line(cell)}")
-        for cell in failed[:SHOWN]
+        printable(f"{cell.place / OUTPUT}: {reason_of(cell)}")
+        for cell in cells[:SHOWN]
     ]
-    if more := failed[SHOWN:]:
+    if more := cells[SHOWN:]:
         lines.append(f"... and {len(more)} more")
-    return f"{text}\nfailed:\n{listed(lines)}"
+    return listed(lines)
 
 
 def plan_text(sweep, cells):
@@ -64,7 +70,7 @@ def plan_text(sweep, cells):
     -------
     str
         The number of runs, cells and finished cells, by data set, encoder and
-        method.
+        method; of a search, those of its trials so far, and its ranges.
     """
     counts, folders = {}, set()
     for cell in cells:
@@ -74,18 +80,23 @@ def plan_text(sweep, cells):
         count[DONE] += is_done(cell)
         folders.add(cell.folder)
     text = table(KIND, ("runs", "cells", DONE), counts)
-    return f"{text}\nresults go to {sweep.output_folder}"
+    lines = [f"search: {key} from {one}" for key, one in sweep.search.items()]
+    where = (
+        f"a cell is one fold of one run; results go to {sweep.output_folder}"
+    )
+    return "\n".join([text, *lines, where])
 
 
-def last_line(cell):
-    """Return how a cell has failed, and the last line that it has printed."""
+def reason_of(cell):
+    """Return how a cell has failed, and its error or the last line printed."""
     try:
         error = read_error(cell)
     except (UserError, OSError) as problem:  # a disk that was full, for one
         return brief(problem)
-    printed = [line for line in error["lines"] if line.strip()]
-    last = brief(printed[-1]) if printed else "nothing was printed"
-    return f"{ending(error['code'])}: {last}"
+    text = "\n".join(error["lines"]).strip()
+    _, mark, told = f"\n{text}".rpartition(f"\n{ERROR_MARK}")
+    told = told if mark else text.rpartition("\n")[2]
+    return f"{ending(error['code'])}: {brief(told or 'nothing was printed')}"
 
 
 def ending(code):

@@ -4,15 +4,19 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from petl_modules.comparison import read_published
 from petl_modules.runs.layering import nearest, read_mapping
+from petl_modules.sweeps import ranges
 from petl_modules.sweeps.values import text_of
 from petl_modules.utils import HparamsError, problem
 
 FORM = {
     "grid": {"dataset": object, "method": object, str: object},
     "output_folder": str,
+    "published?": str,
     "set?": {str: {str: object}},
     "skip?": [{str: object}],
+    "search?": {str: ranges.FORM},
     "data?": {str: str},
     "stage?": {str: (str, [str])},
     "slurm?": {str: object},
@@ -32,6 +36,10 @@ REFUSED = {
 }
 IN_GRID = {
     "folds": "each fold is a cell; under 'set' it says which are run",
+}
+IN_SEARCH = {
+    key: "it has no range: name its values in the grid"
+    for key in ("dataset", "method", "base", "backbone", "seed")
 }
 IN_SET = {
     "dataset": "it belongs into the grid",
@@ -60,6 +68,13 @@ class Sweep(NamedTuple):
         Archives by data set, absolute.
     slurm : dict
         Options of sbatch.
+    search : dict
+        ``petl_modules.sweeps.ranges.Range`` by key.
+    trials : tuple of dict
+        Points of the grid with values of the searched keys and without a seed,
+        see ``petl_modules.sweeps.trials``.
+    published : str or None
+        A file of papers' numbers, absolute.
     miniature : bool
         Whether it runs on generated data.
     """
@@ -72,6 +87,9 @@ class Sweep(NamedTuple):
     output_folder: str
     stage: dict = {}
     slurm: dict = {}
+    search: dict = {}
+    trials: tuple = ()
+    published: str | None = None
     miniature: bool = False
 
     def options_of(self, dataset, method):
@@ -104,6 +122,8 @@ def read_sweep(path):
     ------
     HparamsError
         It is no such file; names the place and the nearest known key.
+    DataError
+        The file of papers' numbers is damaged.
     OSError
         It cannot be read.
     """
@@ -115,6 +135,7 @@ def read_sweep(path):
                 f"{path}: unknown key '{key}'{nearest(key, KEYS)} A sweep file "
                 f"has: {', '.join(KEYS)}"
             )
+    _refuse_flat(tree.get("set"), path)
     if reason := problem(tree, FORM):
         raise HparamsError(f"{path}: {reason}")
     home = path.parent
@@ -132,9 +153,27 @@ def read_sweep(path):
         str(_below(home, tree["output_folder"])),
         {k: _archives(home, v) for k, v in tree.get("stage", {}).items()},
         {**tree.get("slurm", {})},
+        {
+            key: ranges.read_range(one, f"{path}: search: {key}")
+            for key, one in tree.get("search", {}).items()
+        },
     )
+    if "published" in tree:
+        sweep = sweep._replace(published=str(_below(home, tree["published"])))
+        read_published(sweep.published)
     _check(sweep)
     return sweep
+
+
+def _refuse_flat(settings, path):
+    """Refuse values under ``set`` that do not say whose they are."""
+    for key, value in (settings if isinstance(settings, dict) else {}).items():
+        if not isinstance(value, dict):
+            raise HparamsError(
+                f"{path}: set: {key}: say for which runs, as in 'set: {{all: "
+                f"{{{key}: {value}}}}}'; a data set or method may stand in "
+                "place of 'all'"
+            )
 
 
 def _below(home, folder):
@@ -161,9 +200,7 @@ def _lists(mapping, place):
         values = value if isinstance(value, list) else [value]
         found[key] = [_text(key, one, place) for one in values]
         if not values:
-            raise HparamsError(
-                f"{place}: {key} is empty: give a value, or leave it out"
-            )
+            raise HparamsError(f"{place}: {key} is empty: give it a value")
         if len({*found[key]}) < len(values):
             raise HparamsError(
                 f"{place}: {key}: name each value once, not "
@@ -183,6 +220,13 @@ def _check(sweep):
     grid, file = sweep.grid, sweep.file
     for key in grid:
         _refuse(key, {**REFUSED, **IN_GRID}, f"{file}: grid")
+    for key in sweep.search:
+        refused = {**REFUSED, **IN_GRID, **IN_SEARCH}
+        _refuse(key, refused, f"{file}: search")
+        if key in grid:
+            raise HparamsError(
+                f"{file}: '{key}' is in the grid and in search. Leave one out"
+            )
     names = [ALL, *grid["dataset"], *grid["method"]]
     for name, options in sweep.settings.items():
         if name not in names:
@@ -192,11 +236,12 @@ def _check(sweep):
             )
         for key in options:
             _refuse(key, {**REFUSED, **IN_SET}, f"{file}: set: {name}")
-            if key in grid:
-                raise HparamsError(
-                    f"{file}: '{key}' is in the grid and in set: {name}. Leave "
-                    "one out"
-                )
+            for other, keys in (("the grid", grid), ("search", sweep.search)):
+                if key in keys:
+                    raise HparamsError(
+                        f"{file}: '{key}' is in {other} and in set: {name}. "
+                        "Leave one out"
+                    )
     for key, names in (("data", sweep.data), ("stage", sweep.stage)):
         for name in names:
             if name not in grid["dataset"]:

@@ -34,6 +34,7 @@ class TimeLeft:
         self.clock = clock
         self.waiting = Counter(cell.kind for cell in cells)
         self.running = {}  # start by cell's place
+        self.at_once = 1  # the most cells that have run at a time
         self.seconds = {}  # of finished cells, by kind
 
     def known(self, kind, seconds):
@@ -44,6 +45,7 @@ class TimeLeft:
         """Note that a cell has started."""
         self.waiting[cell.kind] -= 1
         self.running[cell.place] = cell.kind, self.clock()
+        self.at_once = max(self.at_once, len(self.running))
 
     def end(self, cell, code):
         """Note that a cell has ended; only a finished one tells its time."""
@@ -68,7 +70,9 @@ class TimeLeft:
         )
         for kind, start in self.running.values():
             total += max(0, means.get(kind, usual) - (now - start))
-        text = duration(total / max(1, len(self.running)))
+        # Between two cells a worker has none
+        left = self.waiting.total() + len(self.running)
+        text = duration(total / max(1, min(self.at_once, left)))
         kinds = [k for k, count in self.waiting.items() if count]
         kinds += [kind for kind, _ in self.running.values()]
         return text if means.keys() >= {*kinds} else f"about {text}"

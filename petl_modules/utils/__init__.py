@@ -17,6 +17,7 @@ from petl_modules.utils.errors import (
     brief,
     listed,
     naming,
+    noting,
     refusal,
 )
 from petl_modules.utils.files import (
@@ -76,6 +77,7 @@ __all__ = [
     "lock_folder",
     "n_processes",
     "naming",
+    "noting",
     "other_kind",
     "parse_json",
     "printable",

@@ -8,7 +8,19 @@ import contextlib
 
 
 class UserError(ValueError):
-    """A mistake of a user or a failure of a disk. The text gives the remedy."""
+    """A mistake of a user or a failure of a disk. The text gives the remedy.
+
+    Each argument is the text of one mistake, and a line of the whole.
+
+    Example
+    -------
+    >>> print(UserError("lr is 0", "seed is -1"))
+    lr is 0
+    seed is -1
+    """
+
+    def __str__(self):
+        return "\n".join(map(str, self.args))
 
 
 class HparamsError(UserError):
@@ -37,6 +49,29 @@ class ExportError(UserError):
 
 class TrainingError(UserError):
     """Training that cannot continue, for example with an infinite loss."""
+
+
+@contextlib.contextmanager
+def noting(mistakes):
+    """Add the mistakes of a user to a list, in place of raising them.
+
+    Arguments
+    ---------
+    mistakes : list of str
+        Changed in place.
+
+    Example
+    -------
+    >>> mistakes = []
+    >>> with noting(mistakes):
+    ...     raise UserError("lr is 0")
+    >>> mistakes
+    ['lr is 0']
+    """
+    try:
+        yield
+    except UserError as error:
+        mistakes += error.args
 
 
 def refusal(path, error, remedy):

@@ -1,12 +1,14 @@
 """The comparison of runs: from folders to tables, pictures and a page."""
 
 import csv
+import io
 import json
 import re
 import shutil
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from petl_modules import compare as command
 from petl_modules.comparison import compare, comparing, corrected_t, pictures
@@ -203,6 +205,36 @@ def test_pictures_are_images(made, name):
     assert content.startswith(b"\x89PNG") and len(content) > 10_000
 
 
+@pytest.mark.parametrize("draw", [pictures.draw_pareto, pictures.draw_folds])
+def test_texts_of_pictures_are_inside_and_apart(draw, results, monkeypatch):
+    """Titles and names are long, and there are few methods."""
+    figures, new = [], pictures.new_figure
+    monkeypatch.setattr(
+        pictures,
+        "new_figure",
+        lambda *size: figures.append(new(*size)) or figures[-1],
+    )
+    (group,) = group_results(read_results(find_runs([results])))
+    group = group._replace(protocol="few-shot: 8 a class; " * 9)
+    two = [
+        one._replace(name=f"{one.name}-backbone=/a/long/path/{one.name}" * 2)
+        for one in group.configurations[:2]
+    ]
+    draw(io.BytesIO(), [(group, two), (group, two)])
+    (figure,) = figures
+    figure.draw_without_rendering()  # the file has another resolution
+    titles = [
+        axes._left_title.get_window_extent()
+        for axes in figure.axes
+        if axes.get_title(loc="left")
+    ]
+    assert len(titles) == 2 and not titles[0].overlaps(titles[1])
+    for text in figure.findobj(Text):
+        if len(text.get_text()) > 12:  # ticks out of sight have texts, too
+            box = text.get_window_extent()
+            assert box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1, text
+
+
 def test_command_says_what_it_found(results, tmp_path, capsys):
     out = tmp_path / "out"
     command.main([str(results), "--baseline=linear", f"--out={out}"])
@@ -224,7 +256,7 @@ def test_command_says_what_it_found(results, tmp_path, capsys):
             ["{}", "--baseline", "bottleneck"],
             r"take one of\s+bottleneck-lr=0.001",
         ),
-        (["{}", "--out", "{}"], "is not empty: name a new folder"),
+        (["{}", "--out", "{}"], "is not empty: name a new folder, with --out"),
         (["{}", "--margin", "-1"], "--margin is -1.0: give 0 or more points"),
     ],
 )
@@ -397,10 +429,11 @@ def test_bootstrap_draws_recordings_of_the_manifest(tmp_path):
         row[k] for k in ("bootstrap_low", "difference", "bootstrap_high")
     )
     assert 0.3 < low < mean < high < 0.9
-    assert row["verdict"] == "better"
+    assert row["verdict"] == "better" and row["notes"] == ""
     shutil.rmtree(tmp_path / "in" / "manifests")
     row = difference(tmp_path / "in")
     assert row["bootstrap of"] == "100 clips"
+    assert "the manifest is not there" in row["notes"]
 
 
 def test_other_test_clips_are_not_paired(tmp_path):

@@ -202,7 +202,7 @@ def test_archive_that_cannot_be(name, text, tmp_path):
 
 
 def test_cell_reads_the_staged_data(pack, disk, tmp_path):
-    (cell,) = make_cells(tmp_path)
+    (cell,) = make_cells(tmp_path, data_folder="nowhere")
     archive = pack("set.tar", {"a.txt": b"a"})
     assert run_cell(cell._replace(archives=(archive,))) == 0
 

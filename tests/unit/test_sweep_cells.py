@@ -23,7 +23,8 @@ from petl_modules.sweeps import (
     status_text,
 )
 from petl_modules.sweeps.engines import local, printed
-from petl_modules.sweeps.states import read_error, state_of
+from petl_modules.sweeps.states import read_error, state_of, write_error
+from petl_modules.sweeps.status import reason_of
 from petl_modules.sweeps.time_left import TimeLeft
 from petl_modules.utils import UserError, try_lock
 
@@ -308,6 +309,32 @@ def test_line_break_in_a_folder_is_refused_in_print(make):
         run_cells([make(name="a\nb")], printed, SimpleNamespace(commands=None))
 
 
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (
+            [
+                "epoch 1",
+                "error: other settings:",
+                "  lr: 1 there",
+                "",
+                "Move it",
+            ],
+            "exit code 3: other settings: lr: 1 there Move it",
+        ),
+        (
+            ["Traceback", "no error: 1", "KeyError: 'a'", ""],
+            "exit code 3: KeyError: 'a'",
+        ),
+        ([], "exit code 3: nothing was printed"),
+    ],
+)
+def test_status_says_the_whole_error(lines, reason, make):
+    cell = make(act="fail")
+    write_error(cell, 3, lines)
+    assert reason_of(cell) == reason
+
+
 def test_time_left_is_shared_by_what_runs(make):
     cells = [make(name=f"r{k}") for k in range(5)]
     now = [0]
@@ -319,4 +346,4 @@ def test_time_left_is_shared_by_what_runs(make):
     now[0] = 10  # 20 s of each of two, and three more: 130 s on two workers
     assert left.text() == "65 s"
     left.end(cells[1], 3)  # tells no time
-    assert left.text() == f"{(20 + 90) / 60:.0f} min"
+    assert left.text() == "55 s"  # the other worker takes the next one

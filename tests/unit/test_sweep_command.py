@@ -62,18 +62,31 @@ def test_a_mistake_ends_before_anything_runs(action, write, tmp_path):
     assert not (tmp_path / "out-miniature").exists()
 
 
-def test_there_is_nothing_to_gather(write):
-    with pytest.raises(SystemExit, match="error: .*out is no folder"):
+def test_there_is_nothing_to_gather(write, tmp_path):
+    with pytest.raises(SystemExit, match="error: there is no .*out: nothing"):
         sweep.main(["gather", write()])
+    (tmp_path / "out-miniature").mkdir()
+    with pytest.raises(SystemExit, match="add --miniature"):
+        sweep.main(["gather", write()])
+
+
+def test_nothing_has_finished_yet(write, tmp_path):
+    (tmp_path / "out-miniature").mkdir()
+    sweep.main(["status", write(), "--miniature"])  # writes the record
+    with pytest.raises(SystemExit, match="4 of 4 cells are not finished"):
+        sweep.main(["gather", write(), "--miniature"])
 
 
 def test_each_comparison_has_a_folder_of_its_own(write, tmp_path, monkeypatch):
     places = []
     monkeypatch.setattr(
-        sweep, "show_comparison", lambda _, out, baseline: places.append(out)
+        sweep,
+        "show_comparison",
+        lambda _, out, baseline, published: places.append(out),
     )
+    (tmp_path / "out").mkdir()
     sweep.main(["gather", write()])
-    (tmp_path / "out" / "comparison").mkdir(parents=True)
+    (tmp_path / "out" / "comparison").mkdir()
     sweep.main(["gather", write()])
     names = [place.name for place in places]
     assert names == ["comparison", "comparison-2"]

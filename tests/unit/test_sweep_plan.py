@@ -1,12 +1,18 @@
 """Sweep files and their plans: cells, folders, and each mistake named."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from petl_modules.comparison.settings import keys_of
 from petl_modules.runs.yaml_text import parse_mapping
 from petl_modules.sweeps import in_miniature, plan_cells, planning, read_sweep
+from petl_modules.sweeps.changes import Changes
 from petl_modules.sweeps.values import folder_part, text_of
 from petl_modules.utils import UserError
 
+ESC50 = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
 GOOD = """
 grid:
   dataset: [ESC50]
@@ -47,8 +53,8 @@ MISTAKES = {
         "output_foldr.*output_folder",
     ),
     "type": (("seed:", "lr: [fast]\n  seed:"), "lr.*fast"),
-    "folder": (("esc}", "gone}"), "gone is not there"),
-    "no data": (("{ESC50: esc}", "{}"), "'data' has no folder"),
+    "folder": (("esc}", "gone}"), "no data folder .*gone"),
+    "no data": (("{ESC50: esc}", "{}"), "ESC50: DIR"),
     "no skip": (
         ("data:", "skip: [{method: full}]\ndata:"),
         "nothing matches.*no method 'full'",
@@ -59,11 +65,16 @@ MISTAKES = {
     ),
     "skip key": (("data:", "skip: [{lr: 1}]\ndata:"), "no key of the grid"),
     "grid": (("grid:", "set:"), "grid"),
-    "yaml": (("[10, 11]", "[10, 11"), "sweep.yaml"),
+    "yaml": (("[10, 11]", "[10, 11"), "sequence .line 5.: expected"),
     "twice": (("[10, 11]", "[10, 10]"), "each value once"),
     "set": (("data:", "set: {lra: {lr: 1}}\ndata:"), "'lra' is neither"),
     "in both": (("data:", "set: {all: {seed: 1}}\ndata:"), "in the grid and"),
     "refused": (("seed:", "folds: [1]\n  seed:"), "each fold is a cell"),
+    "flat": (
+        ("data:", "set: {lr: 0.1}\ndata:"),
+        "'set: {all: {lr: 0.1}}'",
+    ),
+    "empty": (("[ESC50]", "[]"), "dataset is empty: give it a value"),
     "fold": (("data:", "set: {all: {folds: '[6]'}}\ndata:"), "no fold 6"),
 }
 
@@ -81,10 +92,75 @@ def test_all_mistakes_are_named_at_once(tmp_path):
         plan(tmp_path, text)
 
 
+def test_each_mistake_is_named_once_with_whose_it_is(tmp_path):
+    """A missing folder hides no unknown key, and that no wrong value."""
+    new = (
+        "{ESC50: gone, GSC: esc}\nset: {all: {sed: 1, lr: low}, lora: {rnk: 3}}"
+    )
+    text = GOOD.replace("{ESC50: esc}", new).replace("[ESC50]", "[ESC50, GSC]")
+    with pytest.raises(UserError) as caught:
+        plan(tmp_path, text)
+    starts = [line.split(".")[0] for line in str(caught.value).splitlines()[1:]]
+    assert starts == [
+        f"  ESC50: there is no data folder {tmp_path}/gone",
+        "  all: unknown key --sed",
+        "  all: --lr takes a number, not 'low'",
+        "  lora: unknown key --rnk",
+    ]
+
+
+def test_changed_settings_of_runs_are_told(tmp_path, caplog):
+    """But for keys of the grid, equal numbers, and what a run fills in."""
+    text = "lr: 1.0e-3\nmean: 4\nrank: 8\nlabels: [a]\nnumber_of_epochs: 2\n"
+    (tmp_path / "hyperparams.yaml").write_text(text)
+    now = "lr: 0.001\nmean: null\nrank: 4\nnumber_of_epochs: 3\n"
+    changes = Changes()
+    changes.look(tmp_path, keys_of(now), ["rank"])
+    changes.look(tmp_path / "not begun", keys_of(now), ["rank"])
+    changes.tell()
+    _, line, _ = caplog.text.splitlines()
+    assert (
+        line
+        == f"  number_of_epochs: 2 there, 3 now; runs: 1, such as {tmp_path}"
+    )
+
+
+def test_an_unchanged_plan_tells_nothing(tmp_path, monkeypatch, caplog):
+    texts = []
+    monkeypatch.setattr(
+        Changes,
+        "look",
+        lambda _, folder, keys, given: texts.append((folder, keys)),
+    )
+    cells = plan(tmp_path)
+    monkeypatch.undo()
+    for folder, keys in texts:
+        folder.mkdir(parents=True)
+        (folder / "hyperparams.yaml").write_text("\n".join(keys.values()))
+    assert len(plan(tmp_path)) == len(cells)
+    assert not caplog.text
+    plan(tmp_path, GOOD + "set: {linear: {number_of_epochs: 3}}\n")
+    assert "there, 3 now; runs: 2, such as" in caplog.text
+
+
 def test_cells_do_not_share_a_folder(tmp_path):
     text = GOOD.replace("seed:", "device: ['cuda:0', cuda_0]\n  seed:")
     with pytest.raises(UserError, match="two runs would share the folder"):
         plan(tmp_path, text)
+
+
+def test_number_of_folds_follows_the_grid_through_other_keys(tmp_path):
+    recipe = tmp_path / "recipe"
+    shutil.copytree(ESC50, recipe)
+    base = recipe / "hparams" / "ast.yaml"
+    text = base.read_text("utf-8").replace("n_folds: 5", "n_folds: !ref <n>")
+    base.write_text(f"parts: 5\nn: !ref <parts>\n{text}", "utf-8")
+    text = GOOD.replace("[10, 11]", "[10]\n  parts: [3, 5]")
+    cells = plan(tmp_path, text.replace("ESC50", "./recipe"))
+    folds = {cell.options["parts"]: set() for cell in cells}
+    for cell in cells:
+        folds[cell.options["parts"]].add(cell.fold)
+    assert folds == {"3": {1, 2, 3}, "5": {1, 2, 3, 4, 5}}
 
 
 def test_folder_names_are_sorted_and_safe():
