@@ -33,6 +33,7 @@ from petl_modules.sweeps import (
     plan_text,
     read_sweep,
     recorded_cells,
+    require_same_settings,
     require_search,
     run_cells,
     search,
@@ -122,6 +123,7 @@ def _parser():
 def plan(sweep, _):
     """Check a sweep and show what would run."""
     cells = plan_cells(sweep)
+    require_same_settings(cells)
     show(printable(plan_text(sweep, cells), keep="\n"))
     return True
 
@@ -130,6 +132,7 @@ def run(sweep, chosen):
     """Run all cells that are not finished; return whether none has failed."""
     require_search(sweep, chosen.engine, chosen)
     cells = plan_cells(sweep)
+    require_same_settings(cells)
     if sweep.miniature:
         write_data(sweep)
     chosen.sweep = sweep

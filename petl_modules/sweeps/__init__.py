@@ -3,6 +3,7 @@
 from petl_modules.sweeps.cell import Cell
 from petl_modules.sweeps.cell_run import BUSY, run_cell, stop_cells
 from petl_modules.sweeps.engines import ENGINES
+from petl_modules.sweeps.finished_runs import require_same_settings
 from petl_modules.sweeps.miniature import in_miniature, write_data
 from petl_modules.sweeps.planning import plan_cells
 from petl_modules.sweeps.record import (
@@ -29,6 +30,7 @@ __all__ = [
     "read_sweep",
     "recorded_cells",
     "require_search",
+    "require_same_settings",
     "run_cell",
     "run_cells",
     "search",

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from petl_modules.runs.logs import progress_bar
 from petl_modules.sweeps.cell import Cell
-from petl_modules.sweeps.changes import Changes
 from petl_modules.sweeps.composition import compose_for
 from petl_modules.sweeps.points import KNOWN, combinations_of, points_of
 from petl_modules.sweeps.values import folder_part
@@ -40,7 +39,7 @@ def plan_cells(sweep):
     # Before there are trials, a search is checked by its ends
     checked = points or combinations_of(sweep)
     compositions = _compose(sweep, checked)
-    cells, taken, changes = [], {}, Changes()
+    cells, taken = [], {}
     for point in points:
         composition = compositions[_kind(point)]
         given = {k: v for k, v in point.items() if k not in ("dataset", "base")}
@@ -58,7 +57,6 @@ def plan_cells(sweep):
         if place in taken:
             _refuse_shared(sweep.file, folder, taken[place], point)
         taken[place] = point
-        changes.look(folder, composition.keys, point)
         options = {**composition.options, **given}
         draws = others.get("few_shot_draws")
         draws = draws or composition.settings.get("few_shot_draws", 1)
@@ -78,7 +76,6 @@ def plan_cells(sweep):
         )
         folds = composition.folds_of(point)
         cells += [whole._replace(fold=fold) for fold in folds or [None]]
-    changes.tell()
     return cells
 
 

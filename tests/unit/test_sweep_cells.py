@@ -303,12 +303,6 @@ def test_printed_lines_are_all_that_a_pipe_gets(make, tmp_path, capfd):
     assert {state_of(cell) for cell in cells} == {"done"}
 
 
-def test_line_break_in_a_folder_is_refused_in_print(make):
-    """Otherwise a line of the commands would be half a command."""
-    with pytest.raises(UserError, match="line breaks"):
-        run_cells([make(name="a\nb")], printed, SimpleNamespace(commands=None))
-
-
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
@@ -333,6 +327,12 @@ def test_status_says_the_whole_error(lines, reason, make):
     cell = make(act="fail")
     write_error(cell, 3, lines)
     assert reason_of(cell) == reason
+
+
+def test_line_break_in_a_folder_is_refused_in_print(make):
+    """Otherwise a line of the commands would be half a command."""
+    with pytest.raises(UserError, match="line breaks"):
+        run_cells([make(name="a\nb")], printed, SimpleNamespace(commands=None))
 
 
 def test_time_left_is_shared_by_what_runs(make):

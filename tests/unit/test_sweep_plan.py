@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from petl_modules.comparison.settings import keys_of
 from petl_modules.runs.yaml_text import parse_mapping
 from petl_modules.sweeps import in_miniature, plan_cells, planning, read_sweep
-from petl_modules.sweeps.changes import Changes
 from petl_modules.sweeps.values import folder_part, text_of
 from petl_modules.utils import UserError
 
@@ -107,40 +105,6 @@ def test_each_mistake_is_named_once_with_whose_it_is(tmp_path):
         "  all: --lr takes a number, not 'low'",
         "  lora: unknown key --rnk",
     ]
-
-
-def test_changed_settings_of_runs_are_told(tmp_path, caplog):
-    """But for keys of the grid, equal numbers, and what a run fills in."""
-    text = "lr: 1.0e-3\nmean: 4\nrank: 8\nlabels: [a]\nnumber_of_epochs: 2\n"
-    (tmp_path / "hyperparams.yaml").write_text(text)
-    now = "lr: 0.001\nmean: null\nrank: 4\nnumber_of_epochs: 3\n"
-    changes = Changes()
-    changes.look(tmp_path, keys_of(now), ["rank"])
-    changes.look(tmp_path / "not begun", keys_of(now), ["rank"])
-    changes.tell()
-    _, line, _ = caplog.text.splitlines()
-    assert (
-        line
-        == f"  number_of_epochs: 2 there, 3 now; runs: 1, such as {tmp_path}"
-    )
-
-
-def test_an_unchanged_plan_tells_nothing(tmp_path, monkeypatch, caplog):
-    texts = []
-    monkeypatch.setattr(
-        Changes,
-        "look",
-        lambda _, folder, keys, given: texts.append((folder, keys)),
-    )
-    cells = plan(tmp_path)
-    monkeypatch.undo()
-    for folder, keys in texts:
-        folder.mkdir(parents=True)
-        (folder / "hyperparams.yaml").write_text("\n".join(keys.values()))
-    assert len(plan(tmp_path)) == len(cells)
-    assert not caplog.text
-    plan(tmp_path, GOOD + "set: {linear: {number_of_epochs: 3}}\n")
-    assert "there, 3 now; runs: 2, such as" in caplog.text
 
 
 def test_cells_do_not_share_a_folder(tmp_path):
