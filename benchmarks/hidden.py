@@ -3,12 +3,13 @@
     python benchmarks/hidden.py --frames 100
     python benchmarks/hidden.py --frames 500 --repeats 2
     python benchmarks/hidden.py --kind wav2vec2 --layers all last_4
+    python benchmarks/hidden.py --device cuda --batch 32
 
 A method on some layers of an encoder of the published size with random weights.
 The hidden states that enter its lowest layer are read from the disk's page cache
 and collated; without the store, inputs are in memory. LoRA on all layers of AST by
 SpeechBrain and peft is beside it. The variants take turns, step by step, in one
-process; seconds are those of the process on the CPU.
+process; on a CPU, seconds are those of the process.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import soundfile
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.run_opts import RunOptions
+from step import add_options, precision
 from torch import nn
 
 from petl_modules.data import check_audio, make_datasets
@@ -33,10 +35,10 @@ COLUMNS = {
     "method": "{method}",
     "frames": "{frames}",
     "layers": "{layers}",
-    "all layers s": "{all_seconds:.2f}",
-    "without store s": "{plain_seconds:.2f}",
-    "with store s": "{seconds:.2f}",
-    "of it reading s": "{reading_seconds:.3f}",
+    "all layers s": "{all_seconds:.3f}",
+    "without store s": "{plain_seconds:.3f}",
+    "with store s": "{seconds:.3f}",
+    "of it reading s": "{reading_seconds:.4f}",
     "to all layers": "{ratio_to_all:.2f}",
     "to the same without": "{ratio_to_plain:.2f}",
     "MB a clip": "{megabytes:.1f}",
@@ -44,7 +46,7 @@ COLUMNS = {
 PEER_COLUMNS = {
     "LoRA on all layers by": "{name}",
     "frames": "{frames}",
-    "s/step": "{seconds:.2f}",
+    "s/step": "{seconds:.3f}",
     "ratio of ours with store": "{ratio:.2f}",
 }
 
@@ -66,15 +68,23 @@ def write_clips(folder, count, frames):
     }
 
 
-def stepper(model, read):
+def stepper(model, read, chosen):
     """Return a training step of a model on what ``read`` returns."""
-    trained = [p for p in model.train().parameters() if p.requires_grad]
+    model = model.train().to(chosen.device)
+    trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    run = torch.compile(model) if chosen.compile else model
 
     def step():
         inputs, targets = read()
+        inputs = [tensor.to(chosen.device) for tensor in inputs]
         optimizer.zero_grad(set_to_none=True)
-        nn.functional.cross_entropy(model(*inputs), targets).backward()
+        with precision(chosen):
+            logits = run(*inputs)
+            loss = nn.functional.cross_entropy(
+                logits, targets.to(chosen.device)
+            )
+        loss.backward()
         optimizer.step()
 
     return step
@@ -105,15 +115,23 @@ def variants(method, layers, records, folder, chosen):
         {"train": records}, str(folder), made["features"], LABELS
     )
     given = reader(datasets["train"])()
-    steps = {f"{layers} plain": stepper(made["model"], lambda: given)}
+    steps = {f"{layers} plain": stepper(made["model"], lambda: given, chosen)}
     if layers not in chosen.layers:
         return steps, 0
-    options = RunOptions(device="cpu", noprogressbar=True)
+    options = RunOptions(device=chosen.device, noprogressbar=True)
     kept, changed = made["keep_hidden"](datasets, made, options)
     read = reader(kept["train"])
-    steps[f"{layers} stored"] = stepper(changed["modules"]["model"], read)
+    steps[f"{layers} stored"] = stepper(
+        changed["modules"]["model"], read, chosen
+    )
     steps[f"{layers} reading"] = read
     return steps, read()[0].data[0].nbytes
+
+
+def clock_of(device):
+    """Return the clock of a device: on a CPU, that of the process."""
+    on_cpu = torch.device(device).type == "cpu"
+    return time.process_time if on_cpu else time.perf_counter
 
 
 def rows_of(method, records, folder, chosen):
@@ -129,9 +147,10 @@ def rows_of(method, records, folder, chosen):
             if model := peers.built(name, build, source, chosen.frames):
                 inputs = torch.randn(len(records), chosen.frames, 128)
                 given = (inputs,), torch.arange(len(records)) % 50
-                steps[name] = stepper(model, lambda given=given: given)
+                steps[name] = stepper(model, lambda given=given: given, chosen)
                 names.append(name)
-    times = common.interleaved(steps, chosen.repeats, clock=time.process_time)
+    clock = clock_of(chosen.device)
+    times = common.interleaved(steps, chosen.repeats, chosen.device, clock)
     seconds = {name: statistics.median(found) for name, found in times.items()}
     rows = [
         {
@@ -170,11 +189,9 @@ def main():
     parser.add_argument("--methods", default="bottleneck,lora")
     parser.add_argument("--kind", choices=common.HPARAMS, default="ast")
     parser.add_argument("--layers", nargs="+", default=["last_4", "last_2"])
-    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--frames", type=int, default=100, help="of 10 ms")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", metavar="FILE", help="write the rows there")
+    add_options(parser)
+    parser.set_defaults(threads=1)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     rows, theirs = [], []
@@ -188,12 +205,13 @@ def main():
     print(common.table(rows, COLUMNS))
     if theirs:
         print("\n" + common.table(theirs, PEER_COLUMNS))
+    facts = ("kind", "batch", "precision", "compile")
     common.write_report(
         chosen.json,
         rows + theirs,
-        kind=chosen.kind,
-        batch=chosen.batch,
-        clock="CPU seconds of the process",
+        chosen.device,
+        **{fact: getattr(chosen, fact) for fact in facts},
+        clock=clock_of(chosen.device).__name__,
     )
 
 

@@ -1,6 +1,7 @@
 """The same work by other libraries, in one process, step by step in turn.
 
     python benchmarks/peers.py --batch 8 --frames 100
+    python benchmarks/peers.py --device cuda --precision bf16 --compile
 
 LoRA of the same rank on the same AST by peft and by SpeechBrain's
 ``AdaptedModel``, without the norm that our recipe trains as well; and the
@@ -9,7 +10,6 @@ left out with a note (``pip install peft``).
 """
 
 import argparse
-import os
 import statistics
 import tempfile
 from functools import partial
@@ -18,7 +18,7 @@ import common  # isort: skip, first: it prepares the path
 import torch
 from speechbrain.nnet.adapters import AdaptedModel
 from speechbrain.nnet.adapters import LoRA as SpeechBrainLoRA
-from step import saved_bytes
+from step import add_options, precision, saved_bytes
 from torch import nn
 from transformers import ASTFeatureExtractor
 
@@ -29,10 +29,13 @@ from petl_modules.methods import LoRA
 from petl_modules.models import MeanPooling, TunedEncoder, TunedModel
 
 RANK = 6
+FLOOR = "no library: frozen, forward and backward"
+FORWARD = "no library: frozen, forward"
 COLUMNS = {
     "LoRA by": "{name}",
     "trained": "{trainable_parameters:,}",
-    "s/step": "{seconds:.2f}",
+    "s/step": "{seconds:.4f}",
+    "clips/s": "{clips_a_second:.1f}",
     "ratio to floor": "{ratio_to_floor:.3f}",
     "saved MiB": "{saved_mib:.0f}",
 }
@@ -100,20 +103,22 @@ def built(name, build, source, frames):
 
 
 def lora_rows(chosen, source):
-    """Measure steps of LoRA by each library, and of the floor."""
-    inputs = torch.randn(chosen.batch, chosen.frames, 128)
-    targets = torch.arange(chosen.batch) % 50
+    """Measure steps of LoRA by each library, and of the frozen encoder."""
+    inputs = torch.randn(chosen.batch, chosen.frames, 128, device=chosen.device)
+    targets = torch.arange(chosen.batch, device=chosen.device) % 50
     runs, rows = {}, []
     for name, build in {"this project": ours, **LIBRARIES}.items():
         model = built(name, build, source, chosen.frames)
         if model is None:
             continue
-        model.train()
+        model.train().to(chosen.device)
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+        run = torch.compile(model) if chosen.compile else model
 
-        def forward(model=model):
-            return nn.functional.cross_entropy(model(inputs), targets)
+        def forward(run=run):
+            with precision(chosen):
+                return nn.functional.cross_entropy(run(inputs), targets)
 
         def update(forward=forward, optimizer=optimizer):
             optimizer.zero_grad(set_to_none=True)
@@ -125,16 +130,37 @@ def lora_rows(chosen, source):
             {
                 "name": name,
                 "trainable_parameters": sum(p.numel() for p in trained),
-                "saved_mib": saved_bytes(forward, "cpu") / 2**20,
+                "saved_mib": saved_bytes(forward, chosen.device) / 2**20,
             }
         )
-    floor = common.make_floor(AST(source, chosen.frames))
-    runs["floor"] = lambda: floor(inputs).sum().backward()
-    times = common.interleaved(runs, chosen.repeats)
+    rows += frozen_rows(chosen, source, inputs, runs)
+    times = common.interleaved(runs, chosen.repeats, chosen.device)
     for row in rows:
         row["seconds"] = statistics.median(times[row["name"]])
-        row["ratio_to_floor"] = common.ratio(times, row["name"], "floor")
+        row["clips_a_second"] = chosen.batch / row["seconds"]
+        row["ratio_to_floor"] = common.ratio(times, row["name"], FLOOR)
     return rows
+
+
+def frozen_rows(chosen, source, inputs, runs):
+    """Add the steps of the frozen encoder to ``runs``; return their rows."""
+    backbone = common.make_floor(AST(source, chosen.frames).to(chosen.device))
+    run = torch.compile(backbone) if chosen.compile else backbone
+
+    def forward():
+        with precision(chosen):
+            return run(inputs).sum()
+
+    @torch.inference_mode()
+    def evaluate():
+        forward()
+
+    runs |= {FLOOR: lambda: forward().backward(), FORWARD: evaluate}
+    saved = saved_bytes(forward, chosen.device) / 2**20
+    return [
+        {"name": FLOOR, "trainable_parameters": 0, "saved_mib": saved},
+        {"name": FORWARD, "trainable_parameters": 0, "saved_mib": 0},
+    ]
 
 
 def feature_rows(chosen):
@@ -170,11 +196,8 @@ def feature_rows(chosen):
 def main():
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--frames", type=int, default=100, help="of 10 ms")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--json", metavar="FILE", help="write the rows there")
+    add_options(parser)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     with tempfile.TemporaryDirectory() as source:
@@ -183,8 +206,12 @@ def main():
     print(common.table(rows, COLUMNS), "\n", sep="")
     features = feature_rows(chosen)
     print(common.table(features, FEATURE_COLUMNS))
+    facts = ("batch", "frames", "precision", "compile")
     common.write_report(
-        chosen.json, rows + features, batch=chosen.batch, frames=chosen.frames
+        chosen.json,
+        rows + features,
+        chosen.device,
+        **{fact: getattr(chosen, fact) for fact in facts},
     )
 
 

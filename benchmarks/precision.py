@@ -2,8 +2,8 @@
 
     python benchmarks/precision.py --frames 500
 
-Against float32 throughout: the frozen backbone in bfloat16, and features that
-were cached in float16. Generated sounds, an AST of the published size with
+Against float32 throughout: the frozen backbone in bfloat16 and in NF4, and
+features that were cached in float16. Generated sounds, an AST of the published size with
 random weights, also in the inserted blocks and the head.
 """
 
@@ -23,6 +23,8 @@ COLUMNS = {
     "mean difference / std": "{mean:.1e}",
     "same first class": "{same:.0%}",
 }
+
+DTYPES = {"bfloat16": "bf16 backbone", "nf4": "NF4 backbone"}
 
 
 def make_model(method, backbone, frames, **changes):
@@ -66,8 +68,9 @@ def main():
             expected = model(inputs)
             halved = model(inputs.half().float())
             rows.append(compare(method, "fp16 cache", halved, expected))
-            rounded = make_model(*args, backbone_dtype="bfloat16")(inputs)
-            rows.append(compare(method, "bf16 backbone", rounded, expected))
+            for dtype, what in DTYPES.items():
+                rounded = make_model(*args, backbone_dtype=dtype)(inputs)
+                rows.append(compare(method, what, rounded, expected))
     print(common.table(rows, COLUMNS))
     common.write_report(chosen.json, rows, frames=chosen.frames)
 

@@ -268,22 +268,27 @@ def read_size(text):
     return float(found[1]) * 2 ** {"G": 30, "M": 20}[found[2]]
 
 
-def read_arguments():
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--methods", help="default: all of the kind")
-    parser.add_argument("--kind", choices=common.HPARAMS, default="ast")
+def add_options(parser):
+    """Add the options of a benchmark that takes training steps."""
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--frames", type=int, default=500, help="of 10 ms")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     cuda = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=cuda)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--json", metavar="FILE", help="write the rows there")
+
+
+def read_arguments():
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", help="default: all of the kind")
+    parser.add_argument("--kind", choices=common.HPARAMS, default="ast")
+    parser.add_argument("--frames", type=int, default=500, help="of 10 ms")
     parser.add_argument("--memory", help="find the largest batch: 4GiB")
     parser.add_argument("--backbone", help="folder; default: random weights")
-    parser.add_argument("--json", metavar="FILE", help="write the rows there")
+    add_options(parser)
     parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     stems = common.stems(chosen.kind)

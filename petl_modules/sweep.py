@@ -33,8 +33,12 @@ from petl_modules.sweeps import (
     plan_text,
     read_sweep,
     recorded_cells,
+    require_same_settings,
+    require_search,
     run_cells,
+    search,
     status_text,
+    with_trials,
     write_data,
     write_record,
 )
@@ -52,7 +56,7 @@ def main(arguments=None):
         sweep = read_sweep(chosen.file)
         if chosen.miniature:
             sweep = in_miniature(sweep)
-        succeeded = chosen.action(sweep, chosen)
+        succeeded = chosen.action(with_trials(sweep), chosen)
     except (UserError, OSError) as error:
         fail(error)
     except KeyboardInterrupt:
@@ -94,6 +98,19 @@ def _parser():
                 default="local",
                 help="what starts the cells; default: local, this machine",
             )
+            one.add_argument(
+                "--search",
+                type=int,
+                metavar="N",
+                help="trials of each combination, of the ranges in 'search'",
+            )
+            one.add_argument(
+                "--at_once",
+                type=int,
+                default=1,
+                metavar="N",
+                help="trials of each combination that run at a time; default: 1",
+            )
             for engine, module in ENGINES.items():
                 group = one.add_argument_group(f"engine {engine}")
                 module.add_options(group)
@@ -106,20 +123,25 @@ def _parser():
 def plan(sweep, _):
     """Check a sweep and show what would run."""
     cells = plan_cells(sweep)
+    require_same_settings(cells)
     show(printable(plan_text(sweep, cells), keep="\n"))
     return True
 
 
 def run(sweep, chosen):
     """Run all cells that are not finished; return whether none has failed."""
+    require_search(sweep, chosen.engine, chosen)
     cells = plan_cells(sweep)
+    require_same_settings(cells)
     if sweep.miniature:
         write_data(sweep)
-    write_record(sweep, cells)
     chosen.sweep = sweep
     # As Ctrl-C: what is running is stopped in order
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if sweep.search:
+            return search(sweep, ENGINES[chosen.engine], chosen)
+        write_record(sweep, cells)
         return run_cells(cells, ENGINES[chosen.engine], chosen)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -142,8 +164,17 @@ def gather(sweep, chosen):
             raise UserError(f"{text}: there is nothing to compare yet")
         if missing:
             show(text, sys.stderr)
+    if sweep.search:
+        show(
+            "the best of these trials by its test is too good: docs/sweeps.md "
+            "says how to go on",
+            sys.stderr,
+        )
     out = chosen.out or _free(Path(sweep.output_folder, "comparison"))
-    show_comparison([sweep.output_folder], out, chosen.baseline)
+    show_comparison(
+        *([sweep.output_folder], out, chosen.baseline),
+        published=sweep.published,
+    )
     return True
 
 

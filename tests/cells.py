@@ -37,6 +37,7 @@ def make_cells(folder, number=1, **options):
         Number of cells.
     **options : str
         ``to``: what they count to. ``says``: they then fail with these words.
+        ``data_folder``: they then read ``a.txt`` there.
 
     Returns
     -------

@@ -13,12 +13,14 @@ class Block(Protocol):
     the start the output is zero, so that training starts from the frozen
     model. The residual connection belongs to the method, not to the block.
 
-    Three attributes are optional:
+    Other attributes are optional:
 
     - ``mergeable = True``: ``merge(weight, bias)`` returns weight and bias of a
       linear layer that computes the same as layer and block;
     - ``reads_layer = True``: ``block(x, layer)`` returns what a linear layer (or
       norm) returns with the block in it, instead of a branch (``DoRA``);
+    - ``start_from(weight)`` is called with the weight of the linear layer that
+      the block adapts, before training starts (``PiSSA``);
     - ``groupable = True``: the block is ``up_proj(inner(down_proj(x)))``, and
       a mixture may compute many of them at once (see ``GroupedExperts``);
     - ``grid``, of the block or of a module in it: the method sets it to the

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from petl_modules.comparison.finding import RECIPE
 from petl_modules.data.prepare import read_manifest
 from petl_modules.runs.recipe_file import RecipeFile
 from petl_modules.runs.run_data import data_digest
@@ -28,14 +29,17 @@ class Clusters(NamedTuple):
         The cluster by clip. A clip that is not in it stands alone.
     conditioned : frozenset of str
         Clips under another condition, which have a metric of their own.
+    known : bool
+        Whether the run's manifest was found, which says all this.
     """
 
     kind: str
     of: dict
     conditioned: frozenset = frozenset()
+    known: bool = True
 
 
-ALONE = Clusters("clips", {})
+NOT_FOUND = Clusters("clips", {}, known=False)
 
 
 def find_clusters(folder, digest):
@@ -51,15 +55,14 @@ def find_clusters(folder, digest):
     Returns
     -------
     Clusters
-        ``ALONE`` where the manifest is not there any more, or does not say
-        what belongs together.
+        ``NOT_FOUND`` where the manifest is not there any more.
     """
     try:
-        recipe = RecipeFile.parse(read_text(folder / "hyperparams.yaml"))
+        recipe = RecipeFile.parse(read_text(folder / RECIPE))
         place = Path(str(recipe.settings["manifest_folder"]))
         files = sorted(place.glob("*.json")) if digest else []
     except (UserError, OSError):
-        return ALONE
+        return NOT_FOUND
     for file in files:
         try:
             records = read_manifest(file)
@@ -67,7 +70,7 @@ def find_clusters(folder, digest):
             continue  # another one, or one that is being written
         if data_digest(records) == digest:
             return clusters_of(records)
-    return ALONE
+    return NOT_FOUND
 
 
 def clusters_of(records):
@@ -81,6 +84,7 @@ def clusters_of(records):
     Returns
     -------
     Clusters
+        Single clips where the manifest does not say what belongs together.
 
     Example
     -------
@@ -92,4 +96,4 @@ def clusters_of(records):
         of = {c: str(r[key]) for c, r in records.items() if key in r}
         if of:
             return Clusters(kind, of, conditioned)
-    return ALONE._replace(conditioned=conditioned)
+    return Clusters("clips", {}, conditioned)

@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
-from petl_modules.comparison.clusters import ALONE, find_clusters
+from petl_modules.comparison.clusters import NOT_FOUND, find_clusters
 from petl_modules.comparison.corrected_t import LEVEL
 from petl_modules.comparison.differences import Comparer, find_baseline
 from petl_modules.comparison.finding import find_runs
 from petl_modules.comparison.groups import group_results
 from petl_modules.comparison.page import make_page, notes_of
 from petl_modules.comparison.pictures import draw_folds, draw_pareto, shown
+from petl_modules.comparison.published import (
+    paper_notes,
+    put_beside,
+    read_published,
+)
 from petl_modules.comparison.results import MANY, read_results
 from petl_modules.comparison.rows import (
     difference_rows,
@@ -34,7 +39,7 @@ from petl_modules.utils import (
 PAGE = "comparison.html"
 
 
-def compare(places, out, baseline=None, margin=0.01):
+def compare(places, out, baseline=None, margin=0.01, published=None):
     """Compare the runs below some folders.
 
     Arguments
@@ -48,6 +53,8 @@ def compare(places, out, baseline=None, margin=0.01):
         it. None: there are no differences.
     margin : float
         Differences of the metric within it count as equal.
+    published : str or pathlib.Path or None
+        Papers' numbers to show beside, see ``read_published``.
 
     Returns
     -------
@@ -66,7 +73,10 @@ def compare(places, out, baseline=None, margin=0.01):
     out = Path(out)
     require_new_folder(out)
     results = read_results(find_runs(places))
-    compared = judge(group_results(results), baseline, margin)
+    groups = group_results(results)
+    if published is not None:
+        groups = put_beside(groups, read_published(published))
+    compared = judge(groups, baseline, margin)
 
     def build(folder):
         folder.mkdir()
@@ -110,7 +120,7 @@ def judge(groups, baseline, margin):
     def clusters(run):
         if run.data not in known:
             known[run.data] = find_clusters(Path(run.folder), run.data)
-        return known[run.data] if run.data else ALONE
+        return known[run.data] if run.data else NOT_FOUND
 
     for group, base in zip(groups, found):
         differences = {}
@@ -199,7 +209,7 @@ def _markdown(compared, facts, guide):
             "better."
         )
         parts.append(markdown_table(*cells(group, baseline, differences)))
-        notes = [f"- {inline(note)}" for note in notes_of(differences)]
+        notes = _bullets([*paper_notes(group), *notes_of(differences)])
         parts += ["\n".join(notes)] if notes else []
     parts.append("\n".join(["## How to read the tables\n", *_bullets(guide)]))
     return "\n\n".join(parts) + "\n"

@@ -197,6 +197,11 @@ class Comparer:
             )
             return None, ""
         clusters = self.clusters(pairs[0][0].run)
+        if not clusters.known:
+            notes.append(
+                "the manifest is not there: the bootstrap draws single clips, "
+                "and is too sure where they share a speaker or recording"
+            )
         if self.group.metric == "eer":
             found = draw_trials(pairs, clusters)
         else:

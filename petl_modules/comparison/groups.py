@@ -20,12 +20,15 @@ class Configuration(NamedTuple):
         Values of the settings that vary, by key.
     results : dict
         Results by seed, fold and draw.
+    paper : dict or None
+        What a paper reports, see ``petl_modules.comparison.published``.
     """
 
     name: str
     method: str
     values: dict
     results: dict
+    paper: dict | None = None
 
     def mean(self, key="value"):
         """Return the mean of what results have; None if one has it not."""
@@ -129,9 +132,7 @@ def _group(found, settings):
         for method, own in methods.items()
         for configuration in _configurations(method, own, settings)
     ]
-    sign = -1 if first.mode == "min" else 1
-    made.sort(key=lambda one: (-sign * one.mean(), one.name))
-    return Group(
+    group = Group(
         first.dataset,
         first.protocol,
         first.backbone,
@@ -139,6 +140,8 @@ def _group(found, settings):
         first.mode,
         made,
     )
+    made.sort(key=lambda one: (-group.sign * one.mean(), one.name))
+    return group
 
 
 def _configurations(method, results, settings):

@@ -4,7 +4,9 @@ import base64
 import html
 import io
 
+from petl_modules.comparison.corrected_t import BETTER, UNKNOWN, WORSE
 from petl_modules.comparison.pictures import draw_folds, draw_pareto, shown
+from petl_modules.comparison.published import paper_notes
 from petl_modules.comparison.tables import cells
 from petl_modules.utils import printable
 
@@ -43,7 +45,7 @@ for (const head of document.querySelectorAll('th')) head.onclick = () => {
   body.append(...rows);
 };
 """
-CLASSES = {"better": "better", "worse": "worse", "cannot tell": "unknown"}
+CLASSES = {BETTER: "better", WORSE: "worse", UNKNOWN: "unknown"}
 
 
 def make_page(compared, facts, guide, left_out):
@@ -94,7 +96,7 @@ def _section(group, baseline, differences):
         ),
         _table(*cells(group, baseline, differences)),
     ]
-    if notes := notes_of(differences):
+    if notes := [*paper_notes(group), *notes_of(differences)]:
         parts.append(_list(notes))
     metric = group.metric
     for draw, kind, what in (

@@ -15,7 +15,7 @@ from petl_modules.runs.fold_files import (
 )
 from petl_modules.runs.folder_files import fold_folders
 from petl_modules.runs.logs import progress_bar
-from petl_modules.runs.plan import find_results
+from petl_modules.runs.plan import find_results, folder_name
 from petl_modules.runs.run_data import DATA_FORM
 from petl_modules.runs.yaml_text import read_text
 from petl_modules.utils import UserError, damaged, read_json
@@ -83,8 +83,7 @@ class Result(NamedTuple):
     @property
     def folder(self):
         """The fold's folder."""
-        draw = f"-draw{self.draw}" if self.draw > 1 else ""
-        return Path(self.run.folder, f"fold{self.fold}{draw}")
+        return Path(self.run.folder, folder_name(self.fold, self.draw))
 
 
 class Results(NamedTuple):

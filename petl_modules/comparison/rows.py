@@ -1,11 +1,8 @@
 """Rows of the CSV files of a comparison."""
 
 from petl_modules.comparison.groups import grid_keys
+from petl_modules.comparison.published import source_of
 
-FIXED = (
-    *("run", "dataset", "backbone", "method", "seed", "fold", "draw"),
-    *("metric", "value"),
-)
 RECORDED = (
     *("trainable_parameters", "petl_parameters", "total_parameters"),
     *("adapter_bytes", "seconds", "epochs", "best_epoch", "train_clips"),
@@ -28,26 +25,31 @@ def run_rows(results):
         What is not recorded is None.
     """
     keys = grid_keys(results)
-    taken = {*FIXED, *RECORDED, "protocol"}
-    columns = {key: f"{key} (key)" if key in taken else key for key in keys}
     rows = []
     for one in results.folds:
         run = one.run
-        values = {
-            name: results.settings.value(run.kind, run.settings, key)
-            for key, name in columns.items()
+        what = {
+            "run": run.folder,
+            "dataset": run.dataset,
+            "backbone": run.backbone,
+            "method": run.method,
         }
-        known = (run.folder, run.dataset, run.backbone, run.method, run.seed)
-        measured = (one.fold, one.draw, run.metric, one.value)
-        rows.append(
-            {
-                **dict(zip(FIXED[:4], known)),
-                **values,
-                **dict(zip(FIXED[4:], (run.seed, *measured))),
-                **{name: getattr(one, name) for name in RECORDED},
-                "protocol": run.protocol,
-            }
-        )
+        found = {
+            "seed": run.seed,
+            "fold": one.fold,
+            "draw": one.draw,
+            "metric": run.metric,
+            "value": one.value,
+            **{name: getattr(one, name) for name in RECORDED},
+            "protocol": run.protocol,
+        }
+        values = {
+            f"{key} (key)" if key in what or key in found else key: (
+                results.settings.value(run.kind, run.settings, key)
+            )
+            for key in keys
+        }
+        rows.append({**what, **values, **found})
     return rows
 
 
@@ -75,6 +77,7 @@ def summary_rows(compared):
             "metric": group.metric,
             "mean": one.mean(),
             "std": one.deviation(),
+            **_paper(group, one),
             **{
                 name: one.mean(name)
                 for name in (
@@ -88,6 +91,18 @@ def summary_rows(compared):
         for group, _, differences in compared
         for one in group.configurations
     ]
+
+
+def _paper(group, one):
+    """Return a paper's number in the metric's own unit, and where it stands."""
+    unit, _, _ = group.unit
+    known = one.paper is not None
+    return {
+        "paper": float(f"{float(one.paper['value']) / unit:.12g}")
+        if known
+        else None,
+        "paper_source": source_of(one.paper) if known else None,
+    }
 
 
 def difference_rows(compared):

@@ -10,15 +10,15 @@ from petl_modules.utils import listed, printable, show
 MOST = 10  # unfinished runs that are named
 
 
-def show_comparison(places, out, baseline=None, margin=0.01):
+def show_comparison(places, out, baseline=None, margin=0.01, published=None):
     """Compare the runs below some folders, and show what came of it.
 
     Arguments
     ---------
-    places, out, baseline, margin
+    places, out, baseline, margin, published
         See ``compare``, also for the errors.
     """
-    compared, results = compare(places, out, baseline, margin)
+    compared, results = compare(places, out, baseline, margin, published)
     if results.unfinished:
         names = listed([*map(printable, results.unfinished)], MOST)
         show(f"left out, as not finished:\n{names}", sys.stderr)

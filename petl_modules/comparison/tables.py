@@ -1,5 +1,6 @@
 """Tables of a comparison, in Markdown and LaTeX."""
 
+from petl_modules.comparison.published import has_papers, paper_cell
 from petl_modules.comparison.rows import difference_values
 from petl_modules.exports.cards.markdown import inline
 from petl_modules.utils import printable
@@ -41,6 +42,8 @@ def cells(group, baseline, differences):
     """
     unit, digits, name = group.unit
     header = ["method", "seeds x folds", f"{group.metric} {name}".strip()]
+    papers = has_papers(group)
+    header += ["paper"] if papers else []
     if baseline:
         header += [f"difference to {baseline.name}", *JUDGED]
     header += [title for title, _, _ in MEASURED.values()]
@@ -52,6 +55,7 @@ def cells(group, baseline, differences):
             text += f" ± {unit * spread:.{digits}f}"
         count = f"{one.count('seed')} x {one.count('fold')}"
         row = [(one.name, one.name), (len(one.results), count), (mean, text)]
+        row += [paper_cell(one)] if papers else []
         if baseline:
             row += _difference(group, differences.get(one.name), unit, digits)
         for name, (_, form, factor) in MEASURED.items():

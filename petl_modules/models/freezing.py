@@ -3,9 +3,10 @@
 import torch
 from torch import nn
 
+from petl_modules.models.quantization import NF4, quantize_linear
 from petl_modules.utils import HparamsError
 
-BACKBONE_DTYPES = ("float32", "bfloat16")
+BACKBONE_DTYPES = ("float32", "bfloat16", NF4)
 
 CHOICES = ("none", "biases", "all", "last_<n>")
 
@@ -79,25 +80,29 @@ def train_layer_norms(sites):
 def store_frozen(backbone, dtype):
     """Store the frozen matrices of a backbone in a data type.
 
-    Those of linear layers and convolutions, which bf16 autocast would round in
-    every step. Norms, embeddings and biases, which are small, stay in float32.
+    Those of linear layers, and for bfloat16 of convolutions, which bf16
+    autocast would round in every step. Norms, embeddings and biases, which are
+    small, stay in float32.
 
     Arguments
     ---------
     backbone : torch.nn.Module
         See ``petl_modules.backbones``, with the methods' blocks in it.
     dtype : str
-        ``float32`` or ``bfloat16``.
+        ``float32``, ``bfloat16``, or ``nf4``: see ``quantize_linear``.
 
     Raises
     ------
     HparamsError
-        If it is another data type.
+        If it is another data type, or see ``quantize_linear``.
     """
     if dtype not in BACKBONE_DTYPES:
         raise HparamsError(
             f"backbone_dtype '{dtype}' is none of: {', '.join(BACKBONE_DTYPES)}"
         )
+    if dtype == NF4:
+        quantize_linear(backbone)
+        return
     for module in backbone.modules():
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
             if not module.weight.requires_grad:

@@ -67,8 +67,9 @@ class TunedEncoder(nn.Module):
         the same.
     backbone_dtype : str
         ``float32``, or ``bfloat16``: the matrices of the frozen layers are
-        stored so, and the backbone computes as under bf16 autocast. What is
-        trained, the norms and the output stay in float32.
+        stored so, and the backbone computes as under bf16 autocast. ``nf4``:
+        those of the linear layers, see ``quantize_linear``. What is trained,
+        the norms and the output stay in float32.
 
     Attributes
     ----------
@@ -268,7 +269,7 @@ class TunedEncoder(nn.Module):
 
     def _precision(self, device):
         """Return the context in which the backbone computes."""
-        if self.backbone_dtype == "float32":  # autocast, if it is on, stays on
+        if self.backbone_dtype != "bfloat16":  # autocast, if on, stays on
             return contextlib.nullcontext()
         return torch.autocast(device, dtype=torch.bfloat16)
 

@@ -7,6 +7,7 @@ from speechbrain.utils.checkpoints import (
 )
 from torch import nn
 
+from petl_modules.models.quantization import count_weights
 from petl_modules.models.settings import describe
 from petl_modules.models.trained_weights import load_trained, save_trained
 
@@ -173,7 +174,7 @@ class TunedModel(nn.Module):
             )
 
         return {
-            "total_parameters": sum(p.numel() for p in self.parameters()),
+            "total_parameters": count_weights(self),
             "trainable_parameters": trained(self),
             "petl_parameters": trained(self.encoder),
         }

@@ -118,12 +118,12 @@ class FoldLogger:
         rows = self.record["epochs"]
         if rows and stats_meta["epoch"] <= rows[-1]["values"]["epoch"]:
             return  # repeated after a kill
-        parts = {"train": train_stats, "valid": valid_stats}
-        parts = {
+        stats = {"train": train_stats, "valid": valid_stats}
+        parts = {  # JSON has no nan
             part: {name: x for name, x in of.items() if math.isfinite(x)}
-            for part, of in parts.items()
+            for part, of in stats.items()
             if of is not None
-        }  # JSON has no nan
+        }
         rows.append({"values": stats_meta, "parts": parts})
         write_json(self.folder / RECORD, self.record)
         self._show(rows[-1])

@@ -21,13 +21,6 @@ from petl_modules.utils import HparamsError, brief, naming
 logger = get_logger(__name__)
 
 NONE = "none"
-# By tracker, what it needs: a module, and a name in it
-NEEDS = {
-    "tensorboard": ("torch.utils.tensorboard", "SummaryWriter"),
-    "wandb": ("wandb", "init"),
-    "trackio": ("trackio", "init"),
-}
-TRACKERS = (NONE, *NEEDS)
 
 
 class Tracker(NamedTuple):
@@ -90,7 +83,7 @@ def require_tracker(kind):
     """
     if kind == NONE:
         return
-    module, name = NEEDS[kind]
+    module, name, _ = KINDS[kind]
     try:  # a folder named wandb imports, too, as an empty module
         getattr(import_module(module), name)
     except Exception as error:
@@ -120,8 +113,9 @@ def open_tracker(kind, run):
         If the package is not there, or refuses the run.
     """
     require_tracker(kind)
+    *_, begin = KINDS[kind]
     with naming(f"logger {kind}"):
-        return OPENERS[kind](run)
+        return begin(run)
 
 
 def _tensorboard(run):
@@ -217,4 +211,10 @@ def _by_argument(parts):
     return {f"{part}_stats": values for part, values in parts.items()}
 
 
-OPENERS = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}
+# By tracker: the module that it needs, a name in that, and what begins a run
+KINDS = {
+    "tensorboard": ("torch.utils.tensorboard", "SummaryWriter", _tensorboard),
+    "wandb": ("wandb", "init", _wandb),
+    "trackio": ("trackio", "init", _trackio),
+}
+TRACKERS = (NONE, *KINDS)

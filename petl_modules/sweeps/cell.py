@@ -37,6 +37,8 @@ class Cell(NamedTuple):
         Variables that an engine adds to those of its process.
     preparation : str
         Cells with the same text prepare the same data.
+    metric : tuple of str
+        The name of the metric that selects an epoch, and its mode.
     archives : tuple of str
         Archives with the data, see ``petl_modules.sweeps.staging``.
 
@@ -63,6 +65,7 @@ class Cell(NamedTuple):
     environment: dict = {}
     preparation: str = ""
     archives: tuple = ()
+    metric: tuple = ()
 
     @property
     def command(self):

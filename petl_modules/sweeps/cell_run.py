@@ -23,6 +23,7 @@ from petl_modules.utils import UserError, brief, show, try_lock
 
 BUSY = 75  # exit code of a cell that another process is at (EX_TEMPFAIL)
 NOT_STARTED = 71  # of one whose command cannot be started (EX_OSERR)
+UNFINISHED = 70  # of one without an end of its own (EX_SOFTWARE)
 PATIENCE = 120  # seconds until the locks of a machine that failed are free
 LEASH = str(Path(__file__).with_name("leash.py"))
 LINES = 30  # of the output that ``error.json`` keeps

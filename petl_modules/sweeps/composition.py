@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from petl_modules.backbones import checkpoint_name
 from petl_modules.backbones.checkpoint import is_path
-from petl_modules.comparison.settings import keys_of
 from petl_modules.miniatures.trials import ROOT
 from petl_modules.runs.arguments import read_value
 from petl_modules.runs.checks import check_keys, check_values
@@ -43,8 +42,6 @@ class Composition(NamedTuple):
         Keys of the grid on which the number of folds depends.
     preparation : str
         Runs with the same text prepare the same data.
-    keys : dict
-        Texts of the recipe file, see ``petl_modules.comparison.settings``.
     """
 
     name: str
@@ -55,7 +52,6 @@ class Composition(NamedTuple):
     split: dict
     split_keys: list
     preparation: str
-    keys: dict
 
     def folds_of(self, point):
         """Return the folds of a point of the grid; None: not known."""
@@ -170,7 +166,6 @@ def compose_for(sweep, kind, values):
         split,
         keys,
         f"{script}\n{prepare}",
-        keys_of(dump_yaml(recipe.tree)),
     )
 
 
@@ -199,7 +194,7 @@ def _compose_first(sweep, folder, file, options, values):
     words = [str(file)]
     for key, text in {**options, **first}.items():
         words += [f"--{key}", text]
-    with _working_in(sweep.file.parent):
+    with working_in(sweep.file.parent):
         recipe, _ = compose(words, folder)
     fill_in_metric(recipe)
     return recipe
@@ -222,7 +217,7 @@ def _check_data_folder(sweep, dataset, method):
 
 
 @contextlib.contextmanager
-def _working_in(folder):
+def working_in(folder):
     """Change the working directory for a while."""
     before = os.getcwd()
     os.chdir(folder)
@@ -264,8 +259,7 @@ def _count_folds(recipe, values):
     plan = recipe.tree.get("plan")
     if not isinstance(plan, dict) or "split" not in plan:
         return [], {(): None}
-    text = dump_yaml({"split": plan["split"]})
-    used = {*re.findall(r"<(\w+)", text)} - {"seed"}
+    used = _keys_behind(plan["split"], recipe.tree) - {"seed"}
     keys = sorted(used & values.keys())
     points = [()]
     for key in keys:
@@ -278,6 +272,17 @@ def _count_folds(recipe, values):
         split = recipe["plan"].keywords["split"]
         numbers[point] = getattr(split, "n_folds", None)
     return keys, numbers
+
+
+def _keys_behind(value, tree):
+    """Return the keys that a value refers to, also through other keys."""
+    found, left = set(), [value]
+    while left:
+        text = dump_yaml({"value": left.pop()})
+        new = {*re.findall(r"<(\w+)", text)} - found
+        found |= new
+        left += [tree[key] for key in new if key in tree]
+    return found
 
 
 def _check_folds(folds, numbers):

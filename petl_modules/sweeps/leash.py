@@ -25,6 +25,9 @@ def main(parent, *command):
     *command : str
         The words of the command; the first is a path.
     """
+    # A shell lets what it starts by '&' ignore Ctrl-C; the command is stopped
+    # by this signal
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != int(parent):  # it had ended before

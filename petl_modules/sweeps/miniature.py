@@ -43,6 +43,7 @@ def in_miniature(sweep):
         data={one: str(place / ALL[one].folder) for one in datasets},
         output_folder=output,
         stage={},
+        published=None,  # of large encoders
         miniature=True,
     )
 

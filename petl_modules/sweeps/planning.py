@@ -5,9 +5,8 @@ from pathlib import Path
 
 from petl_modules.runs.logs import progress_bar
 from petl_modules.sweeps.cell import Cell
-from petl_modules.sweeps.changes import Changes
 from petl_modules.sweeps.composition import compose_for
-from petl_modules.sweeps.points import KNOWN, points_of
+from petl_modules.sweeps.points import KNOWN, combinations_of, points_of
 from petl_modules.sweeps.values import folder_part
 from petl_modules.utils import HparamsError, UserError, listed
 
@@ -37,8 +36,10 @@ def plan_cells(sweep):
         The file has mistakes; names them all.
     """
     points = points_of(sweep)
-    compositions = _compose(sweep, points)
-    cells, taken, changes = [], {}, Changes()
+    # Before there are trials, a search is checked by its ends
+    checked = points or combinations_of(sweep)
+    compositions = _compose(sweep, checked)
+    cells, taken = [], {}
     for point in points:
         composition = compositions[_kind(point)]
         given = {k: v for k, v in point.items() if k not in ("dataset", "base")}
@@ -46,7 +47,9 @@ def plan_cells(sweep):
         others = {k: v for k, v in given.items() if k not in KNOWN}
         backbone = composition.backbone_of(point)
         folder = Path(
-            *(sweep.output_folder, composition.name, backbone),
+            sweep.output_folder,
+            composition.name,
+            backbone,
             folder_part(method, others),
             folder_part(_seed(point, composition), {}),
         )
@@ -54,21 +57,25 @@ def plan_cells(sweep):
         if place in taken:
             _refuse_shared(sweep.file, folder, taken[place], point)
         taken[place] = point
-        changes.look(folder, composition.keys, point)
         options = {**composition.options, **given}
         draws = others.get("few_shot_draws")
         draws = draws or composition.settings.get("few_shot_draws", 1)
         whole = Cell(
-            *(composition.name, backbone, method),
-            *(composition.script, composition.file, options),
-            *(str(folder), str(sweep.file.parent)),
+            dataset=composition.name,
+            backbone=backbone,
+            method=method,
+            script=composition.script,
+            file=composition.file,
+            options=options,
+            folder=str(folder),
+            directory=str(sweep.file.parent),
             draws=int(draws),
             archives=sweep.stage.get(point["dataset"], ()),
             preparation=_digest(composition.preparation),
+            metric=_metric(composition.settings),
         )
         folds = composition.folds_of(point)
         cells += [whole._replace(fold=fold) for fold in folds or [None]]
-    changes.tell()
     return cells
 
 
@@ -85,6 +92,8 @@ def _compose(sweep, points):
         for key, text in point.items():
             if key not in ("dataset", "method", "base"):
                 found.setdefault(key, {})[text] = None
+        for key, ends in sweep.search.items():
+            found.setdefault(key, {}).update(dict.fromkeys(ends.ends))
     compositions, mistakes = {}, {}
     few = len(values) <= FEW
     for kind, found in progress_bar(
@@ -130,6 +139,12 @@ def _shared(kinds, every):
 
 def _seed(point, composition):
     return point.get("seed") or str(composition.settings["seed"])
+
+
+def _metric(settings):
+    """Return the name and the mode of the metric that selects an epoch."""
+    best = settings["best_metric"]
+    return best["name"], best["mode"]
 
 
 def _digest(text):

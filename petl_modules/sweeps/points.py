@@ -22,7 +22,7 @@ def points_of(sweep):
     Returns
     -------
     list of dict
-        A text by key. The seed changes fastest.
+        A text by key. The seed changes fastest, but for the trials of a search.
 
     Raises
     ------
@@ -58,7 +58,32 @@ def points_of(sweep):
             _refuse_skip(skipped, grid, sweep.file)
     if not points:
         raise HparamsError(f"{sweep.file}: all of the grid is skipped")
-    return points
+    return _tried(points, sweep) if sweep.search else points
+
+
+def combinations_of(sweep):
+    """Return the points of the grid without seeds, which a search tunes."""
+    points = points_of(sweep._replace(search={}))
+    return [dict(one) for one in dict.fromkeys(map(_combination, points))]
+
+
+def _tried(points, sweep):
+    """Return each point with the values of each of its trials."""
+    trials = {}
+    for trial in sweep.trials:
+        values = {key: trial[key] for key in sweep.search}
+        grid = {k: v for k, v in trial.items() if k not in values}
+        trials.setdefault(_combination(grid), []).append(values)
+    return [
+        {**point, **values}
+        for point in points
+        for values in trials.get(_combination(point), [])
+    ]
+
+
+def _combination(point):
+    """Return a point without its seed, as a key."""
+    return tuple(sorted((k, v) for k, v in point.items() if k != "seed"))
 
 
 def _check_keys(skipped, grid, file):

@@ -27,8 +27,8 @@ class Progress:
 
     Attributes
     ----------
-    failed : list of tuple
-        Cells that have failed, with their exit codes.
+    failed : list of petl_modules.sweeps.Cell
+        Cells that have failed.
     codes : collections.Counter
         Number of cells by exit code.
     """
@@ -57,7 +57,7 @@ class Progress:
             self.finished += 1
             self.bar.update()
         elif code not in (BUSY, INTERRUPTED):
-            self.failed.append((cell, code))
+            self.failed.append(cell)
             text = f"failed: {cell.place}: {reason_of(cell)}"
             show(printable(text), sys.stderr)
         self.bar.set_postfix_str(self._text())

@@ -15,12 +15,17 @@ from petl_modules.sweeps.composition import find_recipe
 from petl_modules.sweeps.planning import plan_cells
 from petl_modules.utils import UserError, read_json, write_text
 
+NO_COMMAND = {"script": "", "file": "", "options": {}, "directory": ""}
 FORM = {
     "digest": str,
     "runs": [
         {
-            **{name: str for name in ("dataset", "backbone", "method")},
-            **{"folder": str, "folds": [(int, None)], "draws": int},
+            "dataset": str,
+            "backbone": str,
+            "method": str,
+            "folder": str,
+            "folds": [(int, None)],
+            "draws": int,
         }
     ],
 }
@@ -46,8 +51,12 @@ def write_record(sweep, cells):
         run = runs.setdefault(
             cell.folder,
             {
-                **dict(zip(("dataset", "backbone", "method"), cell.kind)),
-                **{"folder": cell.folder, "folds": [], "draws": cell.draws},
+                "dataset": cell.dataset,
+                "backbone": cell.backbone,
+                "method": cell.method,
+                "folder": cell.folder,
+                "folds": [],
+                "draws": cell.draws,
             },
         )
         run["folds"].append(cell.fold)
@@ -106,9 +115,12 @@ def _cells(runs):
     """Yield the cells of a record."""
     for run in runs:
         whole = Cell(
-            *(run["dataset"], run["backbone"], run["method"]),
-            *("", "", {}, run["folder"], ""),
+            dataset=run["dataset"],
+            backbone=run["backbone"],
+            method=run["method"],
+            folder=run["folder"],
             draws=run["draws"],
+            **NO_COMMAND,
         )
         for fold in run["folds"]:
             yield whole._replace(fold=fold)

@@ -11,12 +11,10 @@ from petl_modules.libraries import INTERRUPTED
 from petl_modules.sweeps.cell_run import BUSY
 from petl_modules.sweeps.preparation import prepare
 from petl_modules.sweeps.progress import Progress
-from petl_modules.sweeps.states import DONE, OUTPUT, seconds_of, state_of
-from petl_modules.sweeps.status import reason_of
+from petl_modules.sweeps.states import DONE, seconds_of, state_of
+from petl_modules.sweeps.status import failures_text
 from petl_modules.sweeps.time_left import MOST, TimeLeft
-from petl_modules.utils import UserError, listed, printable, show
-
-SHOWN = 20  # failures that are named at the end
+from petl_modules.utils import UserError, show
 
 
 def run_cells(cells, engine, options):
@@ -86,12 +84,8 @@ def _report(progress):
     show(text, sys.stderr)
     if not progress.failed:
         return
-    lines = [
-        printable(f"{cell.place / OUTPUT}: {reason_of(cell)}")
-        for cell, _ in progress.failed
-    ]
     show(
-        f"{len(lines)} failed; the same command tries them again:\n"
-        f"{listed(lines, SHOWN)}",
+        f"{len(progress.failed)} failed; the same command tries them again:\n"
+        f"{failures_text(progress.failed)}",
         sys.stderr,
     )

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 from petl_modules.runs.fold_files import RESULT
+from petl_modules.runs.fold_files import remedy as remedy_of
 from petl_modules.runs.plan import find_results
-from petl_modules.utils import holder, read_json, write_json
+from petl_modules.utils import UserError, holder, read_json, write_json
 
 DONE, RUNNING, FAILED, WAITING = "done", "running", "failed", "waiting"
 STATES = (DONE, RUNNING, FAILED, WAITING)
@@ -49,8 +50,10 @@ def is_done(cell):
         summary = cell.place / "summary.json"
         if not summary.exists():
             return False
-        remedy = "Delete it: the cell's command writes it again"
-        about = read_json(summary, SUMMARY_FORM, remedy)
+        try:
+            about = read_json(summary, SUMMARY_FORM, "It is written anew")
+        except UserError:  # the cell's command writes it again
+            return False
         numbers = {fold["fold"] for fold in about["folds"]}
         if len(numbers) != about.get("n_folds"):
             return False
@@ -118,8 +121,7 @@ def seconds_of(cell):
     """Return the seconds that the folds of a finished cell have taken."""
     folder = Path(cell.folder)
     files = [folder / name / RESULT for name in cell.parts]
-    remedy = "Delete the folder of this fold, and it is trained again"
     return sum(
-        read_json(file, RESULT_FORM, remedy)["fold"]["seconds"]
+        read_json(file, RESULT_FORM, remedy_of(file.parent))["fold"]["seconds"]
         for file in files or find_results(folder)
     )

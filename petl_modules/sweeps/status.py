@@ -42,13 +42,18 @@ def status_text(cells):
     text = table(KIND, STATES, counts)
     if not failed:
         return text
+    return f"{text}\nfailed:\n{failures_text(failed)}"
+
+
+def failures_text(cells):
+    """Return how cells have failed, one a line; of many, some."""
     lines = [
         printable(f"{cell.place / OUTPUT}: {reason_of(cell)}")
-        for cell in failed[:SHOWN]
+        for cell in cells[:SHOWN]
     ]
-    if more := failed[SHOWN:]:
+    if more := cells[SHOWN:]:
         lines.append(f"... and {len(more)} more")
-    return f"{text}\nfailed:\n{listed(lines)}"
+    return listed(lines)
 
 
 def plan_text(sweep, cells):
@@ -65,7 +70,7 @@ def plan_text(sweep, cells):
     -------
     str
         The number of runs, cells and finished cells, by data set, encoder and
-        method.
+        method; of a search, those of its trials so far, and its ranges.
     """
     counts, folders = {}, set()
     for cell in cells:
@@ -75,10 +80,11 @@ def plan_text(sweep, cells):
         count[DONE] += is_done(cell)
         folders.add(cell.folder)
     text = table(KIND, ("runs", "cells", DONE), counts)
-    return (
-        f"{text}\na cell is one fold of one run; results go to "
-        f"{sweep.output_folder}"
+    lines = [f"search: {key} from {one}" for key, one in sweep.search.items()]
+    where = (
+        f"a cell is one fold of one run; results go to {sweep.output_folder}"
     )
+    return "\n".join([text, *lines, where])
 
 
 def reason_of(cell):

@@ -4,15 +4,19 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from petl_modules.comparison import read_published
 from petl_modules.runs.layering import nearest, read_mapping
+from petl_modules.sweeps import ranges
 from petl_modules.sweeps.values import text_of
 from petl_modules.utils import HparamsError, problem
 
 FORM = {
     "grid": {"dataset": object, "method": object, str: object},
     "output_folder": str,
+    "published?": str,
     "set?": {str: {str: object}},
     "skip?": [{str: object}],
+    "search?": {str: ranges.FORM},
     "data?": {str: str},
     "stage?": {str: (str, [str])},
     "slurm?": {str: object},
@@ -32,6 +36,10 @@ REFUSED = {
 }
 IN_GRID = {
     "folds": "each fold is a cell; under 'set' it says which are run",
+}
+IN_SEARCH = {
+    key: "it has no range: name its values in the grid"
+    for key in ("dataset", "method", "base", "backbone", "seed")
 }
 IN_SET = {
     "dataset": "it belongs into the grid",
@@ -60,6 +68,13 @@ class Sweep(NamedTuple):
         Archives by data set, absolute.
     slurm : dict
         Options of sbatch.
+    search : dict
+        ``petl_modules.sweeps.ranges.Range`` by key.
+    trials : tuple of dict
+        Points of the grid with values of the searched keys and without a seed,
+        see ``petl_modules.sweeps.trials``.
+    published : str or None
+        A file of papers' numbers, absolute.
     miniature : bool
         Whether it runs on generated data.
     """
@@ -72,6 +87,9 @@ class Sweep(NamedTuple):
     output_folder: str
     stage: dict = {}
     slurm: dict = {}
+    search: dict = {}
+    trials: tuple = ()
+    published: str | None = None
     miniature: bool = False
 
     def options_of(self, dataset, method):
@@ -104,6 +122,8 @@ def read_sweep(path):
     ------
     HparamsError
         It is no such file; names the place and the nearest known key.
+    DataError
+        The file of papers' numbers is damaged.
     OSError
         It cannot be read.
     """
@@ -133,7 +153,14 @@ def read_sweep(path):
         str(_below(home, tree["output_folder"])),
         {k: _archives(home, v) for k, v in tree.get("stage", {}).items()},
         {**tree.get("slurm", {})},
+        {
+            key: ranges.read_range(one, f"{path}: search: {key}")
+            for key, one in tree.get("search", {}).items()
+        },
     )
+    if "published" in tree:
+        sweep = sweep._replace(published=str(_below(home, tree["published"])))
+        read_published(sweep.published)
     _check(sweep)
     return sweep
 
@@ -193,6 +220,13 @@ def _check(sweep):
     grid, file = sweep.grid, sweep.file
     for key in grid:
         _refuse(key, {**REFUSED, **IN_GRID}, f"{file}: grid")
+    for key in sweep.search:
+        refused = {**REFUSED, **IN_GRID, **IN_SEARCH}
+        _refuse(key, refused, f"{file}: search")
+        if key in grid:
+            raise HparamsError(
+                f"{file}: '{key}' is in the grid and in search. Leave one out"
+            )
     names = [ALL, *grid["dataset"], *grid["method"]]
     for name, options in sweep.settings.items():
         if name not in names:
@@ -202,11 +236,12 @@ def _check(sweep):
             )
         for key in options:
             _refuse(key, {**REFUSED, **IN_SET}, f"{file}: set: {name}")
-            if key in grid:
-                raise HparamsError(
-                    f"{file}: '{key}' is in the grid and in set: {name}. Leave "
-                    "one out"
-                )
+            for other, keys in (("the grid", grid), ("search", sweep.search)):
+                if key in keys:
+                    raise HparamsError(
+                        f"{file}: '{key}' is in {other} and in set: {name}. "
+                        "Leave one out"
+                    )
     for key, names in (("data", sweep.data), ("stage", sweep.stage)):
         for name in names:
             if name not in grid["dataset"]:

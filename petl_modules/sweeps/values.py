@@ -5,9 +5,12 @@ import json
 import math
 import re
 
+from ruamel.yaml.scalarbool import ScalarBoolean
+
 from petl_modules.utils import HparamsError
 
-NAME = re.compile(r"[A-Za-z_][\w.-]*")
+# A text that YAML reads as itself, without quotes
+NAME = re.compile(r"(?!(?i:null|true|false)$)[A-Za-z_][\w.-]*")
 LONGEST = 120  # characters of a folder's name
 
 
@@ -30,16 +33,21 @@ def text_of(value, place):
     Raises
     ------
     HparamsError
-        It is another object, such as one with a tag.
+        It is another object, such as one with a tag; or a text of several
+        lines.
 
     Example
     -------
     >>> text_of(1.0e-3, "lr"), text_of([0, 5], "layers"), text_of("all", "layers")
     ('0.001', '[0, 5]', 'all')
     """
-    if isinstance(value, str):
-        return str(value)
-    return _flow(value, place)
+    if not isinstance(value, str):
+        return _flow(value, place)
+    if not value.isprintable():
+        raise HparamsError(
+            f"{place} is {value!r}: write it in one line, of what can be read"
+        )
+    return str(value)
 
 
 def _flow(value, place):
@@ -51,14 +59,15 @@ def _flow(value, place):
         )
     if value is None:
         return "null"
-    if isinstance(value, bool):
-        return str(value)
+    if isinstance(value, (bool, ScalarBoolean)):  # with an anchor
+        return str(bool(value))
     if isinstance(value, int):
         return str(int(value))
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, str):
-        return str(value) if NAME.fullmatch(value) else json.dumps(value)
+        plain = NAME.fullmatch(value)
+        return str(value) if plain else json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
         return f"[{', '.join(_flow(part, place) for part in value)}]"
     if isinstance(value, dict):
@@ -75,6 +84,8 @@ def _number(value):
     """Return a number as YAML 1.2 reads it again."""
     if math.isfinite(value):
         text = f"{value:.12g}"
+        if float(text) != value:
+            text = repr(float(value))
         return text.replace("e", ".0e") if re.match(r"-?\d+e", text) else text
     return ".nan" if math.isnan(value) else f"{'-' * (value < 0)}.inf"
 

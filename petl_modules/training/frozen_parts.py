@@ -4,28 +4,29 @@ from speechbrain.utils.autocast import AMPConfig, TorchAutocast
 from speechbrain.utils.run_opts import RunOptions
 from torch import nn
 
+from petl_modules.data import Windows
 
-def what_changes(augment, windows, mixup=0.0):
+
+def what_changes(hparams):
     """Return why a clip is not the same in every epoch.
 
     Arguments
     ---------
-    augment : torch.nn.Module
-        The augmentation of the training features.
-    windows : petl_modules.data.Windows
-        Which parts of a clip are used.
-    mixup : float
-        Probability of a training clip to be mixed with another.
+    hparams : dict
+        The recipe's hyperparameters: ``augment``, and if there are any,
+        ``windows`` and ``mixup``.
 
     Returns
     -------
     str or None
         None: it is the same.
     """
+    windows = hparams.get("windows") or Windows()
     if windows.moving:
         return f"windows has train {windows.train}, test {windows.test}"
-    if mixup:
+    if mixup := hparams.get("mixup"):
         return f"mixup is {mixup}, which changes clips in every epoch"
+    augment = hparams["augment"]
     if not isinstance(augment, nn.Identity):
         return (
             f"{type(augment).__name__} changes them in every epoch; "

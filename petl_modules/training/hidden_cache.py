@@ -11,7 +11,6 @@ from pathlib import Path
 from speechbrain.utils.distributed import infer_device, run_on_main
 from speechbrain.utils.logger import get_logger
 
-from petl_modules.data import Windows
 from petl_modules.models import Probe, TunedEncoder, UpperLayers
 from petl_modules.training.frozen_parts import by_precision, what_changes
 from petl_modules.training.hidden_states import HiddenStates
@@ -41,8 +40,7 @@ def obstacle(hparams):
             "train_norms or train_backbone trains what is in front of the "
             "layers"
         )
-    windows = hparams.get("windows") or Windows()
-    return what_changes(hparams["augment"], windows, hparams.get("mixup", 0))
+    return what_changes(hparams)
 
 
 def keep_hidden(

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from petl_modules import backbones
 from petl_modules.data.cache import Store, feature_facts, key_of
+from petl_modules.models import tuned_encoder, upper_layers
 from petl_modules.training.frozen_parts import autocast
 from petl_modules.utils import DataError, UserError
 
@@ -145,8 +146,9 @@ class StoredStates:
         row = self.rows.read(key_of(digest))
         if row is None:
             raise DataError(
-                f"{self.store.folder}: hidden states of a clip are damaged or "
-                "have been removed. The same command computes them anew"
+                f"{self.rows.file_of(key_of(digest))}: hidden states in it are "
+                "damaged, or cannot be read. Delete this file: the same "
+                "command computes them anew, and resumes"
             )
         states = row.view(self.store.dtype).reshape(-1, self.width)
         return torch.from_numpy(states).to(self.dtype)
@@ -202,6 +204,7 @@ def device_name(device):
 
 @cache
 def sources():
-    """Return the digest of the source of all encoders."""
+    """Return the digest of the source of what the states come from."""
     files = sorted(Path(backbones.__file__).parent.glob("*.py"))
+    files += [Path(m.__file__) for m in (tuned_encoder, upper_layers)]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()

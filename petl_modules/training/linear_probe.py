@@ -13,7 +13,7 @@ from speechbrain.utils.distributed import if_main_process, infer_device
 from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
-from petl_modules.data import Windows, longest_first
+from petl_modules.data import longest_first
 from petl_modules.models import LayerSum, MeanPooling, Probe
 from petl_modules.training.frozen_parts import (
     autocast,
@@ -24,23 +24,20 @@ from petl_modules.training.frozen_parts import (
 logger = get_logger(__name__)
 
 
-def obstacle(model, augment, windows):
+def obstacle(hparams):
     """Return why a linear probe's features cannot be pooled once.
 
     Arguments
     ---------
-    model : petl_modules.models.TunedModel
-        A linear probe.
-    augment : torch.nn.Module
-        The augmentation of the training features.
-    windows : petl_modules.data.Windows
-        Which parts of a clip are used.
+    hparams : dict
+        The recipe's hyperparameters; the ``model`` is a linear probe.
 
     Returns
     -------
     str or None
         None: the features can be pooled once.
     """
+    model = hparams["model"]
     encoder, total = model.encoder, model.encoder.layer_sum
     if total is not None and type(total) is not LayerSum:
         return f"hidden_states is {type(total).__name__}, not LayerSum"
@@ -54,7 +51,7 @@ def obstacle(model, augment, windows):
         return "train_norms trains the norms within the layers"
     if encoder.train_norms and not encoder.backbone.sites.layout.pre_norm:
         return "train_norms trains a norm in front of the layers"
-    return what_changes(augment, windows)
+    return what_changes(hparams)
 
 
 class PooledClips(torch.utils.data.Dataset):
@@ -112,8 +109,7 @@ def pool_once(datasets, hparams, run_opts, known):
         return datasets, hparams
     if run_opts.debug:
         return datasets, hparams
-    windows = hparams.get("windows") or Windows()
-    if reason := obstacle(model, hparams["augment"], windows):
+    if reason := obstacle(hparams):
         logger.info(f"features are not pooled once: {reason}")
         return datasets, hparams
     groups = _groups(datasets, hparams, run_opts, model.encoder)

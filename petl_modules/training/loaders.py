@@ -60,8 +60,8 @@ def make_train_loader(brain, dataset, train_batches, options):
     if getattr(sampler, "mixup", 0) and getattr(dataset, "mix", None) is None:
         raise HparamsError(
             f"mixup is {sampler.mixup}, and it mixes waveforms: the features "
-            "here were computed before. Leave out feature_cache and "
-            "pool_once, or give --mixup 0"
+            "here were computed before. Leave out feature_cache, or give "
+            "--mixup 0"
         )
     try:
         loader = make_dataloader(dataset, batch_sampler=sampler, **options)

@@ -48,6 +48,10 @@ def write_bytes(path, content):
         flush(temporary)
         os.replace(temporary, path)
         flush(path.parent)
+    except OSError as error:
+        if error.filename is None:  # a full disk, for one
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

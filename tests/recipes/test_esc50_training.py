@@ -17,7 +17,7 @@ from speechbrain import Stage
 from speechbrain.dataio.batch import PaddedBatch
 
 from petl_modules.models import read_trained
-from petl_modules.runs import open_run
+from petl_modules.runs import folder_files, open_run
 from petl_modules.runs.plan import Fold
 from petl_modules.training import epoch_meta, make_train_loader
 from tests.sampling import sample
@@ -215,6 +215,16 @@ def test_last_epoch_is_tested_too(selected):
     tested = re.findall(r"epoch: (\d+), selected: (\w+) - test loss", log)
     last = [("3", "False")] if selected.epoch != 3 else []
     assert tested == [*last, (str(selected.epoch), "True")]
+
+
+def test_all_files_that_a_run_writes_are_known(selected):
+    """A folder or a pipe in the place of one is refused before training."""
+    for folder, known in (
+        (selected.fold.parent, folder_files.FILES),
+        (selected.fold, folder_files.FOLD_FILES),
+    ):
+        written = {path.name for path in folder.iterdir() if path.is_file()}
+        assert written <= {*known}
 
 
 def test_debug_leaves_nothing(esc50, words, tmp_path, monkeypatch):

@@ -101,6 +101,26 @@ def test_interval_of_error_rates(trials):
     assert bootstrap_eer([first], [first], same, sides) == (0, 0)
 
 
+def test_interval_of_error_rates_is_that_of_drawn_speakers(trials):
+    """Speakers drawn one by one; a trial counts for each pair of theirs."""
+    scores, same, (one, other) = trials
+    chance, found = np.random.default_rng(8), []
+    for _ in range(400):
+        drawn = np.bincount(chance.integers(0, 30, 30), minlength=30)
+        counts = [
+            drawn[a] if a == b else drawn[a] * drawn[b]
+            for a, b in zip(one, other)
+        ]
+        rates = [
+            error_curve(np.repeat(s, counts), np.repeat(same, counts)).eer()[0]
+            for s in scores
+        ]
+        found.append(rates[0] - rates[1])
+    theirs = np.percentile(found, [2.5, 97.5])
+    ours = bootstrap_eer([scores[0]], [scores[1]], same, (one, other))
+    assert ours == pytest.approx(theirs, abs=0.1 * np.ptp(theirs))
+
+
 def test_blocks_give_the_same(trials, monkeypatch):
     """Memory is bounded, whatever the number of trials."""
     (first, second), same, sides = trials

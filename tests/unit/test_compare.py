@@ -429,10 +429,11 @@ def test_bootstrap_draws_recordings_of_the_manifest(tmp_path):
         row[k] for k in ("bootstrap_low", "difference", "bootstrap_high")
     )
     assert 0.3 < low < mean < high < 0.9
-    assert row["verdict"] == "better"
+    assert row["verdict"] == "better" and row["notes"] == ""
     shutil.rmtree(tmp_path / "in" / "manifests")
     row = difference(tmp_path / "in")
     assert row["bootstrap of"] == "100 clips"
+    assert "the manifest is not there" in row["notes"]
 
 
 def test_other_test_clips_are_not_paired(tmp_path):

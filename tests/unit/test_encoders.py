@@ -27,6 +27,7 @@ from petl_modules.methods import (
     merge_lora,
 )
 from petl_modules.models import LayerSum, Probe, load_trained, save_trained
+from petl_modules.models.quantization import NF4Linear
 from tests.encoders import ENCODERS
 from tests.models import classifier
 
@@ -295,6 +296,26 @@ def stored_in_bf16(encoder):
     assert all(grad is not None for grad in gradients(model, encoder).values())
 
 
+def stored_in_nf4(encoder):
+    inputs = encoder.batch()
+    model, plain = drawn(encoder, backbone_dtype="nf4"), drawn(encoder)
+    found = [
+        (path, module)
+        for path, module in model.named_modules()
+        if isinstance(module, NF4Linear)
+    ]
+    assert found
+    for path, module in found:
+        with torch.no_grad():
+            rounded = module(torch.eye(module.in_features))
+            rounded -= 0 if module.bias is None else module.bias
+        plain.get_submodule(path).weight.data = rounded.t().contiguous()
+    with torch.no_grad():
+        expected, out = plain.eval()(*inputs), model.eval()(*inputs)
+    torch.testing.assert_close(out, expected, rtol=1e-3, atol=1e-4)
+    assert all(grad is not None for grad in gradients(model, encoder).values())
+
+
 def merged(encoder):
     inputs = encoder.batch()
     model = drawn(encoder, METHODS["lora, all"]).eval()
@@ -325,6 +346,7 @@ OPTIONS = {
     "recompute: feed_forward": partial(recomputed, recompute="feed_forward"),
     "recompute: layer": partial(recomputed, recompute="layer"),
     "backbone_dtype: bfloat16": stored_in_bf16,
+    "backbone_dtype: nf4": stored_in_nf4,
     "merge_lora": merged,
     "deepcopy": partial(cloned, clone=copy.deepcopy),
     "pickle": partial(cloned, clone=lambda m: pickle.loads(pickle.dumps(m))),

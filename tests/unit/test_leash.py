@@ -43,3 +43,14 @@ def test_exit_code_is_the_commands():
     exits = [sys.executable, "-c", "raise SystemExit(7)"]
     words = [sys.executable, LEASH, str(os.getpid()), *exits]
     assert subprocess.run(words).returncode == 7
+
+
+def test_command_can_be_interrupted_where_the_sweep_cannot():
+    """As in a script that starts the sweep by ``&``."""
+    tells = "import signal as s; exit(s.getsignal(2) != s.default_int_handler)"
+    words = [sys.executable, LEASH, str(os.getpid()), sys.executable, "-c"]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert subprocess.run([*words, tells]).returncode == 0
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -25,9 +25,6 @@ from petl_modules.training import pool_once
 from petl_modules.training.linear_probe import obstacle
 from tests.models import classifier
 
-FIRST = Windows()
-
-
 LAST_AND_FIRST = partial(LayerSum, layers=[1], first_input=True)
 STATES = {"last": "last", "all": "weighted", "some": LAST_AND_FIRST}
 
@@ -82,42 +79,49 @@ def test_pooling_leaves_the_norm_as_it_was(tiny_ast):
     assert norm.weight.data.data_ptr() == before.data_ptr()
 
 
+def reason(model, **changes):
+    """Why its features cannot be pooled once."""
+    return obstacle({"model": model, "augment": nn.Identity(), **changes})
+
+
 def test_what_forbids_it(tiny_ast, tiny_wav2vec2):
-    kind, same = Kind("ast", tiny_ast), nn.Identity()
+    kind = Kind("ast", tiny_ast)
     linear = kind.from_yaml("linear")
-    assert obstacle(linear, same, FIRST) is None
-    assert "SpecAugment changes" in obstacle(linear, SpecAugment(24, 80), FIRST)
+    assert reason(linear) is None
+    augment = SpecAugment(24, 80)
+    assert "SpecAugment changes" in reason(linear, augment=augment)
     for windows in (Windows("random"), Windows(test=2)):
-        assert "windows has train" in obstacle(linear, same, windows)
-    assert obstacle(linear, same, Windows(test="whole")) is None
+        assert "windows has train" in reason(linear, windows=windows)
+    assert reason(linear, windows=Windows(test="whole")) is None
+    assert "mixup is 0.5" in reason(linear, mixup=0.5)
     front = classifier(Wav2Vec2(tiny_wav2vec2["group"]), LABELS)
-    assert "in front of the layers" in obstacle(front, same, FIRST)
+    assert "in front of the layers" in reason(front)
 
 
 def test_what_is_trained_before_the_head_forbids_it(tiny_ast):
-    kind, same = Kind("ast", tiny_ast), nn.Identity()
+    kind = Kind("ast", tiny_ast)
     weighted = kind.from_yaml("linear", hidden_states="weighted")
-    assert obstacle(weighted, same, FIRST) is None
+    assert reason(weighted) is None
     sums = partial(LayerSum, block=partial(LayerAdapter, out_features=8))
     adapted = classifier(kind.backbone(), LABELS, hidden_states=sums)
-    assert "trains a block for each layer" in obstacle(adapted, same, FIRST)
+    assert "trains a block for each layer" in reason(adapted)
 
     class Squared(LayerSum):
         """It does not commute with the mean."""
 
     weighted.encoder.layer_sum = Squared(weighted.encoder.backbone.sites)
-    assert "is Squared, not LayerSum" in obstacle(weighted, same, FIRST)
+    assert "is Squared, not LayerSum" in reason(weighted)
     linear = kind.from_yaml("linear")
     linear.pooling = AttentionPooling(128)
-    assert "AttentionPooling, not MeanPooling" in obstacle(linear, same, FIRST)
+    assert "AttentionPooling, not MeanPooling" in reason(linear)
     linear.pooling = None
-    assert "NoneType, not MeanPooling" in obstacle(linear, same, FIRST)
+    assert "NoneType, not MeanPooling" in reason(linear)
 
     class OfSquares(MeanPooling):
         """It does not commute with the norm's scale and shift."""
 
     linear.pooling = OfSquares()
-    assert "OfSquares, not MeanPooling" in obstacle(linear, same, FIRST)
+    assert "OfSquares, not MeanPooling" in reason(linear)
 
 
 @pytest.mark.parametrize("windows", [Windows("random"), Windows(test=2)])

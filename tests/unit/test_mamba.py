@@ -155,7 +155,6 @@ def test_autocast_leaves_the_recurrence_in_float32():
     torch.manual_seed(0)
     mamba, x = Mamba(8), torch.randn(2, 20, 8)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(mamba(x), mamba(x.clone()))
         found = mamba(x)
     assert found.dtype == torch.float32 and torch.equal(found, mamba(x))
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from petl_modules.sweeps import engines
+from petl_modules.sweeps import cell_run, engines
 from petl_modules.sweeps.states import FAILED, WAITING, state_of
 from petl_modules.utils import UserError
 from tests.cells import count_of, engine_options, make_cells, turns_of
@@ -93,7 +93,7 @@ def test_killed_worker_is_replaced(tmp_path):
 def test_lost_cell_says_why(tmp_path):
     (cell,) = make_cells(tmp_path)
     cell = cell._replace(environment={1: 2})  # no process has such variables
-    assert [*start([cell])][-1][1] == engines.ray.LOST
+    assert [*start([cell])][-1][1] == cell_run.UNFINISHED
     assert state_of(cell) == FAILED
 
 
@@ -135,6 +135,12 @@ def test_cells_share_a_gpu_of_a_cluster(head, tmp_path):
     assert events[:2] == [None, None]  # the second started beside the first
     outputs = [(cell.place / "output.txt").read_text() for cell in cells]
     assert outputs == ["from GPU 0\n"] * 2
+
+
+def test_cell_that_no_machine_has_room_for(tmp_path):
+    """Ray would wait for such a machine, without a word."""
+    with pytest.raises(UserError, match="--cores is 9999: .* has [0-9]+$"):
+        [*start(make_cells(tmp_path), "--cores", "9999")]
 
 
 def test_cluster_that_is_not_there(tmp_path):

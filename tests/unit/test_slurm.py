@@ -239,7 +239,7 @@ def test_wait_tells_what_became_of_cells(submit, system, tmp_path, monkeypatch):
     assert {cell.folder: code for cell, code in events} == {
         done.folder: 0,
         failed.folder: 3,
-        lost.folder: slurm_job.UNFINISHED,
+        lost.folder: cell_run.UNFINISHED,
     }
     assert "ended without a result" in read_error(lost)["lines"][-1]
     assert state_of(lost) == FAILED

@@ -1,5 +1,7 @@
 """Archives are unpacked once, to the machine's own disk."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -148,6 +150,49 @@ def test_damage_within_an_archive_is_named(pack, tmp_path):
         staged(archive, folder=tmp_path)
 
 
+def encrypt(content):
+    """Say that the only file of a zip archive has a password."""
+    for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(mark) + place] |= 1
+
+
+def damage_lzma(content):
+    content[60:90] = b"\xff" * 30
+
+
+@pytest.mark.parametrize(
+    "kind, damage",
+    [(zipfile.ZIP_STORED, encrypt), (zipfile.ZIP_LZMA, damage_lzma)],
+)
+def test_zip_that_no_library_reads_is_named(kind, damage, tmp_path):
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w", kind) as stream:
+        stream.writestr("a.txt", NOISE)
+    content = bytearray(archive.read_bytes())
+    damage(content)
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match="set.zip cannot be unpacked"):
+        staged(str(archive), folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/absolute.txt", "../out.txt"])
+@every_kind
+def test_nothing_is_written_outside(kind, name, disk, tmp_path):
+    archive = tmp_path / f"set{kind}"
+    if kind == ".zip":
+        with zipfile.ZipFile(archive, "w") as stream:
+            stream.writestr(name, b"a")
+    else:
+        with tarfile.open(archive, "w" if kind == ".tar" else "w:gz") as stream:
+            member = tarfile.TarInfo(name)
+            member.size = 1
+            stream.addfile(member, io.BytesIO(b"a"))
+    with contextlib.suppress(DataError):
+        staged(str(archive), folder=tmp_path)
+    found = [path.parent.name for path in tmp_path.rglob("*.txt")]
+    assert {*found} <= {"data"} and not os.path.exists("/absolute.txt")
+
+
 @pytest.mark.parametrize(
     "name, text", [("set.rar", "only .tar"), ("none.tar", "there is no file")]
 )
@@ -157,7 +202,7 @@ def test_archive_that_cannot_be(name, text, tmp_path):
 
 
 def test_cell_reads_the_staged_data(pack, disk, tmp_path):
-    (cell,) = make_cells(tmp_path)
+    (cell,) = make_cells(tmp_path, data_folder="nowhere")
     archive = pack("set.tar", {"a.txt": b"a"})
     assert run_cell(cell._replace(archives=(archive,))) == 0
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -219,6 +220,37 @@ def test_clock_set_back_makes_no_negative_time(make, monkeypatch):
     assert read_error(make("fail"))["seconds"] >= 0
 
 
+@pytest.mark.parametrize("content", ["", "{", '{"folds": []}', "[]"])
+def test_damaged_summary_is_written_again(content, make, tmp_path):
+    """It stops no other cell."""
+    cell = make()._replace(fold=None)
+    cell.place.mkdir()
+    (cell.place / "summary.json").write_text(content)
+    assert state_of(cell) == "waiting"
+    assert run_local([cell, make(name="other")])
+    assert sorted(runs(tmp_path)) == ["other", "run"]
+
+
+def test_interrupted_while_workers_start(make, monkeypatch):
+    class Thread(threading.Thread):
+        started = 0
+
+        def start(self):
+            Thread.started += 1
+            if Thread.started == 2:
+                raise KeyboardInterrupt
+            super().start()
+
+    monkeypatch.setattr(local.threading, "Thread", Thread)
+    cells = [make("wait", f"r{k}") for k in range(3)]
+    for number, cell in enumerate(cells):
+        cells[number] = cell._replace(preparation=str(number))
+    with pytest.raises(KeyboardInterrupt):
+        run_local(cells)
+    assert not cell_run.RUNNING
+    assert {state_of(cell) for cell in cells} == {"waiting"}
+
+
 def test_workers_take_gpus_in_turn():
     shown = {"CUDA_VISIBLE_DEVICES": "2,GPU-a"}
     found = local.environments(None, 2, shown)
@@ -295,6 +327,12 @@ def test_status_says_the_whole_error(lines, reason, make):
     cell = make(act="fail")
     write_error(cell, 3, lines)
     assert reason_of(cell) == reason
+
+
+def test_line_break_in_a_folder_is_refused_in_print(make):
+    """Otherwise a line of the commands would be half a command."""
+    with pytest.raises(UserError, match="line breaks"):
+        run_cells([make(name="a\nb")], printed, SimpleNamespace(commands=None))
 
 
 def test_time_left_is_shared_by_what_runs(make):

@@ -80,7 +80,9 @@ def test_nothing_has_finished_yet(write, tmp_path):
 def test_each_comparison_has_a_folder_of_its_own(write, tmp_path, monkeypatch):
     places = []
     monkeypatch.setattr(
-        sweep, "show_comparison", lambda _, out, baseline: places.append(out)
+        sweep,
+        "show_comparison",
+        lambda _, out, baseline, published: places.append(out),
     )
     (tmp_path / "out").mkdir()
     sweep.main(["gather", write()])

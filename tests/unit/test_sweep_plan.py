@@ -1,13 +1,16 @@
 """Sweep files and their plans: cells, folders, and each mistake named."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
-from petl_modules.comparison.settings import keys_of
+from petl_modules.runs.yaml_text import parse_mapping
 from petl_modules.sweeps import in_miniature, plan_cells, planning, read_sweep
-from petl_modules.sweeps.changes import Changes
-from petl_modules.sweeps.values import folder_part
+from petl_modules.sweeps.values import folder_part, text_of
 from petl_modules.utils import UserError
 
+ESC50 = Path(__file__).resolve().parents[2] / "recipes" / "ESC50"
 GOOD = """
 grid:
   dataset: [ESC50]
@@ -104,44 +107,24 @@ def test_each_mistake_is_named_once_with_whose_it_is(tmp_path):
     ]
 
 
-def test_changed_settings_of_runs_are_told(tmp_path, caplog):
-    """But for keys of the grid, equal numbers, and what a run fills in."""
-    text = "lr: 1.0e-3\nmean: 4\nrank: 8\nlabels: [a]\nnumber_of_epochs: 2\n"
-    (tmp_path / "hyperparams.yaml").write_text(text)
-    now = "lr: 0.001\nmean: null\nrank: 4\nnumber_of_epochs: 3\n"
-    changes = Changes()
-    changes.look(tmp_path, keys_of(now), ["rank"])
-    changes.look(tmp_path / "not begun", keys_of(now), ["rank"])
-    changes.tell()
-    _, line, _ = caplog.text.splitlines()
-    assert (
-        line
-        == f"  number_of_epochs: 2 there, 3 now; runs: 1, such as {tmp_path}"
-    )
-
-
-def test_an_unchanged_plan_tells_nothing(tmp_path, monkeypatch, caplog):
-    texts = []
-    monkeypatch.setattr(
-        Changes,
-        "look",
-        lambda _, folder, keys, given: texts.append((folder, keys)),
-    )
-    cells = plan(tmp_path)
-    monkeypatch.undo()
-    for folder, keys in texts:
-        folder.mkdir(parents=True)
-        (folder / "hyperparams.yaml").write_text("\n".join(keys.values()))
-    assert len(plan(tmp_path)) == len(cells)
-    assert not caplog.text
-    plan(tmp_path, GOOD + "set: {linear: {number_of_epochs: 3}}\n")
-    assert "there, 3 now; runs: 2, such as" in caplog.text
-
-
 def test_cells_do_not_share_a_folder(tmp_path):
     text = GOOD.replace("seed:", "device: ['cuda:0', cuda_0]\n  seed:")
     with pytest.raises(UserError, match="two runs would share the folder"):
         plan(tmp_path, text)
+
+
+def test_number_of_folds_follows_the_grid_through_other_keys(tmp_path):
+    recipe = tmp_path / "recipe"
+    shutil.copytree(ESC50, recipe)
+    base = recipe / "hparams" / "ast.yaml"
+    text = base.read_text("utf-8").replace("n_folds: 5", "n_folds: !ref <n>")
+    base.write_text(f"parts: 5\nn: !ref <parts>\n{text}", "utf-8")
+    text = GOOD.replace("[10, 11]", "[10]\n  parts: [3, 5]")
+    cells = plan(tmp_path, text.replace("ESC50", "./recipe"))
+    folds = {cell.options["parts"]: set() for cell in cells}
+    for cell in cells:
+        folds[cell.options["parts"]].add(cell.fold)
+    assert folds == {"3": {1, 2, 3}, "5": {1, 2, 3, 4, 5}}
 
 
 def test_folder_names_are_sorted_and_safe():
@@ -154,6 +137,31 @@ def test_long_folder_names_differ():
     names = {folder_part("m", {"k": "x" * 300 + end}) for end in "ab"}
     assert len(names) == 2
     assert max(map(len, names)) <= 120
+
+
+TEXTS = {
+    "0.1234567890123456": "0.1234567890123456",
+    "1.0e-3": "0.001",
+    "1e-05": "1.0e-05",
+    "100000.0": "100000",
+    "-0.5": "-0.5",
+    "&anchor true": "True",
+    "null": "null",
+    '["null", "true", a]': '["null", "true", a]',
+    '["\U0001f600", é]': '["\U0001f600", "é"]',
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_value_is_that_of_the_file(text):
+    value = parse_mapping(f"key: {text}", "here")["key"]
+    assert text_of(value, "here") == TEXTS[text]
+    assert parse_mapping(f"key: {TEXTS[text]}", "there")["key"] == value
+
+
+def test_text_of_several_lines_is_refused():
+    with pytest.raises(UserError, match=r"lr is 'a\\nb'"):
+        text_of("a\nb", "lr")
 
 
 def test_10000_cells_need_one_composition_a_method(tmp_path, monkeypatch):

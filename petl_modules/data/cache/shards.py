@@ -173,6 +173,12 @@ class Rows:
         places = places.clip(max=len(self.index) - 1)
         return np.where(self.index["key"][places] == keys, places, -1)
 
+    def file_of(self, key):
+        """Return the shard of a row that is there."""
+        return self.paths[
+            self.index[self.find(np.array([key], KEY))[0]]["shard"]
+        ]
+
     def read(self, key):
         """Read a row.
 

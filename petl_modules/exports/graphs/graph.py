@@ -57,7 +57,7 @@ class Graph(nn.Module):
     ------
     ExportError
         If the model is no single classifier, its features are no published
-        ones, or its weights are stored in bfloat16.
+        ones, or its weights are not stored in float32.
     """
 
     def __init__(self, trained, format):
@@ -67,8 +67,8 @@ class Graph(nn.Module):
         reason = None
         if kind not in INPUTS:
             reason = f"nothing outside this project makes {kind} features"
-        elif trained.model.encoder.backbone_dtype == "bfloat16":
-            reason = "backbone_dtype is bfloat16: train with float32"
+        elif (dtype := trained.model.encoder.backbone_dtype) != "float32":
+            reason = f"backbone_dtype is {dtype}: train with float32"
         if reason:
             raise ExportError(
                 f"{trained.folder}: --format {format} cannot carry it. "

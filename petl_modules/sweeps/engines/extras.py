@@ -1,4 +1,4 @@
-"""Packages that an engine alone needs."""
+"""Packages that an engine or a search alone needs."""
 
 from importlib import import_module
 
@@ -6,7 +6,7 @@ from petl_modules.utils import UserError
 
 
 def require_extra(package, extra):
-    """Import the package of an engine.
+    """Import the package of an engine, or of a search.
 
     Arguments
     ---------
@@ -28,13 +28,13 @@ def require_extra(package, extra):
     -------
     >>> require_extra("no_such_package", "slurm")
     Traceback (most recent call last):
-    petl_modules.utils.errors.UserError: engine slurm needs the package no_such_package (No module named 'no_such_package'): pip install 'petl_modules[slurm]', in a checkout: python -m pip install -r requirements-slurm.txt
+    petl_modules.utils.errors.UserError: slurm needs the package no_such_package (No module named 'no_such_package'): pip install 'petl_modules[slurm]', in a checkout: python -m pip install -r requirements-slurm.txt
     """
     try:
         return import_module(package)
     except ImportError as error:
         raise UserError(
-            f"engine {extra} needs the package {package} ({error}): pip "
+            f"{extra} needs the package {package} ({error}): pip "
             f"install 'petl_modules[{extra}]', in a checkout: python -m pip "
             f"install -r requirements-{extra}.txt"
         ) from error

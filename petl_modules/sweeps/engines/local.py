@@ -59,9 +59,9 @@ def run(cells, options):
         threading.Thread(target=work, args=[place])
         for place in places[: len(cells)]
     ]
-    for worker in workers:
-        worker.start()
     try:
+        for worker in workers:
+            worker.start()
         for _ in workers:
             while (event := events.get()) is not None:
                 if isinstance(event, BaseException):
@@ -73,15 +73,16 @@ def run(cells, options):
 
 def _end(workers, waiting):
     """Stop what still runs; a second Ctrl-C kills it."""
-    while True:
-        try:
-            waiting.get_nowait()
-        except queue.Empty:
-            break
     try:
-        if any(worker.is_alive() for worker in workers):
+        while True:
+            try:
+                waiting.get_nowait()
+            except queue.Empty:
+                break
+        running = [worker for worker in workers if worker.is_alive()]
+        if running:
             stop_cells()
-        for worker in workers:
+        for worker in running:
             worker.join()
     except KeyboardInterrupt:
         stop_cells(force=True)

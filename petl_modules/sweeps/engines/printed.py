@@ -2,7 +2,13 @@
 
 import shlex
 
-from petl_modules.utils import UserError, require_new, show, write_text
+from petl_modules.utils import (
+    UserError,
+    printable,
+    require_new,
+    show,
+    write_text,
+)
 
 PREPARES = False  # nothing is started, and data are the queue's
 
@@ -22,7 +28,7 @@ def run(cells, options):
     Raises
     ------
     UserError
-        Data are in archives alone.
+        Data are in archives alone, or a folder's name has a line break.
     """
     for cell in cells:
         if "data_folder" not in cell.options:
@@ -34,6 +40,13 @@ def run(cells, options):
         f"cd {shlex.quote(cell.directory)} && {shlex.join(cell.command)}"
         for cell in cells
     ]
+    for cell, line in zip(cells, lines):
+        if "\n" in line:  # of a folder's name
+            raise UserError(
+                f"engine print writes a command a line, and that of "
+                f"{printable(str(cell.place))} has several: name folders "
+                "without line breaks"
+            )
     if options.commands is None:
         for line in lines:
             show(line)

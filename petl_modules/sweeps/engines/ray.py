@@ -8,14 +8,13 @@ from itertools import islice
 from pathlib import Path
 
 import petl_modules
-from petl_modules.sweeps.cell_run import run_when_free
+from petl_modules.sweeps.cell_run import UNFINISHED, run_when_free
 from petl_modules.sweeps.engines.extras import require_extra
 from petl_modules.sweeps.staging import require_archives
 from petl_modules.sweeps.states import is_running, write_error
 from petl_modules.utils import UserError, brief
 
 TRIES = 3  # of a cell whose worker was killed, after the first
-LOST = 70  # exit code of a cell without an end of its own (EX_SOFTWARE)
 POLL = 5  # seconds
 PATIENCE = 10  # seconds for tasks to stop
 # Ray reports its use to its makers unless told otherwise
@@ -52,13 +51,15 @@ def run(cells, options):
     os.environ.update({**QUIET, **os.environ})
     ray = require_extra("ray", "ray")
     _connect(ray, options.address)
-    there = ray.cluster_resources()
-    gpus = 1 / options.per_gpu if there.get("GPU") else 0
-    needs = {"num_cpus": options.cores, "num_gpus": gpus}
-    task = ray.remote(**needs, max_retries=TRIES)(run_when_free)
-    at_a_time = int(there["CPU"] // options.cores)
-    running = {task.remote(cell): cell for cell in cells}
+    running = {}
     try:
+        there = ray.cluster_resources()
+        gpus = 1 / options.per_gpu if there.get("GPU") else 0
+        _require_room(ray.nodes(), options.cores, gpus)
+        needs = {"num_cpus": options.cores, "num_gpus": gpus}
+        task = ray.remote(**needs, max_retries=TRIES)(run_when_free)
+        running.update((task.remote(cell), cell) for cell in cells)
+        at_a_time = int(there["CPU"] // options.cores)
         yield from _follow(ray, running, at_a_time)
     finally:
         _stop(ray, [*running])
@@ -92,6 +93,21 @@ def _connect(ray, address):
         ) from error
 
 
+def _require_room(nodes, cores, gpus):
+    """Raise an error where no machine can run a cell; Ray would wait for one."""
+    there = [node["Resources"] for node in nodes if node["Alive"]]
+    most = max(
+        (one.get("CPU", 0) for one in there if one.get("GPU", 0) >= gpus),
+        default=0,
+    )
+    if cores > most:
+        beside = " with a GPU" if gpus else ""
+        raise UserError(
+            f"--cores is {cores}: the largest machine of this Ray{beside} has "
+            f"{most:.0f}"
+        )
+
+
 def _require_answer(address):
     """Raise an error where nobody listens; Ray would wait for minutes."""
     host, _, port = address.rpartition(":")
@@ -104,10 +120,8 @@ def _follow(ray, running, at_a_time):
     waiting = dict(running)
     while running:
         ended, _ = ray.wait([*running], timeout=POLL)
-        for task in {
-            *ended,
-            *islice(waiting, at_a_time),
-        }:  # they start in order
+        first = islice(waiting, at_a_time)  # they start in order
+        for task in {*ended, *first}:
             cell = running[task]
             if task in waiting and (task in ended or is_running(cell)):
                 del waiting[task]
@@ -123,8 +137,8 @@ def _code_of(ray, task, cell):
         return ray.get(task)
     except ray.exceptions.RayError as error:
         reason = error.cause if hasattr(error, "cause") else error
-        write_error(cell, LOST, [f"Ray: {brief(reason)}"])
-        return LOST
+        write_error(cell, UNFINISHED, [f"Ray: {brief(reason)}"])
+        return UNFINISHED
 
 
 def _stop(ray, tasks):

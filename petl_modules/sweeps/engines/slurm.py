@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 from petl_modules.runs.yaml_text import parse_mapping
-from petl_modules.sweeps.cell_run import last_lines
+from petl_modules.sweeps.cell_run import UNFINISHED, last_lines
 from petl_modules.sweeps.engines.extras import require_extra
-from petl_modules.sweeps.engines.slurm_job import UNFINISHED, CellJob
+from petl_modules.sweeps.engines.slurm_job import CellJob
 from petl_modules.sweeps.engines.slurm_options import sbatch_options
 from petl_modules.sweeps.engines.slurm_queue import Arrays, queued
 from petl_modules.sweeps.staging import require_archives

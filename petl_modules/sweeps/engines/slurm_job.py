@@ -3,12 +3,16 @@
 import signal
 import time
 
-from petl_modules.sweeps.cell_run import BUSY, run_when_free, stop_cells
+from petl_modules.sweeps.cell_run import (
+    BUSY,
+    UNFINISHED,
+    run_when_free,
+    stop_cells,
+)
 from petl_modules.sweeps.states import ERROR, write_error
 from petl_modules.utils import brief
 
 NEIGHBOURS = 2  # seconds in which a signal reaches all processes of a job
-UNFINISHED = 70  # exit code of a cell without an end of its own (EX_SOFTWARE)
 
 
 class CellJob:
