@@ -3,6 +3,7 @@
     python benchmarks/step.py --methods soft_moa,lora --batch 8 --frames 100
     python benchmarks/step.py --methods lora:rank=64,lora:recompute=layer
     python benchmarks/step.py --methods lora --memory 4GiB
+    python benchmarks/step.py --methods linear,ladder --repeats 0    # memory alone
 
 The floor is a lower bound for methods that adapt the first layer: the frozen
 forward in float32 and the backward to the first layer's input (without the
@@ -48,6 +49,13 @@ MEMORY_COLUMNS = {
     "largest batch": "{largest_batch}",
     "peak MiB": "{peak_mib:.0f}",
     "one more: MiB": "{next_peak_mib:.0f}",
+}
+ALONE_COLUMNS = {
+    "method": "{name}",
+    "trained": "{trainable_parameters:,}",
+    "saved MiB": "{saved_mib:.0f}",
+    "peak MiB": "{peak_mib:.0f}",
+    "to the first": "{ratio_to_first:.2f}",
 }
 NO_ROOM = 3  # the exit code of a process that ran out of memory
 
@@ -178,6 +186,9 @@ def measure(chosen):
     row["peak_bytes"] = peak_bytes(chosen)
     if chosen.memory:
         return row
+    row["saved_bytes"] = saved_bytes(forward, chosen.device)
+    if not chosen.repeats:
+        return row
     backbone, floor = make_floor(chosen)
 
     @torch.inference_mode()
@@ -197,7 +208,6 @@ def measure(chosen):
     row["floor_seconds"] = statistics.median(times["floor"])
     row["ratio_to_floor"] = common.ratio(times, "method", "floor")
     row["forward_seconds"] = statistics.median(times["forward"])
-    row["saved_bytes"] = saved_bytes(forward, chosen.device)
     row["floor_saved_bytes"] = saved_bytes(floor, chosen.device)
     return row
 
@@ -212,7 +222,9 @@ def in_a_process(chosen, backbone, method, batch):
     words += [f"--memory={chosen.memory}"] if chosen.memory else []
     words = [sys.executable, __file__, *words]
     environment = dict(os.environ)
-    if chosen.memory:  # glibc gives large blocks back when they are freed
+    if (
+        chosen.memory or not chosen.repeats
+    ):  # glibc gives large blocks back when they are freed
         environment["MALLOC_MMAP_THRESHOLD_"] = "1000000"
     out = subprocess.run(
         words, stdout=subprocess.PIPE, text=True, env=environment
@@ -225,7 +237,7 @@ def in_a_process(chosen, backbone, method, batch):
     for key in ("saved", "floor_saved", "peak"):
         if f"{key}_bytes" in row:
             row[f"{key}_mib"] = row[f"{key}_bytes"] / 2**20
-    if "saved_bytes" in row:
+    if "floor_saved_bytes" in row:
         row["saved_ratio"] = row["saved_bytes"] / row["floor_saved_bytes"]
     return row
 
@@ -271,7 +283,9 @@ def read_size(text):
 def add_options(parser):
     """Add the options of a benchmark that takes training steps."""
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="0: memory alone"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     cuda = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=cuda)
@@ -311,7 +325,8 @@ def main():
         except HparamsError as error:
             sys.exit(f"error: {error}")
         return
-    columns = MEMORY_COLUMNS if chosen.memory else COLUMNS
+    columns = COLUMNS if chosen.repeats else ALONE_COLUMNS
+    columns = MEMORY_COLUMNS if chosen.memory else columns
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         backbone = chosen.backbone or scratch
@@ -325,6 +340,8 @@ def main():
             if row is None:
                 sys.exit(f"error: {method} does not fit into the memory")
             rows.append(row)
+            if columns is ALONE_COLUMNS:
+                row["ratio_to_first"] = row["peak_mib"] / rows[0]["peak_mib"]
             print(common.table([row], columns).splitlines()[-1], flush=True)
     print(f"\n{common.table(rows, columns)}")
     facts = ("kind", "precision", "compile", "memory")

@@ -86,7 +86,7 @@ def facts_of(run):
     state, about = read_trained(file, recorded)
     settings = about["settings"]
     encoder = settings["encoder"]
-    counts = _count(state, encoder["methods"])
+    counts = _count(state, encoder)
     return {
         **{"model": str(file)} | more | {"model": str(file)},
         **_facts_of_backbone(encoder["backbone"]),
@@ -153,9 +153,12 @@ def _words(thing):
     return str(thing)
 
 
-def _count(state, methods):
+def _count(state, encoder):
     """Return how many parameters are trained, by part of the model."""
+    methods = encoder["methods"]
     names = [method.get("block", method)["class"] for method in methods]
+    states = encoder.get("hidden_states")
+    reader = states["class"] if isinstance(states, dict) else "LayerSum"
     counts = {}
     for name, value in state.items():
         if not name.endswith(COUNTERS):
@@ -163,7 +166,7 @@ def _count(state, methods):
             if part.isdecimal():
                 part = names[int(part)]
             elif part.startswith("layer_"):
-                part = "LayerSum"
+                part = reader
             counts[part] = counts.get(part, 0) + math.prod(value.shape)
     return counts
 

@@ -36,41 +36,44 @@ def lowest_trained(sites):
     return places[0] if places else len(layers)
 
 
-def states_entering(sites, number, encode):
-    """Return the hidden states that enter a layer; nothing above it runs.
+def states_entering(sites, numbers, encode):
+    """Return the hidden states that enter layers; nothing above them runs.
 
     Arguments
     ---------
     sites : petl_modules.backbones.Sites
         The encoder's.
-    number : int
-        The layer's number, from 0. The number of layers: what leaves the last.
+    numbers : list of int
+        The layers' numbers, from 0, ascending. The number of layers: what
+        leaves the last.
     encode : callable
         Runs the encoder.
 
     Returns
     -------
-    torch.Tensor
-        ``[batch, time, d_model]``.
+    dict
+        From number to ``[batch, time, d_model]``.
     """
-    if number:
-        before = sites.module(sites.layers[number - 1])
-        (output,) = run_until([before], encode)
-        return output[0] if isinstance(output, tuple) else output
     found = []
 
     def keep(layer, args, kwargs):
         found.append(args[0] if args else kwargs["hidden_states"])
-        raise Reached
+        if len(numbers) == 1:
+            raise Reached
 
     first = sites.module(sites.layers[0])
-    hook = first.register_forward_pre_hook(keep, with_kwargs=True)
+    before = [sites.module(sites.layers[n - 1]) for n in numbers if n]
+    hooks = []
+    if 0 in numbers:
+        hooks.append(first.register_forward_pre_hook(keep, with_kwargs=True))
     try:
         with contextlib.suppress(Reached):
-            encode()
+            outputs = run_until(before, encode)
+            found += [x[0] if isinstance(x, tuple) else x for x in outputs]
     finally:
-        hook.remove()
-    return found[0]
+        for hook in hooks:
+            hook.remove()
+    return dict(zip(numbers, found, strict=True))
 
 
 def run_layers(sites, number, states, mask=None):
@@ -100,8 +103,8 @@ def run_layers(sites, number, states, mask=None):
     >>> folder = tempfile.mkdtemp() + "/tiny-ast"
     >>> write_tiny_ast(folder)
     >>> ast, clips = AST(folder, frames=100), torch.rand(2, 100, 128)
-    >>> states = states_entering(ast.sites, 2, partial(ast, clips))
-    >>> torch.equal(run_layers(ast.sites, 2, states), ast(clips))
+    >>> entered = states_entering(ast.sites, [2], partial(ast, clips))
+    >>> torch.equal(run_layers(ast.sites, 2, entered[2]), ast(clips))
     True
     """
     kind, layout = sites.model.config.model_type, sites.layout

@@ -12,6 +12,7 @@ from petl_modules.blocks.conformer import Conformer
 from petl_modules.blocks.context import ForwardContext
 from petl_modules.blocks.convpass import ConvPass
 from petl_modules.blocks.dora import DoRA
+from petl_modules.blocks.gc_lora import GCLoRA
 from petl_modules.blocks.grouped_experts import GroupedExperts
 from petl_modules.blocks.hira import HiRA
 from petl_modules.blocks.layer_adapter import LayerAdapter
@@ -19,6 +20,7 @@ from petl_modules.blocks.low_rank import LowRank
 from petl_modules.blocks.mamba import Mamba
 from petl_modules.blocks.mambadapter import MambAdapter
 from petl_modules.blocks.masked_batch_norm import MaskedBatchNorm
+from petl_modules.blocks.masked_group_norm import MaskedGroupNorm
 from petl_modules.blocks.moa import DenseMoA, SoftMoA
 from petl_modules.blocks.narrow_linear import narrow_linear
 from petl_modules.blocks.pissa import PiSSA
@@ -33,6 +35,7 @@ __all__ = [
     "DenseMoA",
     "DoRA",
     "ForwardContext",
+    "GCLoRA",
     "GroupedExperts",
     "HiRA",
     "LayerAdapter",
@@ -40,6 +43,7 @@ __all__ = [
     "MambAdapter",
     "Mamba",
     "MaskedBatchNorm",
+    "MaskedGroupNorm",
     "PiSSA",
     "Scale",
     "SoftMoA",

@@ -63,8 +63,6 @@ class Conformer(nn.Module):
             raise ValueError(f"kernel_size {kernel_size} must be at least 1")
         d_out = d_in if d_out is None else d_out
         width = bottleneck_size(min(d_in, d_out), reduction)
-        left = (kernel_size - 1) // 2
-        self.same = (left, kernel_size - 1 - left)
         self.norm = nn.LayerNorm(d_in) if input_norm else nn.Identity()
         self.pointwise_in = nn.Linear(d_in, 2 * width)
         self.depthwise = nn.Conv1d(width, width, kernel_size, groups=width)
@@ -76,12 +74,40 @@ class Conformer(nn.Module):
 
     def forward(self, x, mask=None):
         """Return the branch (shapes as in ``Bottleneck.forward``)."""
-        hidden = F.glu(self.pointwise_in(self.norm(x)), dim=-1)
-        if mask is not None:
-            hidden = hidden * mask.unsqueeze(-1)
-        hidden = F.pad(hidden.transpose(1, 2), self.same)
-        hidden = self.depthwise(hidden).transpose(1, 2)
-        hidden = self.batch_norm(hidden, mask)
+        hidden = gated_convolution(
+            self.pointwise_in(self.norm(x)),
+            self.depthwise,
+            self.batch_norm,
+            mask,
+        )
         out = self.pointwise_out
-        hidden = narrow_linear(F.silu(hidden), out.weight, out.bias)
-        return self.dropout(hidden)
+        return self.dropout(narrow_linear(hidden, out.weight, out.bias))
+
+
+def gated_convolution(x, depthwise, norm, mask=None):
+    """Return ``SiLU(norm(depthwise(GLU(x))))``, with as many frames.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        ``[batch, time, 2 r]``: values and their gates.
+    depthwise : torch.nn.Conv1d
+        Of r channels. Around the sequence are zeros, and with an even kernel
+        one more behind it than in front of it.
+    norm : callable
+        Called with ``[batch, time, r]`` and the mask.
+    mask : torch.Tensor or None
+        True for real frames, ``[batch, time]``; padded ones become zeros, too.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[batch, time, r]``.
+    """
+    hidden = F.glu(x, dim=-1)
+    if mask is not None:
+        hidden = hidden * mask.unsqueeze(-1)
+    (kernel,) = depthwise.kernel_size
+    left = (kernel - 1) // 2
+    hidden = F.pad(hidden.transpose(1, 2), (left, kernel - 1 - left))
+    return F.silu(norm(depthwise(hidden).transpose(1, 2), mask))

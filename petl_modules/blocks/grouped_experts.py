@@ -29,13 +29,20 @@ def draw_experts(d_in, d_out, expert, experts):
     Raises
     ------
     ValueError
-        If ``experts`` is below 1.
+        If ``experts`` is below 1, or an expert needs the weight of a layer.
     """
     if experts < 1:
         raise ValueError(
             f"experts is {experts}: a mixture needs at least one expert"
         )
-    return [expert(d_in, d_out) for _ in range(experts)]
+    drawn = [expert(d_in, d_out) for _ in range(experts)]
+    for block in drawn:
+        if hasattr(block, "start_from") or hasattr(block, "reads_layer"):
+            raise ValueError(
+                f"{type(block).__name__} needs the weight of a linear layer, "
+                "which no mixture gives its experts: take LowRank"
+            )
+    return drawn
 
 
 def groupable(experts):
@@ -58,7 +65,8 @@ class GroupedExperts(nn.Module):
       ``[n r + n, d_in]``, whose rows come last;
     - ``down_proj_bias`` ``[n r]`` or ``[n r + n]``, as ``down_proj``;
     - ``up_proj`` ``[n r + n, d_out]``, transposed, expert by expert; the n
-      biases come last;
+      biases come last. Experts without biases (``LowRank``) have ``[n r,
+      d_out]``, and ``down_proj_bias`` is the router's ``[n]`` or None;
     - ``inner``, the first expert's module with the parameters of all,
       concatenated along the first dimension. Its input are the hidden values
       of all experts, concatenated along the last dimension.
@@ -85,16 +93,21 @@ class GroupedExperts(nn.Module):
         down = [expert.down_proj for expert in experts]
         down += [] if router is None else [router]
         up = [expert.up_proj for expert in experts]
+        self.biased = up[0].bias is not None
         self.down_proj = _concatenated([layer.weight for layer in down])
-        self.down_proj_bias = _concatenated([layer.bias for layer in down])
+        self.down_proj_bias = _concatenated(_biases(down))
         self.up_proj = _concatenated(
             [layer.weight.t() for layer in up]
-            + [layer.bias.unsqueeze(0) for layer in up]
+            + [bias.unsqueeze(0) for bias in _biases(up)]
         )
         self.inner = experts[0].inner
         for own in zip(*(expert.inner.parameters() for expert in experts)):
             own[0].data = torch.cat(own).detach()
 
 
+def _biases(layers):
+    return [layer.bias for layer in layers if layer.bias is not None]
+
+
 def _concatenated(tensors):
-    return nn.Parameter(torch.cat(tensors).detach())
+    return nn.Parameter(torch.cat(tensors).detach()) if tensors else None

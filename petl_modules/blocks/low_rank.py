@@ -10,6 +10,18 @@ from torch import nn
 from petl_modules.blocks.narrow_linear import narrow_linear
 
 
+class Scaled(nn.Module):
+    """Hidden values times a factor."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, hidden, mask=None):
+        """Return ``[batch, time, r]``; ``mask`` changes nothing."""
+        return self.factor * hidden
+
+
 class LowRank(nn.Module):
     """``lora_b(scaling * lora_a(x))``, without biases.
 
@@ -44,6 +56,7 @@ class LowRank(nn.Module):
     """
 
     mergeable = True
+    groupable = True
 
     def __init__(self, d_in, d_out=None, *, rank=6, alpha=6.0):
         super().__init__()
@@ -62,6 +75,23 @@ class LowRank(nn.Module):
     def forward(self, x, mask=None):
         """Return the branch, ``[..., d_out]``; ``mask`` changes nothing."""
         return narrow_linear(self.scaling * self.lora_a(x), self.lora_b.weight)
+
+    # What a mixture of such blocks is made of, see ``GroupedExperts``
+
+    @property
+    def down_proj(self):
+        """The projection to the rank."""
+        return self.lora_a
+
+    @property
+    def inner(self):
+        """What stands between the projections."""
+        return Scaled(self.scaling)
+
+    @property
+    def up_proj(self):
+        """The projection from the rank."""
+        return self.lora_b
 
     def delta(self):
         """Return the branch as one matrix, ``[d_out, d_in]``."""

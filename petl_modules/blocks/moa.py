@@ -3,8 +3,9 @@
 Soft-MoA: https://arxiv.org/abs/2402.00828, after Soft MoE,
 https://arxiv.org/abs/2308.00951. Dense-MoA is its densely routed baseline.
 
-Experts of a ``groupable`` class (``Bottleneck``, ``ConvPass``) are computed
-all at once; other blocks run expert by expert, with the same result.
+Experts of a ``groupable`` class (``Bottleneck``, ``ConvPass``, ``LowRank``) are
+computed all at once; other blocks run expert by expert, with the same result.
+Over ``LowRank`` at linear layers, the mixtures are mixtures of LoRA.
 
 Letters in the products: b batch, t token, d width, n expert, s slot,
 r bottleneck. Narrow products, such as those for logits and hidden values, are
@@ -12,6 +13,7 @@ computed with the tokens along the last dimension, which is faster.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from petl_modules.blocks.grouped_experts import (
@@ -87,19 +89,21 @@ class DenseMoA(nn.Module):
 
     def _all_at_once(self, x, mask):
         experts, n = self.experts, self.experts.n
+        bias = experts.down_proj_bias
+        if not experts.biased:  # the router's alone, whose rows come last
+            bias = F.pad(bias, (len(experts.down_proj) - n, 0))
         # One product for all experts and the router, whose input is x too
         hidden = torch.addmm(
-            experts.down_proj_bias.unsqueeze(1),
-            experts.down_proj,
-            x.flatten(0, 1).t(),
+            bias.unsqueeze(1), experts.down_proj, x.flatten(0, 1).t()
         )
         hidden, logits = hidden.split([len(hidden) - n, n])
         weights = _softmax(logits, 0)  # n (b t)
         hidden = hidden.t().unflatten(0, x.shape[:2])  # b t (n r)
         hidden = experts.inner(hidden, mask).flatten(0, 1).t()
         hidden = hidden.unflatten(0, (n, -1)) * weights.unsqueeze(1)
-        # The same product adds the weighted biases
-        hidden = torch.cat([hidden.flatten(0, 1), weights])
+        hidden = hidden.flatten(0, 1)
+        if experts.biased:  # the same product adds the weighted biases
+            hidden = torch.cat([hidden, weights])
         return (hidden.t() @ experts.up_proj).unflatten(0, x.shape[:2])
 
 
@@ -189,18 +193,20 @@ class SoftMoA(nn.Module):
     def _all_at_once(self, slots):
         experts, n = self.experts, self.experts.n
         down = experts.down_proj.unflatten(0, (n, -1))
-        up, bias = experts.up_proj.split([len(experts.down_proj), n])
+        up, bias = experts.up_proj.tensor_split([len(experts.down_proj)])
         up = up.unflatten(0, (n, -1))
         hidden = torch.einsum("bnsd,nrd->bsnr", slots, down).flatten(2)
-        hidden = experts.inner(hidden + experts.down_proj_bias)
-        hidden = hidden.unflatten(2, (n, -1))
+        if experts.biased:
+            hidden = hidden + experts.down_proj_bias
+        hidden = experts.inner(hidden).unflatten(2, (n, -1))
         out = torch.einsum("bsnr,nrd->bnsd", hidden, up)
-        return out + bias.unsqueeze(1)
+        return out + bias.unsqueeze(1) if experts.biased else out
 
 
 def _softmax(logits, dim):
-    """Return the softmax, computed in float32."""
-    return logits.softmax(dim, dtype=torch.float32).to(logits.dtype)
+    """Return the softmax, computed in float32 or in what is wider."""
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    return logits.softmax(dim, dtype=wide).to(logits.dtype)
 
 
 def unit_length(x, dim):

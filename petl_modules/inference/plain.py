@@ -34,8 +34,8 @@ ROOMS = {
     backbones: BACKBONES,
     blocks: (
         *("AdapterBias", "Bottleneck", "Conformer", "ConvPass", "DenseMoA"),
-        *("DoRA", "HiRA", "LayerAdapter", "LowRank", "MambAdapter", "PiSSA"),
-        "SoftMoA",
+        *("DoRA", "GCLoRA", "HiRA", "LayerAdapter", "LowRank", "MambAdapter"),
+        *("PiSSA", "SoftMoA"),
     ),
     data: (
         *("FilterBank", "LogMel", "StackedFilterBank", "Waveform"),
@@ -43,8 +43,8 @@ ROOMS = {
     ),
     methods: ("IA3", "Insert", "LoRA", "PrefixTuning", "PromptTuning", "SSF"),
     models: (
-        *("AttentionPooling", "AttentiveStatistics", "LayerSum", "LinearHead"),
-        *("MeanPooling", "MeanStdPooling", "RecurrentHead"),
+        *("AttentionPooling", "AttentiveStatistics", "Ladder", "LayerSum"),
+        *("LinearHead", "MeanPooling", "MeanStdPooling", "RecurrentHead"),
         *("ScratchEncoder", "TunedEncoder", "TunedModel"),
     ),
     recognition: ("Units",),

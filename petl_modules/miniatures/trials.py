@@ -23,6 +23,7 @@ COMMON = {
 METHODS = {
     "linear": {"lr": 0.01, "number_of_epochs": 40},
     "layer_sum": {"lr": 0.01, "number_of_epochs": 40},
+    "ladder": {},
     "attentive": {"lr": 0.01},
     "attentive_layers": {"lr": 0.01},
     "bitfit": {},
@@ -32,6 +33,7 @@ METHODS = {
     "dora": {"lr": 0.02},
     "pissa": {"lr": 0.005},
     "hira": {"lr": 0.02},
+    "gc_lora": {"lr": 0.02},
     "ia3": {"lr": 0.02},
     "ssf": {"lr": 0.01},
     "norms": {"lr": 0.01},
@@ -46,6 +48,8 @@ METHODS = {
     "mambadapter": {"reduction": 4},
     "dense_moa": {"reduction": 32},
     "soft_moa": {"reduction": 32},
+    "dense_moa_lora": {"lr": 0.02},
+    "soft_moa_lora": {"lr": 0.02},
     "full_finetuning": {"lr": 0.0005},
 }
 # Of speaker verification: clips are longer, and there are more of them

@@ -7,6 +7,7 @@ from petl_modules.models.attentive_pooling import (
 )
 from petl_modules.models.freezing import freeze, store_frozen
 from petl_modules.models.heads import LinearHead
+from petl_modules.models.ladder import Ladder
 from petl_modules.models.layer_states import layer_means
 from petl_modules.models.layer_sum import LayerSum
 from petl_modules.models.low_rank_sums import low_rank_of
@@ -32,6 +33,7 @@ __all__ = [
     "AttentionPooling",
     "AttentiveStatistics",
     "Combined",
+    "Ladder",
     "LayerSum",
     "LinearHead",
     "MeanPooling",

@@ -44,9 +44,10 @@ class LayerStates:
         ---------
         encode : callable
             Runs the encoder and returns its output.
-        entered : torch.Tensor or None
-            What enters the lowest layer that ``encode`` runs; it stands for
-            the states of the layers below. None: all layers run.
+        entered : dict or None
+            What enters layers that ``encode`` does not run, by number, as far
+            as it is read; the last state stands for the others. None: all
+            layers run.
 
         Returns
         -------
@@ -60,7 +61,8 @@ class LayerStates:
             states = [*self.states[:-1], last]
         finally:
             self.states = None
-        return [entered] * (self.layers + 1 - len(states)) + states
+        below = range(self.layers + 1 - len(states))
+        return [(entered or {}).get(number, last) for number in below] + states
 
 
 def require_common_states(methods, sites):

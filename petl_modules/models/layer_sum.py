@@ -61,7 +61,7 @@ class LayerSum(nn.Module):
             self.adapters.extend(block(sites.d_model) for _ in self.places)
             self.d_out = self.adapters[0].out_features
 
-    def forward(self, states):
+    def forward(self, states, mask=None):
         """Return the sum.
 
         Arguments
@@ -69,6 +69,8 @@ class LayerSum(nn.Module):
         states : list of torch.Tensor
             The input of the first layer, then the output of each layer, all
             ``[batch, time, d_model]``.
+        mask : torch.Tensor or None
+            Not used.
 
         Returns
         -------
@@ -86,12 +88,13 @@ class LayerSum(nn.Module):
 
 
 def make_layer_sum(hidden_states, sites):
-    """Return what sums the layers for the head, or None.
+    """Return what reads the layers for the head, or None.
 
     Arguments
     ---------
     hidden_states : str or callable
-        ``last``, ``weighted``, or what makes a ``LayerSum`` from the sites.
+        ``last``, ``weighted``, or what makes a ``LayerSum`` or ``Ladder`` from
+        the sites.
     sites : petl_modules.backbones.Sites
         The encoder's.
 
@@ -110,7 +113,7 @@ def make_layer_sum(hidden_states, sites):
     if hidden_states not in HIDDEN_STATES:
         raise HparamsError(
             f"hidden_states '{hidden_states}' is none of: "
-            f"{', '.join(HIDDEN_STATES)}; or a sum of your own, such as "
+            f"{', '.join(HIDDEN_STATES)}; or a module, such as "
             "!name:petl_modules.models.LayerSum"
         )
     return LayerSum(sites) if hidden_states == "weighted" else None

@@ -14,7 +14,7 @@ def trained_parts(modules, lora_b=False):
     part         trained parameters
     ============ ==========================================================
     ``head``     behind the encoder: pooling, embedding and head
-    ``layers``   the sum of the layers, with its L-adapters
+    ``layers``   the sum of the layers, with its L-adapters; or the ladder
     ``adapters`` the blocks that methods insert
     ``lora_b``   LoRA's matrices B, if they are apart (LoRA+,
                  https://arxiv.org/abs/2402.12354); else in ``adapters``

@@ -51,7 +51,8 @@ class TunedEncoder(nn.Module):
     hidden_states : str or callable
         ``last``: the output of the last layer. ``weighted``: a trained sum of
         the first layer's input and all layers' outputs, see ``LayerSum``,
-        which a ``!name:`` entry makes with other layers or with L-adapters.
+        which a ``!name:`` entry makes with other layers or with L-adapters;
+        so it does a ``Ladder``.
     train_backbone : str
         Which weights of the backbone are trained: ``none``, ``biases`` (of
         the linear layers and norms in the encoder layers, and of the final
@@ -189,67 +190,70 @@ class TunedEncoder(nn.Module):
         encode = partial(self.backbone, inputs, lengths)
         return self._encode(encode, mask, inputs.device.type, all_layers)
 
-    def lowest_read(self):
-        """Return the number of the lowest layer whose input training needs.
-
-        Nothing below that input is trained, and no sum of layers reads it.
+    def layers_read(self):
+        """Return the layers whose input training needs, by number.
 
         Returns
         -------
-        int or None
-            From 0. None: what is in front of the layers is trained.
+        list of int or None
+            Ascending, from 0. The last is the lowest layer in which anything
+            is trained, or the number of layers; the input of the others is
+            read by the sum of layers, or ladder. None: what is in front of the
+            layers is trained.
         """
         lowest = lowest_trained(self.backbone.sites)
         if lowest is None or self.layer_sum is None:
-            return lowest
-        # A sum of another class may read any of them
-        return min(lowest, *getattr(self.layer_sum, "places", (0,)))
+            return None if lowest is None else [lowest]
+        # A module of another class may read any of them
+        places = getattr(self.layer_sum, "places", range(lowest))
+        return [*sorted(place for place in places if place < lowest), lowest]
 
     @torch.no_grad()
-    def states_entering(self, number, inputs, lengths=None):
-        """Return the hidden states that enter a layer, and their mask.
+    def states_entering(self, numbers, inputs, lengths=None):
+        """Return the hidden states that enter layers, and their mask.
 
         Arguments
         ---------
-        number : int
-            The layer's number, from 0, not above ``lowest_read``.
+        numbers : list of int
+            The layers' numbers, see ``layers_read``.
         inputs, lengths : torch.Tensor
             See ``forward``.
 
         Returns
         -------
-        states : torch.Tensor
-            ``[batch, time, d_model]``, without prompts.
+        states : dict
+            From number to ``[batch, time, d_model]``, without prompts.
         mask : torch.Tensor or None
             True for a clip's own frames, ``[batch, time]``.
         """
         backbone = self.backbone
         encode = partial(backbone, inputs, lengths)
         with self._precision(inputs.device.type):
-            states = states_entering(backbone.sites, number, encode)
+            states = states_entering(backbone.sites, numbers, encode)
         return states, backbone.mask(inputs, lengths)
 
-    def run_layers(self, number, states, mask=None):
+    def run_layers(self, states, mask=None):
         """Return what ``forward`` does, from ``states_entering``.
 
         Arguments
         ---------
-        number, states, mask
-            See ``states_entering``.
+        states, mask
+            See ``states_entering``. Layers from the last number on run.
 
         Returns
         -------
         hidden, mask : torch.Tensor
             See ``forward``.
         """
-        sites = self.backbone.sites
-        encode = partial(run_layers, sites, number, states, mask)
-        return self._encode(encode, mask, states.device.type, entered=states)
+        sites, number = self.backbone.sites, max(states)
+        entered = states[number]
+        encode = partial(run_layers, sites, number, entered, mask)
+        return self._encode(encode, mask, entered.device.type, entered=states)
 
     def _encode(self, encode, mask, device, all_layers=False, entered=None):
         """Return hidden states and mask; see ``forward``.
 
-        ``entered`` is what enters the lowest layer that ``encode`` runs.
+        ``entered`` is what enters layers that ``encode`` does not run.
         """
         if mask is not None:
             mask = nn.functional.pad(mask, (self._added, 0), value=True)
@@ -261,11 +265,12 @@ class TunedEncoder(nn.Module):
                 states = self._layers.record(encode, entered)
             else:
                 states = [encode()]
-        states = [state.float()[:, self._part] for state in states]
+        states = [state.float() for state in states]
+        if record and not all_layers:
+            states = [self.layer_sum(states, mask)]
+        states = [state[:, self._part] for state in states]
         mask = None if mask is None else mask[:, self._part]
-        if all_layers:
-            return states, mask
-        return self.layer_sum(states) if record else states[0], mask
+        return states if all_layers else states[0], mask
 
     def _precision(self, device):
         """Return the context in which the backbone computes."""

@@ -8,7 +8,8 @@ class UpperLayers(nn.Module):
     """What a tuned model trains, on the hidden states that enter it.
 
     Below its lowest trained layer a clip's hidden states are the same in every
-    epoch, fold and run: they can be computed once.
+    epoch, fold and run: they can be computed once. So can those of the layers
+    below that a sum of layers or a ladder reads.
 
     Arguments
     ---------
@@ -43,9 +44,11 @@ class UpperLayers(nn.Module):
     def __init__(self, model):
         super().__init__()
         self.model = model
-        self.start = model.encoder.lowest_read()  # a layer's number, from 0
-        if self.start is None:
+        # Numbers of layers, from 0; from the last on, they run
+        self.layers = model.encoder.layers_read()
+        if self.layers is None:
             raise ValueError("what is in front of the layers is trained")
+        self.start = self.layers[-1]
 
     def enter(self, inputs, lengths=None):
         """Return what ``forward`` takes.
@@ -58,15 +61,16 @@ class UpperLayers(nn.Module):
         Returns
         -------
         torch.Tensor
-            Hidden states ``[batch, time, d_model]``. Of encoders with a mask
-            there is one value more for each frame, 1 if it is the clip's own:
-            padding with zeros keeps it right.
+            Hidden states ``[batch, time, d_model]``; of several layers side by
+            side. Of encoders with a mask there is one value more for each
+            frame, 1 if it is the clip's own: padding with zeros keeps it right.
         """
         encoder = self.model.encoder
-        states, mask = encoder.states_entering(self.start, inputs, lengths)
-        if mask is None:
-            return states
-        return torch.cat([states, mask.unsqueeze(2).to(states.dtype)], 2)
+        found, mask = encoder.states_entering(self.layers, inputs, lengths)
+        states = [*found.values()]
+        if mask is not None:
+            states.append(mask.unsqueeze(2).to(states[-1].dtype))
+        return torch.cat(states, 2)
 
     def forward(self, states, lengths=None):
         """Return the head's outputs; see ``TunedModel.forward``.
@@ -83,6 +87,8 @@ class UpperLayers(nn.Module):
         torch.Tensor or tuple
         """
         encoder, mask = self.model.encoder, None
-        if states.shape[2] > encoder.d_model:
-            states, mask = states[..., :-1].contiguous(), states[..., -1] > 0
-        return self.model.read(*encoder.run_layers(self.start, states, mask))
+        if states.shape[2] % encoder.d_model:
+            states, mask = states[..., :-1], states[..., -1] > 0
+        states = (x.contiguous() for x in states.split(encoder.d_model, 2))
+        found = dict(zip(self.layers, states, strict=True))
+        return self.model.read(*encoder.run_layers(found, mask))

@@ -35,7 +35,7 @@ def obstacle(hparams):
     encoder = hparams["model"].encoder
     if not isinstance(encoder, TunedEncoder):
         return "the whole encoder is trained"
-    if encoder.lowest_read() is None:
+    if encoder.layers_read() is None:
         return (
             "train_norms or train_backbone trains what is in front of the "
             "layers"

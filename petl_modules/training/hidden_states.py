@@ -67,7 +67,7 @@ class HiddenStates:
             "features": feature_facts(features, cached or "float32"),
             "encoder": upper.model.encoder.backbone.settings,
             "backbone_dtype": upper.model.encoder.backbone_dtype,
-            "layer": upper.start,
+            "layers": upper.layers,
             "precision": precision,
             "device": device_name(device),
             "computed": str(self.examples[0].dtype),

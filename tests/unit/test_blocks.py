@@ -14,8 +14,12 @@ from petl_modules.blocks import (
     Conformer,
     ConvPass,
     DenseMoA,
+    DoRA,
+    GCLoRA,
     LayerAdapter,
+    LowRank,
     MambAdapter,
+    PiSSA,
     SoftMoA,
     bottleneck_size,
 )
@@ -26,13 +30,19 @@ EXPERTS = {
     "convpass": partial(ConvPass, reduction=4),
     "conformer": partial(Conformer, reduction=4, kernel_size=5),
 }
+LOW_RANK = partial(LowRank, rank=4, alpha=2.0)
 BLOCKS = {
     **EXPERTS,
     "adapter-bias": AdapterBias,
     "bottleneck-norm": partial(Bottleneck, reduction=4, output_norm=True),
     "conformer-even": partial(Conformer, reduction=4, kernel_size=8),
     "conformer-norm": partial(Conformer, reduction=4, input_norm=True),
+    "dense-lora": partial(DenseMoA, expert=LOW_RANK, experts=3),
+    "gc-lora": partial(GCLoRA, rank=4, alpha=0.5, kernel_size=5),
+    "gc-lora-even": partial(GCLoRA, rank=4, alpha=0.5, kernel_size=8, groups=2),
+    "low-rank": LOW_RANK,
     "mambadapter": partial(MambAdapter, reduction=4),
+    "soft-lora": partial(SoftMoA, expert=LOW_RANK, experts=3, slots=2),
     **{
         f"dense-{name}": partial(DenseMoA, expert=expert, experts=3)
         for name, expert in EXPERTS.items()
@@ -357,6 +367,13 @@ def test_counts_follow_the_formulas():
             d, expert=expert, experts=n, slots=s, normalize=normalize
         )
         assert count(soft) == n * bottleneck + d * n * s + normalize
+    lora = partial(LowRank, rank=r)  # without biases; the router has one
+    dense = DenseMoA(d, 4 * d, expert=lora, experts=n)
+    assert count(dense) == n * r * (d + 4 * d) + d * n + n
+    soft = SoftMoA(d, 4 * d, expert=lora, experts=n, slots=s)
+    assert count(soft) == n * r * (d + 4 * d) + d * n * s
+    inside = r * 2 * r + 2 * r + k * r + r + 2 * r + r * r + r
+    assert count(GCLoRA(d, 4 * d, rank=r)) == r * (d + 4 * d) + inside
 
 
 @pytest.mark.parametrize(
@@ -369,6 +386,11 @@ def test_counts_follow_the_formulas():
         (lambda: DenseMoA(64, expert=Bottleneck, experts=0), "experts is 0"),
         (lambda: SoftMoA(64, expert=Bottleneck, experts=0), "experts is 0"),
         (lambda: SoftMoA(64, expert=Bottleneck, slots=0), "slots is 0"),
+        (lambda: DenseMoA(64, expert=DoRA), "DoRA needs the weight"),
+        (lambda: SoftMoA(64, expert=PiSSA), "PiSSA needs the weight"),
+        (lambda: GCLoRA(64, kernel_size=0), "kernel_size 0"),
+        (lambda: GCLoRA(64, rank=65), "rank is 65"),
+        (lambda: GCLoRA(64, rank=8, groups=3), "groups is 3"),
     ],
 )
 def test_what_cannot_work_is_an_error(make, words):

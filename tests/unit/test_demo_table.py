@@ -17,8 +17,9 @@ from petl_modules.utils import read_csv
 ROOT = Path(__file__).resolve().parents[2]
 ONCE = ["GTZAN"]  # with one seed
 LATER = {"adaptformer", "attentive", "attentive_layers", "convpass"}
-LATER |= {"layer_sum", "mambadapter"}
+LATER |= {"ladder", "layer_sum", "mambadapter"}
 LATER |= {"rslora", "lora_plus", "dora", "pissa", "hira"}
+LATER |= {"gc_lora", "dense_moa_lora", "soft_moa_lora"}
 LATER |= {"ia3", "ssf", "norms"}
 METHODS = [name for name in METHODS if name not in LATER]  # not yet
 MEASURED = [n for n in MINIATURES if n not in ("FSDD", *ONCE)]

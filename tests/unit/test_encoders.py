@@ -15,7 +15,9 @@ from petl_modules.blocks import (
     Conformer,
     ConvPass,
     DenseMoA,
+    GCLoRA,
     LayerAdapter,
+    LowRank,
     MambAdapter,
     SoftMoA,
 )
@@ -26,7 +28,13 @@ from petl_modules.methods import (
     PromptTuning,
     merge_lora,
 )
-from petl_modules.models import LayerSum, Probe, load_trained, save_trained
+from petl_modules.models import (
+    Ladder,
+    LayerSum,
+    Probe,
+    load_trained,
+    save_trained,
+)
 from petl_modules.models.quantization import NF4Linear
 from tests.encoders import ENCODERS
 from tests.models import classifier
@@ -132,6 +140,7 @@ METHODS = {
     "full_finetuning": {"train_backbone": "all"},
     "last layer": {"train_backbone": "last_1"},
     "weighted": {"hidden_states": "weighted"},
+    "ladder": {"hidden_states": Ladder},
     "adapter_ffn": {
         "methods": [Insert(at=["ffn"], block=BLOCK, placement="sequential")]
     },
@@ -148,6 +157,29 @@ METHODS = {
     "l_adapters": L_ADAPTERS,
     "el_adapters": E_ADAPTERS | L_ADAPTERS,
     "everything": EVERYTHING,
+    "soft_moa_lora": {
+        "methods": [
+            Insert(
+                at=["query", "value"],
+                block=partial(
+                    SoftMoA, expert=partial(LowRank, rank=2), experts=2
+                ),
+            )
+        ]
+    },
+    "dense_moa_lora": {
+        "methods": [
+            Insert(
+                at=["query", "ffn_in"],
+                block=partial(
+                    DenseMoA, expert=partial(LowRank, rank=2), experts=2
+                ),
+            )
+        ]
+    },
+    "gc_lora": {
+        "methods": [Insert(at=["output"], block=partial(GCLoRA, rank=4))]
+    },
 }
 NOT_THE_IDENTITY = {
     *("before", "prefix", "prompt_shallow", "prompt_deep"),

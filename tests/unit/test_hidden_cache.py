@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -33,7 +34,7 @@ from petl_modules.data import (
 )
 from petl_modules.data.cache import FeatureCache, shards
 from petl_modules.methods import LoRA
-from petl_modules.models import Probe, UpperLayers
+from petl_modules.models import Ladder, Probe, UpperLayers
 from petl_modules.training import hidden_cache, hidden_states, keep_hidden
 from petl_modules.training.frozen_parts import autocast
 from petl_modules.utils import AudioError, DataError
@@ -67,6 +68,19 @@ def clips(tmp_path_factory):
     return SimpleNamespace(folder=str(folder), parts=parts)
 
 
+def ladder(sites, layers="all"):
+    made = Ladder(sites, layers=layers)
+    nn.init.normal_(made.up.weight)
+    return made
+
+
+# Nothing in the layers is trained
+LADDER = {
+    "methods": [],
+    "settings": {"train_norms": False, "hidden_states": ladder},
+}
+
+
 class Run:
     """What a recipe's train.py has when it calls ``keep_hidden``."""
 
@@ -74,8 +88,9 @@ class Run:
         settings = changes.pop("settings", {})
         layers = changes.pop("layers", "last_1")
         lora = LoRA(at=["query"], rank=2, alpha=2.0, layers=layers)
+        methods = changes.pop("methods", [lora])
         torch.manual_seed(0)
-        self.model = classifier(backbone, LABELS, [lora], **settings)
+        self.model = classifier(backbone, LABELS, methods, **settings)
         cache = changes.pop("cache", None)
         self.datasets = make_datasets(
             clips.parts, clips.folder, features, LABELS, cache=cache
@@ -101,7 +116,7 @@ def speech(clips, tiny_wav2vec2):
 
     def make(features=None, **changes):
         backbone = Wav2Vec2(tiny_wav2vec2["group"])
-        settings = {"train_norms": False}
+        settings = {"train_norms": False, **changes.pop("settings", {})}
         features = features or Waveform(1.0)
         return Run(clips, backbone, features, settings=settings, **changes)
 
@@ -194,6 +209,20 @@ def test_clips_of_any_length(speech, tmp_path):
 def test_loader_workers_change_nothing(speech, tmp_path):
     one = speech(test_loader={"batch_size": 1, "num_workers": 2})
     assert_right(one, one.keep(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["ast", "speech"])
+def test_all_that_a_ladder_reads_is_stored(kind, tmp_path, request):
+    """Once for each clip, side by side: no layer runs again."""
+    make = request.getfixturevalue(kind)
+    assert_right(one := make(**LADDER), one.keep(tmp_path))
+    datasets, hparams = one.keep(tmp_path)
+    upper = hparams["modules"]["model"]
+    assert upper.layers == [0, 1, 2] and one.model.encoder.d_model == 128
+    assert datasets["train"][0]["features"].shape[1] // 128 == 3
+    layer = one.model.encoder.backbone.sites.module("layers.0")
+    layer.register_forward_pre_hook(lambda *call: pytest.fail("it has run"))
+    outputs(datasets["train"], upper)
 
 
 def test_silence_behind_a_clip_is_seen(clips, tiny_encoders, tmp_path):
@@ -317,6 +346,16 @@ def test_other_code_computes_anew(name, ast, tmp_path, monkeypatch):
     ast().keep(tmp_path)
     monkeypatch.setattr(hidden_states, name, lambda *about: "another")
     ast().keep(tmp_path)
+    assert len(folders(tmp_path)) == 2
+
+
+def test_states_of_other_layers_are_not_used(ast, tmp_path):
+    """Of as many layers, and entering the same lowest one."""
+    for layers in ([0], [1], [0]):
+        states = partial(ladder, layers=layers)
+        settings = {**LADDER["settings"], "hidden_states": states}
+        one = ast(methods=[], settings=settings)
+        assert_right(one, one.keep(tmp_path))
     assert len(folders(tmp_path)) == 2
 
 

@@ -15,6 +15,7 @@ CASES = [
     ("ipet", None, {"PromptTuning", "Bottleneck", "head"}),
     ("bitfit", None, {"backbone", "head"}),
     ("el_adapters", "wav2vec2", {"Bottleneck", "backbone", "LayerSum", "head"}),
+    ("ladder", "wav2vec2", {"Ladder", "head"}),
     ("lora", "wav2vec2", {"LoRA", "head"}),
 ]
 

@@ -168,9 +168,10 @@ class Kind:
 
 
 # Prompts alone are prompt_deep's, other places houlsby's, a scaled bottleneck
-# with ReLU ipet's, and each of two heads attentive_layers'
+# with ReLU ipet's, and each of two heads attentive_layers'. LoRA experts are
+# dense_moa_lora's, and slots soft_moa's
 LEFT_OUT = {"adaptformer", "attentive", "layer_sum"}
-LEFT_OUT |= {"ipet_prompt", "mambadapter_houlsby"}
+LEFT_OUT |= {"ipet_prompt", "mambadapter_houlsby", "soft_moa_lora"}
 LEFT_OUT |= {"rslora", "lora_plus"}  # LoRA with another scale or rate
 CASES = [stem for stem in FILES if stem not in LEFT_OUT]
 CASES += [*COMPOSED, "lora + bitfit", "last layer"]
@@ -416,6 +417,11 @@ def test_speech_pooling_without_prompts_leaves_both_tokens_out(
 # Exact counts at AST-base size are in README.md; see docs/fidelity.md
 
 FINAL_NORM = 1536
+EXPERTS = 12 * 2 * 4 * 4 * (768 + 768)  # 4 of rank 4 at query and value
+MIXTURES_OF_LORA = {
+    "soft_moa_lora": EXPERTS + 12 * 2 * 768 * 4,
+    "dense_moa_lora": EXPERTS + 12 * 2 * (768 * 4 + 4),
+}
 
 
 class Mine:
@@ -461,6 +467,10 @@ def test_counts_at_768(stem, ast_base, tmp_path):
         assert told == 327_552 + 24 * FINAL_NORM + FINAL_NORM
     if stem == "adaptformer":
         assert told == 1_189_632 + 12 * FINAL_NORM + FINAL_NORM
+    if stem in MIXTURES_OF_LORA:
+        assert told == MIXTURES_OF_LORA[stem] + FINAL_NORM
+    if stem == "gc_lora":  # what is between A and B: see docs/fidelity.md
+        assert told == 12 * (2 * 768 * 8 + 488) + FINAL_NORM
     if stem == "soft_moa":
         save_trained(model, tmp_path / "model.safetensors")
         assert counts["trainable_parameters"] == 962_090

@@ -53,6 +53,7 @@ MODELS = [
     ("full_finetuning", {}),
     ("full_finetuning", {"train_norms": True, "hidden_states": "weighted"}),
     ("prefix", {"hidden_states": "weighted"}),
+    ("ladder", {}),
     ("ipet_wav2vec2", {"recompute": "feed_forward"}),
     ("linear", {}),
 ]

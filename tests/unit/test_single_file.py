@@ -33,7 +33,8 @@ METHODS = (
     *("e_adapter", "ipet", "full_finetuning", "l_adapter", "linear"),
     *("lora_qk", "ipet_adapter", "ipet_prompt", "prompt_shallow", "houlsby"),
     *("mambadapter_houlsby", "layer_sum", "attentive", "adaptformer"),
-    "convpass_wav2vec2",
+    *("convpass_wav2vec2", "ladder", "dense_moa_lora", "soft_moa_lora"),
+    "gc_lora",
 )
 
 

@@ -126,13 +126,17 @@ def test_counts_of_some_layers_of_a_wide_encoder(stem, layers, n):
     ("stem", "expected"),
     [
         ("layer_sum", 13),
+        ("ladder", 2_376_492),  # see tests/unit/test_ladder.py
         ("attentive", 0),
         ("attentive_layers", 13),
         ("adaptformer", 1_189_632),
+        ("dense_moa_lora", 663_648),
+        ("soft_moa_lora", 663_552),
+        ("gc_lora", 153_312),
         ("convpass_wav2vec2", 24 * (2 * 768 * 8 + 8 + 768 + 3 * 8 * 8 + 8)),
     ],
 )
-def test_counts_of_methods_of_images_and_heads(stem, expected):
+def test_counts_of_methods_of_other_tasks(stem, expected):
     assert count(stem, Wav2Vec2Config()) == expected
     told = row_of(stem, ROOT / "README.md")["wav2vec 2.0"]
     assert int(told.replace(",", "")) == expected

@@ -50,7 +50,9 @@ SAMPLE = {
     "conformer": ("pt2", "ast"),
     "convpass": ("pt2", "ast"),
     "dense_moa": ("pt2", "whisper"),
+    "gc_lora": ("pt2", "whisper"),
     "ipet": ("pt2", "ast"),
+    "ladder": ("pt2", "wavlm"),
     "linear": ("pt2", "ast"),
     "mambadapter": ("pt2", "whisper"),
 }

@@ -155,6 +155,7 @@ PARTS = {
         ("hubert", "linear", {"methods": "adapters"}, "Bottleneck is no part"),
         ("wav2vec2", "attentive", {}, "the mean of all frames"),
         ("ast", "convpass", {}, "ConvPass is no part"),
+        ("wav2vec2", "ladder", {}, "has no Ladder: --hidden_states last"),
     ],
 )
 def test_other_models_are_refused_with_the_reason(

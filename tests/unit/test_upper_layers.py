@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from petl_modules.backbones import AST, Wav2Vec2, stages
 from petl_modules.blocks import Bottleneck, Conformer
 from petl_modules.methods import Insert, LoRA, PrefixTuning, PromptTuning
-from petl_modules.models import LayerSum, UpperLayers
+from petl_modules.models import Ladder, LayerSum, UpperLayers
 from tests.encoders import ENCODERS
 from tests.models import classifier
 
@@ -24,6 +24,7 @@ def inserted(layers):
     return Insert(at=["attention", "ffn"], block=block, layers=layers)
 
 
+LADDER = partial(Ladder, reduction=8)
 # By name: methods, settings, the layer of two that the states enter
 CASES = {
     "adapter": ([inserted("last_1")], {}, 1),
@@ -61,7 +62,9 @@ CASES = {
         },
         2,
     ),
-    "sum of all": ([], {"hidden_states": "weighted"}, 0),
+    "sum of all": ([], {"hidden_states": "weighted"}, 2),
+    "ladder": ([], {"hidden_states": LADDER}, 2),
+    "ladder and adapter": ([inserted("last_1")], {"hidden_states": LADDER}, 1),
     "sum and adapter": (
         [inserted("last_1")],
         {"hidden_states": partial(LayerSum, layers="all", first_input=False)},
@@ -105,6 +108,8 @@ class Encoder:
         for path in model.encoder.inserted.values():  # as if it were trained
             for p in model.encoder.get_submodule(path).parameters():
                 nn.init.normal_(p, std=0.1)
+        if isinstance(model.encoder.layer_sum, Ladder):
+            nn.init.normal_(model.encoder.layer_sum.up.weight, std=0.1)
         return model
 
 

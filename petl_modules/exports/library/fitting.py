@@ -5,7 +5,7 @@ from torch import nn
 
 from petl_modules.inference.trained_model import CLASSIFICATION
 from petl_modules.methods import Adapted
-from petl_modules.models import LinearHead, MeanPooling, TunedModel
+from petl_modules.models import LayerSum, LinearHead, MeanPooling, TunedModel
 from petl_modules.utils import ExportError
 
 AST = "audio-spectrogram-transformer"
@@ -146,6 +146,12 @@ def _of_speech(model):
     if encoder.tokens not in ("all", "speech"):
         yield "its class reads all frames: --pooling speech"
     if total is None:
+        return
+    if type(total) is not LayerSum:
+        yield (
+            f"its class has no {type(total).__name__}: --hidden_states last or "
+            "weighted"
+        )
         return
     config = encoder.backbone.model.config
     if getattr(config, "do_stable_layer_norm", False):

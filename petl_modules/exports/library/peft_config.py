@@ -42,7 +42,10 @@ def require_peft(trained, blocks, published):
             "encoder, for which peft has no adapter"
         )
     elif encoder.layer_sum is not None:
-        reason = "peft's files have no place for the weights of the layers' sum"
+        reason = (
+            "peft's files have no place for the weights of what reads all "
+            "layers (hidden_states)"
+        )
     elif any(len(at_site) > 1 for at_site in blocks.values()):
         reason = "one adapter of peft has one LoRA at a site, and the run two"
     elif settings["kind"] == "wavlm" and any("attention" in p for p in blocks):

@@ -137,6 +137,8 @@ def _needless(trained):
     methods = part["encoder"].get("methods", [])
     adapted, positions = "petl_modules.methods.adapted", "conv_positions"
     states = part["encoder"].get("hidden_states", "last")
+    named = f"{MODELS}.LayerSum" in _class_names(states)
+    summed = states == "weighted" or named
     group = getattr(config, "feat_extract_norm", None) == "group"
     split = any(site.exit for site in sites.layout.sites.values())
     stream = any(method.get("reads") == "stream" for method in methods)
@@ -152,7 +154,7 @@ def _needless(trained):
         Key(f"{BACKBONES}.{positions}", "without_weight_norm"): not data2vec,
         Key(f"{BACKBONES}.wavlm", "call_projections"): wavlm,
         Key(f"{MODELS}.layer_states", "LayerStates"): states != "last",
-        Key(f"{MODELS}.layer_sum", "LayerSum"): states != "last",
+        Key(f"{MODELS}.layer_sum", "LayerSum"): summed,
     }
     return [*NEEDLESS, *(key for key in needed if not needed[key])]
 
