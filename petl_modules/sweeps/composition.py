@@ -33,8 +33,7 @@ class Composition(NamedTuple):
     options : dict
         Texts of the command line by key, without those of the grid.
     settings : dict
-        The recipe file's values, with the first value of each of the grid's
-        keys.
+        The recipe file's values, with one value of each of the grid's keys.
     split : dict
         Number of folds by the values of ``split_keys``. None: it is not known
         before the data are read.
@@ -190,7 +189,8 @@ def _options_for(sweep, folder, kind, values):
 
 def _compose_first(sweep, folder, file, options, values):
     """Compose a recipe file with the first value of each key of the grid."""
-    first = {key: texts[0] for key, texts in values.items()}
+    # A whole number would hide that its key takes others, too
+    first = {key: min(texts, key=_is_whole) for key, texts in values.items()}
     words = [str(file)]
     for key, text in {**options, **first}.items():
         words += [f"--{key}", text]
@@ -235,10 +235,14 @@ def _check_backbones(names, sweep):
             raise HparamsError(f"backbone: there is no folder {folder}")
 
 
+def _is_whole(text):
+    return text.lstrip("-").isdecimal()
+
+
 def _check_others(settings, values, name):
-    """Check the values of the grid that the composition has not."""
+    """Check all values of the grid, of which the composition has one each."""
     for key, texts in values.items():
-        for text in texts[1:]:
+        for text in texts:
             if key in settings:
                 value = read_value(key, [text], settings[key])
                 check_values({**settings, key: value})
