@@ -50,9 +50,9 @@ class TunedEncoder(nn.Module):
         distillation token and prompts) or ``prompts+speech``.
     hidden_states : str or callable
         ``last``: the output of the last layer. ``weighted``: a trained sum of
-        the first layer's input and all layers' outputs, see ``LayerSum``,
-        which a ``!name:`` entry makes with other layers or with L-adapters;
-        so it does a ``Ladder``.
+        the first layer's input and all layers' outputs, see ``LayerSum``. A
+        ``!name:`` entry makes a sum of other layers or of L-adapters, or a
+        ``Ladder``.
     train_backbone : str
         Which weights of the backbone are trained: ``none``, ``biases`` (of
         the linear layers and norms in the encoder layers, and of the final

@@ -21,7 +21,8 @@ from petl_modules.utils import DataError, UserError
 class HiddenStates:
     """The hidden states that enter the lowest trained layer, on the disk.
 
-    A clip's are computed in a batch of clips of its length: nothing is padded.
+    With them are those below that a sum of layers or a ladder reads. A clip's
+    are computed in a batch of clips of its length: nothing is padded.
 
     Arguments
     ---------

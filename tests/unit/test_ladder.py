@@ -11,7 +11,6 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from petl_modules.blocks import Bottleneck
-from petl_modules.data import Windows
 from petl_modules.methods import Insert
 from petl_modules.models import Ladder, TunedEncoder
 from petl_modules.models.ladder import SideLayer
@@ -293,5 +292,5 @@ def test_its_features_are_not_pooled_once(small):
     model = classifier(
         small.backbone(), LABELS, hidden_states=LADDER, train_norms=False
     )
-    reason = obstacle(model, nn.Identity(), Windows())
+    reason = obstacle({"model": model, "augment": nn.Identity()})
     assert reason == "hidden_states is Ladder, not LayerSum"
