@@ -13,7 +13,7 @@ def merge_lora(model):
     """Merge LoRA, and other blocks that are a change of weights, into these.
 
     For evaluation: the outputs are the same up to rounding, and the blocks
-    cost nothing. Weights stored in bfloat16, in which the updates would be
+    cost nothing. Weights stored in fewer bits, in which the updates would be
     lost to rounding, are left as they are.
 
     Arguments

@@ -11,6 +11,7 @@ from petl_modules.methods import AdaptedLayer
 from petl_modules.utils import HparamsError
 
 NF4 = "nf4"
+BLOCK = 64  # weights with a scale in common
 
 
 class NF4Linear(nn.Module):
@@ -43,11 +44,16 @@ class NF4Linear(nn.Module):
             layer.out_features,
         )
         packed, state = _functional().quantize_4bit(
-            layer.weight.detach(), quant_type=NF4
+            layer.weight.detach(), blocksize=BLOCK, quant_type=NF4
         )
         self.weight = nn.Parameter(packed, requires_grad=False)
         self.register_buffer("scales", state.absmax, persistent=False)
         self.bias = layer.bias
+
+    def __setstate__(self, state):
+        """Set the state, also in a process that has made no such layer."""
+        super().__setstate__(state)
+        _functional()  # torch knows the operators from then on
 
     def forward(self, x):
         """Return ``[..., d_out]`` for ``[..., d_in]``."""
@@ -102,7 +108,7 @@ def quantize_linear(backbone):
 
 
 def count_weights(model):
-    """Count a model's weights; where they are packed, two are in a byte.
+    """Count a model's weights, also where two of them are packed in a byte.
 
     Arguments
     ---------
@@ -113,9 +119,10 @@ def count_weights(model):
     -------
     int
     """
+    packed = [m for m in model.modules() if isinstance(m, NF4Linear)]
     stored = sum(p.numel() for p in model.parameters())
-    packed = (m for m in model.modules() if isinstance(m, NF4Linear))
-    return stored + sum(module.weight.numel() for module in packed)
+    stored -= sum(layer.weight.numel() for layer in packed)
+    return stored + sum(m.in_features * m.out_features for m in packed)
 
 
 def _frozen(module):
@@ -124,16 +131,13 @@ def _frozen(module):
 
 
 def _unpacked(packed, scales, shape):
-    """Return a weight in float32."""
-    functional = _functional()
-    state = functional.QuantState(
-        scales,
-        torch.Size(shape),
-        blocksize=64,
-        quant_type=NF4,
-        dtype=torch.float32,
+    """Return a weight in float32.
+
+    By the operator itself, which ``torch.compile`` does not look into.
+    """
+    return torch.ops.bitsandbytes.dequantize_4bit(
+        packed, scales, BLOCK, NF4, shape, torch.float32
     )
-    return functional.dequantize_4bit(packed, state)
 
 
 def _functional():

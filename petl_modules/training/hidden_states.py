@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from petl_modules import backbones
 from petl_modules.data.cache import Store, feature_facts, key_of
-from petl_modules.models import tuned_encoder, upper_layers
+from petl_modules.models import quantization, tuned_encoder, upper_layers
 from petl_modules.training.frozen_parts import autocast
 from petl_modules.utils import DataError, UserError
 
@@ -207,5 +207,6 @@ def device_name(device):
 def sources():
     """Return the digest of the source of what the states come from."""
     files = sorted(Path(backbones.__file__).parent.glob("*.py"))
-    files += [Path(m.__file__) for m in (tuned_encoder, upper_layers)]
+    modules = quantization, tuned_encoder, upper_layers
+    files += [Path(module.__file__) for module in modules]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()

@@ -10,7 +10,7 @@ from test_methods import Kind
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from petl_modules.models.quantization import quantize_linear
+from petl_modules.models.quantization import count_weights, quantize_linear
 from petl_modules.training import frozen_digests, require_unchanged
 from petl_modules.utils import HparamsError
 
@@ -78,6 +78,26 @@ def test_autocast_rounds_as_in_a_plain_layer():
         out.float().square().sum().backward()
     assert found.grad.dtype == torch.float32
     torch.testing.assert_close(found.grad, given.grad, rtol=2e-2, atol=2e-2)
+
+
+def test_compiled_it_is_one_graph():
+    model = linear()
+    quantize_linear(model)
+    found = torch.randn(2, 5, D_IN, requires_grad=True)
+    given = found.detach().clone().requires_grad_()
+    run = torch.compile(model, backend="aot_eager", fullgraph=True)
+    outs = run(found), model(given)
+    for out in outs:
+        out.square().sum().backward()
+    assert torch.equal(*outs)
+    assert torch.equal(found.grad, given.grad)
+
+
+@pytest.mark.parametrize("width", [3, 4])
+def test_an_odd_number_of_weights_is_counted(width):
+    model = nn.Sequential(nn.Linear(3, width)).requires_grad_(False)
+    quantize_linear(model)
+    assert count_weights(model) == 4 * width
 
 
 def test_counts_and_what_trains_are_those_of_float32(tiny_ast):
