@@ -1,5 +1,6 @@
 """Ranges of the keys that a search varies."""
 
+import math
 from typing import NamedTuple
 
 from petl_modules.runs.layering import nearest
@@ -8,7 +9,7 @@ from petl_modules.utils import HparamsError
 
 FORM = {"low": float, "high": float, "log?": bool, "step?": float}
 KEYS = [key.removesuffix("?") for key in FORM]
-DIGITS = 3  # of values between steps: folders are named by them
+DIGITS = 3  # of values without steps: folders are named by them
 CLOSE = 1e-6  # of a step
 
 
@@ -50,11 +51,13 @@ class Range(NamedTuple):
         return step is None or _is_multiple(value - self.low, step)
 
     def text_of(self, value):
-        """Return a value as a text; between steps it has few digits."""
+        """Return a value as a text; without steps it has few digits."""
         if self.whole:
             return text_of(int(value), "")
-        if self.step is None:
-            value = float(f"{value:.{DIGITS}g}")
+        if self.step is None:  # a narrow range needs more than a wide one
+            sizes = abs(value) or 1, self.high - self.low
+            first = min(math.floor(math.log10(size)) for size in sizes)
+            value = round(value, DIGITS - 1 - first)
             value = min(max(value, self.low), self.high)
         return text_of(float(f"{value:.12g}"), "")  # 0.3, not 0.1 + 0.2
 

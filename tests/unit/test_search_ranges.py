@@ -82,6 +82,9 @@ def test_a_search_needs_ranges(tmp_path):
 def test_values_stay_in_their_range():
     one = Range(0.00012345, 0.1)
     assert one.text_of(0.00012346) == "0.00012345"
+    narrow = Range(0.99, 0.9999)  # of which three digits would be few
+    assert narrow.text_of(0.995678) == "0.99568"
+    assert Range(123456.0, 123999.0).text_of(123789.3) == "123789"
     stepped = read_range({"low": 0.1, "high": 0.4, "step": 0.1}, "")
     assert stepped.text_of(0.1 + 0.2) == "0.3"
     assert 0.3 in stepped and 0.35 not in stepped
