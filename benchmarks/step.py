@@ -6,11 +6,11 @@
     python benchmarks/step.py --methods linear,ladder --repeats 0    # memory alone
 
 The floor is a lower bound for methods that adapt the first layer: the frozen
-forward in float32 and the backward to the first layer's input (without the
-backward through patch embedding or convolutions), measured in the same process,
-step by step in turn. Weights are random, of the published sizes. Each method
-runs in a process of its own, for its peak memory; ``name:key=value`` changes
-keys of its YAML file.
+forward and the backward to the first layer's input (without the backward through
+patch embedding or convolutions), in the same precision and process, step by step in
+turn. Weights are random, of the published sizes. Each method runs in a process of its
+own, for its peak memory; ``name:key=value`` changes keys of its YAML file. A method
+that cannot be measured is named, and the others are.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def make_inputs(chosen):
 
 
 def make_floor(chosen):
-    """Return the frozen backbone, and the forward of its step."""
+    """Return the forward of a step of the frozen backbone."""
     if chosen.kind == "ast":
         backbone = AST(chosen.backbone, chosen.frames)
     else:
@@ -120,7 +120,12 @@ def make_floor(chosen):
     backbone = common.make_floor(backbone.to(chosen.device))
     run = torch.compile(backbone) if chosen.compile else backbone
     inputs = make_inputs(chosen)
-    return backbone, lambda: run(inputs).mean(1).square().sum()
+
+    def forward():
+        with precision(chosen):
+            return run(inputs).float().mean(1).square().sum()
+
+    return forward
 
 
 def make_step(model, inputs, chosen):
@@ -128,11 +133,11 @@ def make_step(model, inputs, chosen):
     targets = torch.arange(len(inputs), device=chosen.device) % 50
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
-    run = torch.compile(model.train()) if chosen.compile else model.train()
+    model.train()
 
     def forward():
         with precision(chosen):
-            return nn.functional.cross_entropy(run(inputs), targets)
+            return nn.functional.cross_entropy(model(inputs), targets)
 
     def update():
         optimizer.zero_grad(set_to_none=True)
@@ -176,7 +181,8 @@ def measure(chosen):
         chosen.kind, name, chosen.backbone, chosen.frames, **changes
     ).to(chosen.device)
     inputs = make_inputs(chosen)
-    forward, update = make_step(model, inputs, chosen)
+    run = torch.compile(model) if chosen.compile else model
+    forward, update = make_step(run, inputs, chosen)
     row = {"name": chosen.methods, "method": name, "changes": changes}
     row.update(batch=chosen.batch, frames=chosen.frames)
     row.update(model.count_parameters())
@@ -189,13 +195,13 @@ def measure(chosen):
     row["saved_bytes"] = saved_bytes(forward, chosen.device)
     if not chosen.repeats:
         return row
-    backbone, floor = make_floor(chosen)
+    floor = make_floor(chosen)
 
     @torch.inference_mode()
     def evaluate():
         model.eval()
         with precision(chosen):
-            model(inputs)
+            run(inputs)
         model.train()
 
     runs = {
@@ -213,7 +219,10 @@ def measure(chosen):
 
 
 def in_a_process(chosen, backbone, method, batch):
-    """Measure a row in a new process."""
+    """Measure a row in a new process; None: the memory is too small.
+
+    Raises ``subprocess.CalledProcessError`` if it fails; its error was shown.
+    """
     names = ("kind", "frames", "repeats", "threads", "device", "precision")
     words = [f"--{name}={getattr(chosen, name)}" for name in names]
     words += [f"--methods={method}", f"--backbone={backbone}"]
@@ -231,8 +240,7 @@ def in_a_process(chosen, backbone, method, batch):
     )
     if out.returncode in (NO_ROOM, -signal.SIGKILL):
         return None
-    if out.returncode:
-        sys.exit(f"error: {method} could not be measured, see above")
+    out.check_returncode()
     row = json.loads(out.stdout.splitlines()[-1])
     for key in ("saved", "floor_saved", "peak"):
         if f"{key}_bytes" in row:
@@ -327,30 +335,38 @@ def main():
         return
     columns = COLUMNS if chosen.repeats else ALONE_COLUMNS
     columns = MEMORY_COLUMNS if chosen.memory else columns
-    rows = []
+    rows, failed = [], []
     with tempfile.TemporaryDirectory() as scratch:
         backbone = chosen.backbone or scratch
         if not chosen.backbone:
             common.write_backbone(chosen.kind, scratch)
         for method in chosen.methods.split(","):
-            if chosen.memory:
-                row = largest_batch(chosen, backbone, method)
-            else:
-                row = in_a_process(chosen, backbone, method, chosen.batch)
+            row, reason = None, "does not fit into the memory"
+            try:
+                if chosen.memory:
+                    row = largest_batch(chosen, backbone, method)
+                else:
+                    row = in_a_process(chosen, backbone, method, chosen.batch)
+            except subprocess.CalledProcessError:
+                reason = "could not be measured, see above"
             if row is None:
-                sys.exit(f"error: {method} does not fit into the memory")
+                failed.append(f"{method} {reason}")
+                continue
             rows.append(row)
             if columns is ALONE_COLUMNS:
                 row["ratio_to_first"] = row["peak_mib"] / rows[0]["peak_mib"]
             print(common.table([row], columns).splitlines()[-1], flush=True)
-    print(f"\n{common.table(rows, columns)}")
-    facts = ("kind", "precision", "compile", "memory")
-    common.write_report(
-        chosen.json,
-        rows,
-        chosen.device,
-        **{fact: getattr(chosen, fact) for fact in facts},
-    )
+    if rows:
+        print(f"\n{common.table(rows, columns)}", flush=True)
+        facts = ("kind", "precision", "compile", "memory")
+        common.write_report(
+            chosen.json,
+            rows,
+            chosen.device,
+            **{fact: getattr(chosen, fact) for fact in facts},
+        )
+    if failed:
+        sys.exit(f"error: {'; '.join(failed)}")
 
 
 if __name__ == "__main__":
