@@ -33,7 +33,7 @@ METHODS = {
     "dora": {"lr": 0.02},
     "pissa": {"lr": 0.005},
     "hira": {"lr": 0.02},
-    "gc_lora": {"lr": 0.02},
+    "gc_lora": {},
     "ia3": {"lr": 0.02},
     "ssf": {"lr": 0.01},
     "norms": {"lr": 0.01},

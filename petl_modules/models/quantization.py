@@ -1,5 +1,6 @@
 """Quantization: frozen linear layers in 4 bits, by bitsandbytes."""
 
+import logging
 from importlib import import_module
 
 import torch
@@ -136,7 +137,8 @@ def _unpacked(packed, scales, shape):
 
 
 def _functional():
-    """Import bitsandbytes."""
+    """Import bitsandbytes, which else asks for kernels that are not used."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         return import_module("bitsandbytes.functional")
     except ImportError as error:

@@ -33,8 +33,7 @@ class Composition(NamedTuple):
     options : dict
         Texts of the command line by key, without those of the grid.
     settings : dict
-        The recipe file's values, with the first value of each of the grid's
-        keys.
+        The recipe file's values, with one value of each of the grid's keys.
     split : dict
         Number of folds by the values of ``split_keys``. None: it is not known
         before the data are read.
@@ -144,13 +143,14 @@ def compose_for(sweep, kind, values):
         _check_data_folder(sweep, *kind[:2])
     with noting(mistakes):
         file, options = _options_for(sweep, folder, kind, values)
-        recipe = _compose_first(sweep, folder, file, options, values)
+        recipe = _compose_one(sweep, folder, file, options, values)
         settings, script = recipe.settings, str(folder / "train.py")
         check_keys(settings, script)
         check_values(settings)
         backbones = [settings["backbone"], *values.get("backbone", [])]
         _check_backbones(backbones, sweep)
         _check_others(settings, values, file.name)
+        _check_validation(sweep, settings)
         keys, split = _count_folds(recipe, values)
         _check_folds(settings.get("folds") or [], split.values())
     if mistakes:
@@ -188,9 +188,10 @@ def _options_for(sweep, folder, kind, values):
     return file, {k: v for k, v in options.items() if k not in values}
 
 
-def _compose_first(sweep, folder, file, options, values):
-    """Compose a recipe file with the first value of each key of the grid."""
-    first = {key: texts[0] for key, texts in values.items()}
+def _compose_one(sweep, folder, file, options, values):
+    """Compose a recipe file with one value of each key of the grid."""
+    # A whole number would hide that its key takes others, too
+    first = {key: min(texts, key=_is_whole) for key, texts in values.items()}
     words = [str(file)]
     for key, text in {**options, **first}.items():
         words += [f"--{key}", text]
@@ -235,15 +236,27 @@ def _check_backbones(names, sweep):
             raise HparamsError(f"backbone: there is no folder {folder}")
 
 
+def _is_whole(text):
+    return text.lstrip("-").isdecimal()
+
+
 def _check_others(settings, values, name):
-    """Check the values of the grid that the composition has not."""
+    """Check all values of the grid, of which the composition has one each."""
     for key, texts in values.items():
-        for text in texts[1:]:
+        for text in texts:
             if key in settings:
                 value = read_value(key, [text], settings[key])
                 check_values({**settings, key: value})
             elif key in RUN_OPTIONS:
                 run_options(name, {key: [text]})
+
+
+def _check_validation(sweep, settings):
+    """Refuse a search of runs that have no validation."""
+    if sweep.search and settings.get("fixed_epochs"):
+        raise HparamsError(
+            "fixed_epochs leaves no validation to search by: leave it out"
+        )
 
 
 def _count_folds(recipe, values):

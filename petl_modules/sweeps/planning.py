@@ -6,7 +6,7 @@ from pathlib import Path
 from petl_modules.runs.logs import progress_bar
 from petl_modules.sweeps.cell import Cell
 from petl_modules.sweeps.composition import compose_for
-from petl_modules.sweeps.points import KNOWN, combinations_of, points_of
+from petl_modules.sweeps.points import KNOWN, points_of
 from petl_modules.sweeps.values import folder_part
 from petl_modules.utils import HparamsError, UserError, listed
 
@@ -36,8 +36,8 @@ def plan_cells(sweep):
         The file has mistakes; names them all.
     """
     points = points_of(sweep)
-    # Before there are trials, a search is checked by its ends
-    checked = points or combinations_of(sweep)
+    # Before there are trials, a search is checked by its grid and its ends
+    checked = points or points_of(sweep._replace(search={}))
     compositions = _compose(sweep, checked)
     cells, taken = [], {}
     for point in points:

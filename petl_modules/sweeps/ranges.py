@@ -56,7 +56,7 @@ class Range(NamedTuple):
         if self.step is None:
             value = float(f"{value:.{DIGITS}g}")
             value = min(max(value, self.low), self.high)
-        return text_of(float(value), "")
+        return text_of(float(f"{value:.12g}"), "")  # 0.3, not 0.1 + 0.2
 
     @property
     def ends(self):

@@ -148,7 +148,7 @@ def test_list_of_objects_with_one_argument_each(recipe):
         (["--comp"], ["--comp", "'compile'"]),
         (["--prec", "bf16"], ["--prec", "'precision'"]),
         (["--devic=cpu"], ["--devic", "'device'"]),
-        (["--zzzzzz", "1"], ["--zzzzzz", "--print_hparams", "short.yaml"]),
+        (["--zzzzzz", "1"], ["--zzzzzz", "--print_hparams"]),
         (["--param_file", "x"], ["unknown key --param_file"]),
         (["--tqdm_barcolor", "x"], ["unknown key --tqdm_barcolor"]),
         (["--", "1"], ["unknown key --"]),

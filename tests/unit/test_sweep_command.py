@@ -94,6 +94,32 @@ def test_each_comparison_has_a_folder_of_its_own(write, tmp_path, monkeypatch):
 
 @pytest.mark.whole
 @pytest.mark.slow
+def test_a_search_runs_its_trials(write, tmp_path, capsys):
+    pytest.importorskip("optuna", reason="requirements-search.txt")
+    file = Path(write(seed=[10]))
+    tree = json.loads(file.read_text())
+    tree["search"] = {"lr": {"low": 1e-4, "high": 0.1, "log": True}}
+    tree["set"]["all"]["folds"] = "[1]"
+    file.write_text(json.dumps(tree))
+    for number in (1, 2):
+        line = ["run", str(file), "--miniature", "--search", str(number)]
+        sweep.main([*line, "--workers", "1"])
+    capsys.readouterr()
+    sweep.main(["status", str(file), "--miniature"])
+    total = capsys.readouterr().out.splitlines()[-1].split()
+    assert total == ["all", "2", "0", "0", "0"]
+    out = tmp_path / "out-miniature"
+    rows = read_csv(out / "sweep-search" / "trials.csv")
+    for row in rows:
+        name = f"ESC50/tiny-ast/lora-lr={row['lr']}/10/fold1/result.json"
+        result = json.loads((out / name).read_text())
+        assert float(row["validation"]) == result["fold"]["valid_accuracy"]
+    sweep.main(["gather", str(file), "--miniature"])
+    assert "docs/sweeps.md says how to go on" in capsys.readouterr().err
+
+
+@pytest.mark.whole
+@pytest.mark.slow
 def test_a_grid_is_interrupted_and_goes_on(write, tmp_path):
     file = write(dataset=["ESC50", "GSC"], method=["linear", "lora"], seed=[10])
     words = [sys.executable, "-m", "petl_modules.sweep"]

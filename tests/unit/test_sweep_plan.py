@@ -1,5 +1,6 @@
 """Sweep files and their plans: cells, folders, and each mistake named."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from petl_modules.runs.yaml_text import parse_mapping
 from petl_modules.sweeps import in_miniature, plan_cells, planning, read_sweep
+from petl_modules.sweeps.trials import trials_of, with_trials
 from petl_modules.sweeps.values import folder_part, text_of
 from petl_modules.utils import UserError
 
@@ -82,6 +84,56 @@ def test_mistake_is_named(name, tmp_path):
     (old, new), words = MISTAKES[name]
     with pytest.raises(UserError, match=f"(?s){words}"):
         plan(tmp_path, GOOD.replace(old, new))
+
+
+def test_numbers_of_a_key_may_be_whole(tmp_path):
+    text = GOOD.replace("seed:", "weight_decay: [0, 0.1]\n  seed:")
+    assert len(plan(tmp_path, text)) == 2 * 2 * 2 * 5
+
+
+SEARCH = "search: {lr: {low: 1.0e-4, high: 0.1, log: True}}\ndata:"
+
+
+def test_a_search_has_the_cells_of_its_trials(tmp_path):
+    text = GOOD.replace("data:", SEARCH)
+    assert plan(tmp_path, text) == []
+    trials = tmp_path / "out" / "sweep-search" / "trials.json"
+    trials.parent.mkdir(parents=True)
+    asked = [
+        {"dataset": "ESC50", "method": method, "lr": lr}
+        for method, lr in (("lora", "0.1"), ("lora", "0.02"), ("linear", "1"))
+    ]
+    old = {"dataset": "ESC50", "method": "lora", "rank": "8"}
+    trials.write_text(json.dumps({"trials": [*asked, old]}))
+    sweep = with_trials(read_sweep(write(tmp_path, text)))
+    cells = plan_cells(sweep)
+    assert len(cells) == 3 * 2 * 5
+    names = {cell.folder.split("/")[-2] for cell in cells}
+    assert names == {"lora-lr=0.1", "lora-lr=0.02", "linear-lr=1"}
+    assert {cell.metric for cell in cells} == {("accuracy", "max")}
+    found = trials_of(sweep, cells)
+    assert [{**one.combination, **one.texts} for one in found] == asked
+    assert all(len(one.cells) == 2 * 5 for one in found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("low: 1.0e-4", "low: -1.0", "above 0"),
+        ("lr: {low", "lrr: {low", "lrr.*lr"),
+        ("[10, 11]", "[10, ten]", "seed.*ten"),
+        ("[10, 11]", "[10]\n  fixed_epochs: [True]", "no validation"),
+        (
+            "lr: {low: 1.0e-4, high: 0.1, log: True}",
+            "batch_size: {low: 1.5, high: 9.5}",
+            "batch_size",
+        ),
+    ],
+)
+def test_mistake_of_a_search_is_named_before_it_runs(old, new, words, tmp_path):
+    text = GOOD.replace("data:", SEARCH).replace(old, new)
+    with pytest.raises(UserError, match=f"(?s){words}"):
+        plan(tmp_path, text)
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):
