@@ -20,7 +20,7 @@ measure() { # TITLE NAME BENCHMARK [OPTIONS]
     shift 3
     printf '\n## %s\n\n`python benchmarks/%s.py %s`\n\n' \
         "$title" "$benchmark" "$*"
-    timeout "${LIMIT:-300}" python "benchmarks/$benchmark.py" "$@" \
+    timeout "${LIMIT:-120}" python "benchmarks/$benchmark.py" "$@" \
         --device "$device" --json "$folder/$name.json" ||
         printf 'This measurement failed (exit code %s).\n' $?
 }
@@ -31,7 +31,8 @@ if [ "$device" != cpu ]; then
     nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
     nvidia-smi --query-gpu=timestamp,utilization.gpu,memory.used \
         --format=csv --loop=1 > "$folder/utilization.csv" &
-    trap 'kill %1' EXIT
+    sampler=$!
+    trap 'kill $sampler' EXIT
 fi
 for frames in $shapes; do
     for options in "--precision fp32" "--precision bf16" \
@@ -50,6 +51,6 @@ for frames in $shapes; do
     measure "Stored hidden states, $frames frames" "hidden-$frames" hidden \
         --frames "$frames" --batch "$batch" --repeats "$repeats"
 done
-LIMIT=600 measure "The largest batch in $memory" memory step \
+LIMIT=300 measure "The largest batch in $memory" memory step \
     --frames "${shapes##* }" --memory "$memory" --repeats 1 \
     --methods lora,lora:recompute=layer,bottleneck
