@@ -23,7 +23,7 @@ COMMON = {
 METHODS = {
     "linear": {"lr": 0.01, "number_of_epochs": 40},
     "layer_sum": {"lr": 0.01, "number_of_epochs": 40},
-    "ladder": {},
+    "ladder": {"lr": 0.01},
     "attentive": {"lr": 0.01},
     "attentive_layers": {"lr": 0.01},
     "bitfit": {},

@@ -87,16 +87,22 @@ def test_bfloat16_in_fp16_is_refused(esc50, words, tmp_path):
 
 
 @pytest.mark.whole
-def test_kept_hidden_states_change_nothing(esc50, words, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "start"), [("bottleneck", 1), ("ladder", 2)]
+)
+def test_kept_hidden_states_change_nothing(
+    method, start, esc50, words, tmp_path
+):
     """Of batches of one clip: a product may depend on the batch's size."""
     last = {"layers": "last_1", "augment": "!new:torch.nn.Identity {}"}
     last |= {"batch_size": 1, "test_batch_size": 1, "number_of_epochs": 2}
     kept = {**last, "hidden_cache": tmp_path / "cache"}
-    plain = run(esc50, words, tmp_path / "plain", "bottleneck", **last)
-    filled = run(esc50, words, tmp_path / "first", "bottleneck", **kept)
-    found = run(esc50, words, tmp_path / "later", "bottleneck", **kept)
+    plain = run(esc50, words, tmp_path / "plain", method, **last)
+    filled = run(esc50, words, tmp_path / "first", method, **kept)
+    found = run(esc50, words, tmp_path / "later", method, **kept)
     assert plain == filled == found
-    assert len([*(tmp_path / "cache").glob("layer1-*/about.json")]) == 1
+    stores = (tmp_path / "cache").glob(f"layer{start}-*/about.json")
+    assert len([*stores]) == 1
 
 
 @pytest.mark.whole

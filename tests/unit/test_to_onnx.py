@@ -52,7 +52,7 @@ SAMPLE = {
     "dense_moa": ("pt2", "whisper"),
     "gc_lora": ("pt2", "whisper"),
     "ipet": ("pt2", "ast"),
-    "ladder": ("pt2", "wavlm"),
+    "ladder": ("pt2", "whisper"),
     "linear": ("pt2", "ast"),
     "mambadapter": ("pt2", "whisper"),
 }
