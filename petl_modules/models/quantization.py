@@ -92,7 +92,8 @@ def quantize_linear(backbone):
     Raises
     ------
     HparamsError
-        If bitsandbytes is not installed, or a method reads a weight.
+        If bitsandbytes is not installed, a method reads a weight, or no linear
+        layer is frozen.
     """
     for path, module in backbone.named_modules():
         if isinstance(module, AdaptedLayer) and _frozen(module.base):
@@ -103,6 +104,11 @@ def quantize_linear(backbone):
                 "LoRA's own form, or backbone_dtype bfloat16"
             )
     found = [(p, m) for p, m in backbone.named_modules() if _frozen(m)]
+    if not found:
+        raise HparamsError(
+            "backbone_dtype nf4: all linear layers are trained, and none is "
+            "frozen. Take float32, or a train_backbone that freezes some"
+        )
     for path, layer in found:
         backbone.set_submodule(path, NF4Linear(layer))
 

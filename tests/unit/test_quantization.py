@@ -153,6 +153,11 @@ def test_what_reads_weights_is_refused(method, tiny_ast):
         Kind("ast", tiny_ast).from_yaml(method, backbone_dtype="nf4")
 
 
+def test_an_encoder_without_frozen_layers_is_refused(tiny_ast):
+    with pytest.raises(HparamsError, match="none is frozen"):
+        Kind("ast", tiny_ast).from_yaml("full_finetuning", backbone_dtype="nf4")
+
+
 def test_the_package_is_named(tiny_ast, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.functional", None)
     with pytest.raises(HparamsError, match="requirements-quantization.txt"):
