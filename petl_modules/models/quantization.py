@@ -1,11 +1,11 @@
 """Quantization: frozen linear layers in 4 bits, by bitsandbytes."""
 
-import logging
 from importlib import import_module
+from logging import ERROR, getLogger
 
 import torch
+import torch.nn.functional as F
 from torch import nn
-from torch.nn import functional as F
 
 from petl_modules.methods import AdaptedLayer
 from petl_modules.utils import HparamsError
@@ -148,7 +148,7 @@ def _unpacked(packed, scales, shape):
 
 def _functional():
     """Import bitsandbytes, which else asks for kernels that are not used."""
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    getLogger("bitsandbytes").setLevel(ERROR)
     try:
         return import_module("bitsandbytes.functional")
     except ImportError as error:

@@ -51,11 +51,12 @@ def cells():
     return found
 
 
-def train(method, backbone, base):
+def train(method, backbone, base, **changes):
     """Return what has the attributes of a ``TrainedModel``, none of it zero."""
     recipe = RecipeFile.read(RECIPES / f"{method}.yaml", RECIPES / base)
     small = {k: v for k, v in SMALL.items() if k in recipe.tree}
-    recipe.update({**small, "backbone": backbone, "labels": LABELS})
+    given = {"backbone": backbone, "labels": LABELS}
+    recipe.update({**small, **given, **changes})
     fill_in_input(recipe)
     made = recipe.make(["features", "model", "windows"])
     model = made["model"].eval()
@@ -78,7 +79,20 @@ def train(method, backbone, base):
 @pytest.mark.parametrize("method, encoder", cells())
 def test_logits_are_those_of_the_source(method, encoder, folder_of, tmp_path):
     base = BASES.get(encoder, "wav2vec2.yaml")
-    trained = train(method, folder_of[encoder], base)
+    text = require_same_logits(
+        train(method, folder_of[encoder], base), tmp_path
+    )
+    assert "bitsandbytes" not in text
+
+
+def test_weights_in_4_bits_are_those_of_the_source(tiny_ast, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    trained = train("lora", str(tiny_ast), "ast.yaml", backbone_dtype="nf4")
+    assert "bitsandbytes" in require_same_logits(trained, tmp_path)
+
+
+def require_same_logits(trained, tmp_path):
+    """Compare the file with its source, in a padded batch; return its text."""
     config = build_config(trained)
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_trained(trained.model, tmp_path / "model.safetensors")
@@ -98,6 +112,7 @@ def test_logits_are_those_of_the_source(method, encoder, folder_of, tmp_path):
         found = model(batch, attention_mask=mask)
     assert torch.equal(found.logits, wanted)
     assert not torch.allclose(wanted[0], wanted[1])
+    return text
 
 
 @pytest.fixture(scope="module")

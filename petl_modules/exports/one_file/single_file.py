@@ -137,6 +137,7 @@ def _needless(trained):
     methods = part["encoder"].get("methods", [])
     adapted, positions = "petl_modules.methods.adapted", "conv_positions"
     states = part["encoder"].get("hidden_states", "last")
+    packed = part["encoder"].get("backbone_dtype") == "nf4"
     named = f"{MODELS}.LayerSum" in _class_names(states)
     summed = states == "weighted" or named
     group = getattr(config, "feat_extract_norm", None) == "group"
@@ -155,6 +156,7 @@ def _needless(trained):
         Key(f"{BACKBONES}.wavlm", "call_projections"): wavlm,
         Key(f"{MODELS}.layer_states", "LayerStates"): states != "last",
         Key(f"{MODELS}.layer_sum", "LayerSum"): summed,
+        Key(f"{MODELS}.quantization", "quantize_linear"): packed,
     }
     return [*NEEDLESS, *(key for key in needed if not needed[key])]
 
