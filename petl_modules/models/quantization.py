@@ -1,6 +1,5 @@
 """Quantization: frozen linear layers in 4 bits, by bitsandbytes."""
 
-from importlib import import_module
 from logging import ERROR, getLogger
 
 import torch
@@ -8,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from petl_modules.methods import AdaptedLayer
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, require_extra
 
 NF4 = "nf4"
 BLOCK = 64  # weights with a scale in common
@@ -33,7 +32,7 @@ class NF4Linear(nn.Module):
 
     Raises
     ------
-    HparamsError
+    UserError
         If bitsandbytes is not installed.
     """
 
@@ -92,8 +91,9 @@ def quantize_linear(backbone):
     Raises
     ------
     HparamsError
-        If bitsandbytes is not installed, a method reads a weight, or no linear
-        layer is frozen.
+        If a method reads a weight, or no linear layer is frozen.
+    UserError
+        If bitsandbytes is not installed.
     """
     for path, module in backbone.named_modules():
         if isinstance(module, AdaptedLayer) and _frozen(module.base):
@@ -149,11 +149,4 @@ def _unpacked(packed, scales, shape):
 def _functional():
     """Import bitsandbytes, which else asks for kernels that are not used."""
     getLogger("bitsandbytes").setLevel(ERROR)
-    try:
-        return import_module("bitsandbytes.functional")
-    except ImportError as error:
-        raise HparamsError(
-            f"backbone_dtype nf4 needs the package bitsandbytes ({error}): pip "
-            "install 'petl_modules[quantization]', in a checkout: python -m "
-            "pip install -r requirements-quantization.txt"
-        ) from error
+    return require_extra("bitsandbytes", "quantization").functional

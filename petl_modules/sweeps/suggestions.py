@@ -9,7 +9,7 @@ import warnings
 
 import numpy
 
-from petl_modules.sweeps.engines.extras import require_extra
+from petl_modules.utils import require_extra
 
 TRIES = 20  # suggestions in place of one that was tried before
 

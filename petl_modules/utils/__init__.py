@@ -20,6 +20,7 @@ from petl_modules.utils.errors import (
     noting,
     refusal,
 )
+from petl_modules.utils.extras import require_extra
 from petl_modules.utils.files import (
     build_folder,
     flush,
@@ -86,6 +87,7 @@ __all__ = [
     "read_csv",
     "read_json",
     "refusal",
+    "require_extra",
     "require_new",
     "require_new_folder",
     "seal",

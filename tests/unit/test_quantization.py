@@ -12,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from petl_modules.models.quantization import count_weights, quantize_linear
 from petl_modules.training import frozen_digests, require_unchanged
-from petl_modules.utils import HparamsError
+from petl_modules.utils import HparamsError, UserError
 
 pytest.importorskip("bitsandbytes")
 D_IN, D_OUT = 128, 96
@@ -159,6 +159,6 @@ def test_an_encoder_without_frozen_layers_is_refused(tiny_ast):
 
 
 def test_the_package_is_named(tiny_ast, monkeypatch):
-    monkeypatch.setitem(sys.modules, "bitsandbytes.functional", None)
-    with pytest.raises(HparamsError, match="requirements-quantization.txt"):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(UserError, match="requirements-quantization.txt"):
         Kind("ast", tiny_ast).from_yaml("lora", backbone_dtype="nf4")

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import petl_modules
 from petl_modules.sweeps.cell_run import UNFINISHED, run_when_free
-from petl_modules.sweeps.engines.extras import require_extra
 from petl_modules.sweeps.staging import require_archives
 from petl_modules.sweeps.states import is_running, write_error
-from petl_modules.utils import UserError, brief
+from petl_modules.utils import UserError, brief, require_extra
 
 TRIES = 3  # of a cell whose worker was killed, after the first
 POLL = 5  # seconds

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from petl_modules.runs.yaml_text import parse_mapping
 from petl_modules.sweeps.cell_run import UNFINISHED, last_lines
-from petl_modules.sweeps.engines.extras import require_extra
 from petl_modules.sweeps.engines.slurm_job import CellJob
 from petl_modules.sweeps.engines.slurm_options import sbatch_options
 from petl_modules.sweeps.engines.slurm_queue import Arrays, queued
@@ -22,7 +21,7 @@ from petl_modules.sweeps.states import (
     state_of,
     write_error,
 )
-from petl_modules.utils import UserError, alone_in, brief, show
+from petl_modules.utils import UserError, alone_in, brief, require_extra, show
 
 LARGEST = 1000  # tasks of an array; Slurm allows 1001 unless configured
 # A job that is told to end before it listens would end for good

@@ -1,19 +1,19 @@
-"""Packages that an engine or a search alone needs."""
+"""Packages that a part of the project alone needs."""
 
 from importlib import import_module
 
-from petl_modules.utils import UserError
+from petl_modules.utils.errors import UserError
 
 
 def require_extra(package, extra):
-    """Import the package of an engine, or of a search.
+    """Import a package that an extra of this project brings.
 
     Arguments
     ---------
     package : str
         Its name.
     extra : str
-        The extra of this project that brings it.
+        The extra's name, which is that of what needs the package.
 
     Returns
     -------
