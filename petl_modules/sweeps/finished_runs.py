@@ -80,8 +80,9 @@ def _differences(cell, first, recipe):
     except (UserError, OSError) as error:
         return [f"{cell.folder}: its settings cannot be read: {brief(error)}"]
     both = {
-        key: (value_of(theirs.get(key)), value_of(ours.get(key)))
-        for key in {**theirs, **ours}
+        key: (value_of(there), value_of(ours[key]))
+        for key, there in theirs.items()
+        if key in ours  # another version of the recipe has other keys
     }
     return [
         f"{cell.folder}: {key}: {there} there, {now} now"

@@ -65,6 +65,14 @@ def test_own_results_are_taken(cells, plan):
     require_same_settings(more)
 
 
+def test_results_from_before_a_key_was_there_are_taken(cells):
+    file = Path(cells[0].folder, "hyperparams.yaml")
+    text = file.read_text()
+    assert "num_workers: " in text
+    file.write_text(text.replace("num_workers: ", "key_of_old: "))
+    require_same_settings(cells)
+
+
 def test_results_of_other_settings_are_named(cells, plan):
     text = r"lora-layers=all/10: {}(?s:.*)lora-layers=0,1/10: {}"
     change = r"number_of_epochs: 2 there, 3 now"
