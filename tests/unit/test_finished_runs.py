@@ -68,8 +68,8 @@ def test_own_results_are_taken(cells, plan):
 def test_results_from_before_a_key_was_there_are_taken(cells):
     file = Path(cells[0].folder, "hyperparams.yaml")
     text = file.read_text()
-    assert "num_workers: " in text
-    file.write_text(text.replace("num_workers: ", "key_of_old: "))
+    assert "\nnum_workers: " in text
+    file.write_text(text.replace("\nnum_workers: ", "\nold_key: "))
     require_same_settings(cells)
 
 
