@@ -128,7 +128,7 @@ def test_features_of_before_are_refused(records, tmp_path):
     dataset = dataset_of(records, tmp_path)
     dataset.mix = None  # as with a cache
     batches = partial(EpochBatches, batch_size=2, seed=10, mixup=0.5)
-    with pytest.raises(HparamsError, match="Leave out feature_cache and"):
+    with pytest.raises(HparamsError, match="Leave out feature_cache, or"):
         make_train_loader(SimpleNamespace(), dataset, batches, {})
 
 

@@ -156,6 +156,8 @@ def test_cell_of_another_process_is_running(make):
 
 
 def run_as_command(cells):
+    # Tests that a shell has started by '&' ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(not run_local(cells))
     except KeyboardInterrupt:
