@@ -100,12 +100,21 @@ def store_frozen(backbone, dtype):
         raise HparamsError(
             f"backbone_dtype '{dtype}' is none of: {', '.join(BACKBONE_DTYPES)}"
         )
+    if dtype == "float32":
+        return
     if dtype == NF4:
         quantize_linear(backbone)
-        return
+    else:
+        _round(backbone, getattr(torch, dtype))
+    # Loaded weights are parts of one mapped file, which takes all of its
+    # memory as long as one of them is there
+    for parameter in backbone.parameters():
+        parameter.data = parameter.data.clone()
+
+
+def _round(backbone, dtype):
+    """Round the frozen matrices of a backbone."""
     for module in backbone.modules():
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
             if not module.weight.requires_grad:
-                module.weight.data = module.weight.data.to(
-                    getattr(torch, dtype)
-                )
+                module.weight.data = module.weight.data.to(dtype)

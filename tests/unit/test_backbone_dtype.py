@@ -1,5 +1,9 @@
 """A backbone in bfloat16: bf16 autocast, with the rounding done beforehand."""
 
+import gc
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from test_methods import FILES, FRAMES, LABELS, Kind
@@ -78,6 +82,20 @@ def test_frozen_matrices_alone_are_rounded(tiny_ast):
     assert all(
         p.dtype == torch.float32 for p in model.parameters() if p.requires_grad
     )
+
+
+MAPS = Path("/proc/self/maps")
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="files that Linux has mapped")
+@pytest.mark.parametrize("dtype", ["bfloat16", "nf4"])
+def test_the_file_of_the_weights_is_not_kept(dtype, tiny_ast, tmp_path):
+    """Its memory would be taken as long as one float32 tensor is in it."""
+    folder = str(shutil.copytree(tiny_ast, tmp_path / "ast"))
+    model = Kind("ast", folder).from_yaml("lora", backbone_dtype=dtype)
+    gc.collect()
+    assert folder not in MAPS.read_text()
+    assert model.encoder.backbone_dtype == dtype
 
 
 def test_what_trains_stays_in_float32(tiny_ast):
