@@ -51,8 +51,10 @@ def draw_pareto(path, rows):
     rows = rows[:TALLEST]
     figure = new_figure(15, 3.8 * len(rows))
     table = figure.subplots(len(rows), len(AXES) + 1, squeeze=False)
+    # A configuration looks the same in all rows
+    everyone = [_plain(one.name) for _, some in rows for one in some]
     for (*panels, key), (group, configurations) in zip(table, rows):
-        names = {_plain(one.name): None for one in configurations}
+        names = dict.fromkeys(everyone)
         for axes, (cost, (label, unit)) in zip(panels, AXES.items()):
             points = [
                 (
@@ -82,7 +84,8 @@ def draw_pareto(path, rows):
             )
         panels[0].set_title(_title(group, 60), fontsize=9, loc="left")
         key.axis("off")
-        drawn = {name: mark for name, mark in names.items() if mark}
+        ranked = [_plain(one.name) for one in configurations]
+        drawn = {name: names[name] for name in ranked if names[name]}
         key.legend(
             drawn.values(),
             map(_wrapped, drawn),

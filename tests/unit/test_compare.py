@@ -205,15 +205,37 @@ def test_pictures_are_images(made, name):
     assert content.startswith(b"\x89PNG") and len(content) > 10_000
 
 
-@pytest.mark.parametrize("draw", [pictures.draw_pareto, pictures.draw_folds])
-def test_texts_of_pictures_are_inside_and_apart(draw, results, monkeypatch):
-    """Titles and names are long, and there are few methods."""
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures of pictures that are drawn."""
     figures, new = [], pictures.new_figure
     monkeypatch.setattr(
         pictures,
         "new_figure",
         lambda *size: figures.append(new(*size)) or figures[-1],
     )
+    return figures
+
+
+def test_a_configuration_looks_the_same_in_all_rows(results, figures):
+    (group,) = group_results(read_results(find_runs([results])))
+    some = group.configurations
+    pictures.draw_pareto(io.BytesIO(), [(group, some), (group, some[::-1])])
+    first, second = (
+        {
+            text.get_text(): str(bars.get_color())
+            for text, bars in zip(key.texts, key.legend_handles)
+        }
+        for axes in figures[0].axes
+        if (key := axes.get_legend())
+    )
+    assert first == second and [*first] == [*second][::-1]
+    assert len(set(first.values())) == len(first) > 1
+
+
+@pytest.mark.parametrize("draw", [pictures.draw_pareto, pictures.draw_folds])
+def test_texts_of_pictures_are_inside_and_apart(draw, results, figures):
+    """Titles and names are long, and there are few methods."""
     (group,) = group_results(read_results(find_runs([results])))
     group = group._replace(protocol="few-shot: 8 a class; " * 9)
     two = [
