@@ -185,8 +185,8 @@ def guide_of(baseline, margin):
         "with n_test / n_train from the numbers of clips that each fold's "
         "result.json has.",
         f"The bootstrap ({LEVEL:.0%} interval) draws speakers, recordings or "
-        "clips of the test part, and seeds. With one seed it does not know the chance of training; "
-        "with one fold the t-test does not know that of the test clips.",
+        "clips of the test part, and seeds. With one seed it does not know the "
+        "chance of training; with one fold the t-test does not know that of the test clips.",
         f"Equal is a difference of up to ±{margin:g} of the metric (--margin "
         f"{100 * margin:g}, in points). "
         "P are posterior probabilities of the t-test's model. The verdict is "

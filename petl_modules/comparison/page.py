@@ -3,9 +3,15 @@
 import base64
 import html
 import io
+from functools import partial
 
 from petl_modules.comparison.corrected_t import BETTER, UNKNOWN, WORSE
-from petl_modules.comparison.pictures import draw_folds, draw_pareto, shown
+from petl_modules.comparison.pictures import (
+    draw_folds,
+    draw_pareto,
+    names_of,
+    shown,
+)
 from petl_modules.comparison.published import paper_notes
 from petl_modules.comparison.tables import cells
 from petl_modules.utils import printable
@@ -67,8 +73,9 @@ def make_page(compared, facts, guide, left_out):
     str
     """
     parts = [_tag("h1", "Comparison of runs"), _tag("p", facts)]
+    names = names_of([(group, shown(group, one)) for group, one, _ in compared])
     for group, baseline, differences in compared:
-        parts += _section(group, baseline, differences)
+        parts += _section(group, baseline, differences, names)
     parts.append(_tag("h2", "How to read the tables"))
     parts.append(_list(guide))
     if left_out:
@@ -84,8 +91,8 @@ def make_page(compared, facts, guide, left_out):
     )
 
 
-def _section(group, baseline, differences):
-    """Return the parts of a group."""
+def _section(group, baseline, differences, names):
+    """Return the parts of a group; ``names`` are those of all groups."""
     configurations = shown(group, baseline)
     parts = [
         _tag("h2", group.title),
@@ -100,7 +107,11 @@ def _section(group, baseline, differences):
         parts.append(_list(notes))
     metric = group.metric
     for draw, kind, what in (
-        (draw_pareto, "row", f"{metric} against parameters, memory and time"),
+        (
+            partial(draw_pareto, names=names),
+            "row",
+            f"{metric} against parameters, memory and time",
+        ),
         (draw_folds, "one", f"{metric} of each fold and seed"),
     ):
         stream = io.BytesIO()

@@ -35,7 +35,23 @@ def shown(group, baseline=None):
     return kept
 
 
-def draw_pareto(path, rows):
+def names_of(rows):
+    """Return the names of all configurations, each once.
+
+    Arguments
+    ---------
+    rows : list of tuple
+        See ``draw_pareto``.
+
+    Returns
+    -------
+    list of str
+    """
+    names = (_plain(one.name) for _, some in rows for one in some)
+    return list(dict.fromkeys(names))
+
+
+def draw_pareto(path, rows, names=None):
     """Draw the metric against parameters, memory and time.
 
     A line joins the configurations of which no other is both cheaper and
@@ -47,12 +63,14 @@ def draw_pareto(path, rows):
         Where the PNG image goes.
     rows : list of tuple
         A group and its configurations, for each row of the picture.
+    names : list of str or None
+        See ``names_of``: a name looks the same in all pictures with this list.
+        None: those of the rows.
     """
     rows = rows[:TALLEST]
+    everyone = names_of(rows) if names is None else names
     figure = new_figure(15, 3.8 * len(rows))
     table = figure.subplots(len(rows), len(AXES) + 1, squeeze=False)
-    # A configuration looks the same in all rows
-    everyone = [_plain(one.name) for _, some in rows for one in some]
     for (*panels, key), (group, configurations) in zip(table, rows):
         names = dict.fromkeys(everyone)
         for axes, (cost, (label, unit)) in zip(panels, AXES.items()):
