@@ -132,8 +132,8 @@ def _shared(kinds, every):
         if sum(kind[part] in names for kind in every) == len(kinds):
             return ", ".join(names)
     shown = [", ".join(filter(None, kind)) for kind in kinds[:SHOWN]]
-    if more := len(kinds) - SHOWN:
-        shown += [f"{more} more"] * (more > 0)
+    if len(kinds) > SHOWN:
+        shown.append(f"{len(kinds) - SHOWN} more")
     return "; ".join(shown)
 
 
