@@ -95,6 +95,7 @@ def command(trial, data, folder):
         options["fixed_epochs"] = True
         script, seconds = RECIPES / "ESC50" / "train.py", 5.0
     places["feature_cache"] = folder / "features"
+    places["hidden_cache"] = folder / "hidden"
     words = training(
         script, method, ENCODERS[encoder], seconds, options, places
     )
