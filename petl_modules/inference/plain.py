@@ -44,8 +44,8 @@ ROOMS = {
     methods: ("IA3", "Insert", "LoRA", "PrefixTuning", "PromptTuning", "SSF"),
     models: (
         *("AttentionPooling", "AttentiveStatistics", "Ladder", "LayerSum"),
-        *("LinearHead", "MeanPooling", "MeanStdPooling", "RecurrentHead"),
-        *("ScratchEncoder", "TunedEncoder", "TunedModel"),
+        *("LinearHead", "MeanPooling", "MeanStdPooling", "PrototypePooling"),
+        *("RecurrentHead", "ScratchEncoder", "TunedEncoder", "TunedModel"),
     ),
     recognition: ("Units",),
     speaker_models: ("EcapaPartition", "ResNetPartition"),

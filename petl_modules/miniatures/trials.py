@@ -26,6 +26,7 @@ METHODS = {
     "ladder": {"lr": 0.01},
     "attentive": {"lr": 0.01},
     "attentive_layers": {"lr": 0.01},
+    "prototypes": {"lr": 0.01},
     "bitfit": {},
     "lora": {"lr": 0.02},
     "rslora": {"lr": 0.02},

@@ -15,6 +15,7 @@ from petl_modules.models.old_names import is_old_recipe, upgrade_recipe
 from petl_modules.models.parts import PARTS, trained_parts
 from petl_modules.models.pooling import MeanPooling, MeanStdPooling
 from petl_modules.models.probe import Probe
+from petl_modules.models.prototype_pooling import PrototypePooling
 from petl_modules.models.recurrent_head import RecurrentHead
 from petl_modules.models.scratch_encoder import ScratchEncoder
 from petl_modules.models.trained_weights import (
@@ -40,6 +41,7 @@ __all__ = [
     "MeanStdPooling",
     "PARTS",
     "Probe",
+    "PrototypePooling",
     "RecurrentHead",
     "ScratchEncoder",
     "TunedEncoder",

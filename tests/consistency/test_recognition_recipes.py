@@ -93,7 +93,8 @@ def test_methods_are_those_that_recognise_frames():
     every = {f.stem for f in copy_methods.METHODS.glob("hparams/*.yaml")}
     assert every - files == {
         *("ast", "attentive", "attentive_layers", "conformer", "convpass"),
-        *("ipet", "ipet_adapter", "ipet_prompt", "ipet_wav2vec2", "whisper"),
+        *("ipet", "ipet_adapter", "ipet_prompt", "ipet_wav2vec2", "prototypes"),
+        "whisper",
     }
     assert files - every == {"superb_head"}
 

@@ -34,6 +34,7 @@ def gradients(model, pooled):
 
 # They compute with weights, or pool, in another precision than autocast does
 OTHERS = {"attentive", "attentive_layers", "dora", "hira", "ladder"}
+OTHERS |= {"prototypes"}
 CASES = [file for file in FILES if file not in OTHERS]
 SAMPLE = [c for c in CASES if not c.endswith(("_houlsby", "_moa_lora"))]
 

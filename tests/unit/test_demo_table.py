@@ -17,7 +17,7 @@ from petl_modules.utils import read_csv
 ROOT = Path(__file__).resolve().parents[2]
 ONCE = ["GTZAN"]  # with one seed
 LATER = {"adaptformer", "attentive", "attentive_layers", "convpass"}
-LATER |= {"ladder", "layer_sum", "mambadapter"}
+LATER |= {"ladder", "layer_sum", "mambadapter", "prototypes"}
 LATER |= {"rslora", "lora_plus", "dora", "pissa", "hira"}
 LATER |= {"gc_lora", "dense_moa_lora", "soft_moa_lora"}
 LATER |= {"ia3", "ssf", "norms"}

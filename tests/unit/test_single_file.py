@@ -34,7 +34,7 @@ METHODS = (
     *("lora_qk", "ipet_adapter", "ipet_prompt", "prompt_shallow", "houlsby"),
     *("mambadapter_houlsby", "layer_sum", "attentive", "adaptformer"),
     *("convpass_wav2vec2", "ladder", "dense_moa_lora", "soft_moa_lora"),
-    "gc_lora",
+    *("gc_lora", "prototypes"),
 )
 
 

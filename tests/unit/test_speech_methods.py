@@ -129,6 +129,7 @@ def test_counts_of_some_layers_of_a_wide_encoder(stem, layers, n):
         ("ladder", 2_376_492),  # see tests/unit/test_ladder.py
         ("attentive", 0),
         ("attentive_layers", 13),
+        ("prototypes", 0),
         ("adaptformer", 1_189_632),
         ("dense_moa_lora", 663_648),
         ("soft_moa_lora", 663_552),

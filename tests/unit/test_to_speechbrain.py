@@ -23,7 +23,7 @@ METHODS = (
     *("e_adapter", "el_adapters", "full_finetuning", "houlsby", "ipet"),
     *("l_adapter", "ladder", "layer_sum", "linear", "lora", "mambadapter"),
     *("mambadapter_houlsby", "prefix", "prompt_deep", "prompt_shallow"),
-    "soft_moa",
+    *("prototypes", "soft_moa"),
 )
 KINDS = (
     *("ast", "wav2vec2", "wav2vec2-large", "hubert", "wavlm", "unispeech"),
