@@ -2,23 +2,24 @@
 
 import contextlib
 import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
 from petl_modules.backbones import checkpoint_name
-from petl_modules.backbones.checkpoint import is_path
-from petl_modules.miniatures.trials import ROOT
-from petl_modules.runs.arguments import read_value
 from petl_modules.runs.checks import check_keys, check_values
-from petl_modules.runs.command_line import RUN_OPTIONS, compose, run_options
+from petl_modules.runs.command_line import compose
 from petl_modules.runs.input_keys import fill_in_metric
-from petl_modules.runs.layering import nearest
 from petl_modules.runs.yaml_text import dump_yaml
+from petl_modules.sweeps.fold_counts import count_folds, require_folds
 from petl_modules.sweeps.miniature import miniature_options
+from petl_modules.sweeps.recipes import find_file, find_recipe
+from petl_modules.sweeps.value_checks import (
+    check_values_of_grid,
+    require_backbones,
+    require_data_folder,
+    require_validation,
+)
 from petl_modules.utils import HparamsError, noting
-
-PLACES = ("recipes", "templates")
 
 
 class Composition(NamedTuple):
@@ -66,57 +67,6 @@ class Composition(NamedTuple):
         return self.settings["backbone_name"]
 
 
-def find_recipe(dataset, home):
-    """Return the folder of a recipe.
-
-    Arguments
-    ---------
-    dataset : str
-        Its name in ``recipes`` or ``templates``; or a path, which has a slash.
-    home : pathlib.Path
-        Where a relative path starts.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    HparamsError
-        There is none; names the nearest.
-    """
-    if "/" in dataset:
-        folder = home / os.path.expanduser(dataset)
-        if (folder / "train.py").is_file():
-            return folder.resolve()
-        raise HparamsError(f"{folder} is no recipe: it has no train.py")
-    there = {
-        script.parent.name: script.parent
-        for place in PLACES
-        for script in sorted((ROOT / place).glob("*/train.py"))
-    }
-    if dataset in there:
-        return there[dataset]
-    raise HparamsError(
-        f"no data set '{dataset}'{nearest(dataset, there)} There are: "
-        f"{', '.join(there) or f'none in {ROOT}'}; a recipe of your own is "
-        "named by its path, such as ./my_recipe"
-    )
-
-
-def find_file(folder, kind, name):
-    """Return a recipe's YAML file, by what it is and its stem."""
-    file = folder / "hparams" / f"{name}.yaml"
-    if file.is_file():
-        return file
-    stems = [path.stem for path in sorted(file.parent.glob("[!.]*.yaml"))]
-    near = nearest(name, stems)
-    raise HparamsError(
-        f"no {kind} '{name}'{near}"
-        + (f" There are: {', '.join(stems)}" if near == "." else "")
-    )
-
-
 def compose_for(sweep, kind, values):
     """Compose the recipe file of some points, and check all of their values.
 
@@ -140,7 +90,7 @@ def compose_for(sweep, kind, values):
     """
     folder, mistakes = find_recipe(kind[0], sweep.file.parent), []
     with noting(mistakes):
-        _check_data_folder(sweep, *kind[:2])
+        require_data_folder(sweep, *kind[:2])
     with noting(mistakes):
         file, options = _options_for(sweep, folder, kind, values)
         recipe = _compose_one(sweep, folder, file, options, values)
@@ -148,11 +98,11 @@ def compose_for(sweep, kind, values):
         check_keys(settings, script)
         check_values(settings)
         backbones = [settings["backbone"], *values.get("backbone", [])]
-        _check_backbones(backbones, sweep)
-        _check_others(settings, values, file.name)
-        _check_validation(sweep, settings)
-        keys, split = _count_folds(recipe, values)
-        _check_folds(settings.get("folds") or [], split.values())
+        require_backbones(backbones, sweep)
+        check_values_of_grid(settings, values, file.name)
+        require_validation(sweep, settings)
+        keys, split = count_folds(recipe, values)
+        require_folds(settings.get("folds") or [], split.values())
     if mistakes:
         raise HparamsError(*mistakes)
     prepare = dump_yaml({"prepare": settings["prepare"]})
@@ -201,22 +151,6 @@ def _compose_one(sweep, folder, file, options, values):
     return recipe
 
 
-def _check_data_folder(sweep, dataset, method):
-    """Refuse a data set without a folder that is there or will be."""
-    if dataset not in sweep.data:
-        if sweep.stage.get(dataset):
-            return
-        raise HparamsError(f"no data folder: add 'data: {{{dataset}: DIR}}'")
-    folder = Path(sweep.data[dataset])
-    loaded = sweep.options_of(dataset, method).get("download") == "True"
-    if not (sweep.miniature or folder.is_dir() or loaded):
-        raise HparamsError(
-            f"there is no data folder {folder}. Correct it under 'data', where "
-            "relative paths start in the sweep file's folder; the recipe's "
-            "README says how to obtain the data"
-        )
-
-
 @contextlib.contextmanager
 def working_in(folder):
     """Change the working directory for a while."""
@@ -228,86 +162,5 @@ def working_in(folder):
         os.chdir(before)
 
 
-def _check_backbones(names, sweep):
-    """Refuse encoders on the disk that are not there."""
-    for name in filter(None, names):
-        folder = sweep.file.parent / os.path.expanduser(name)
-        if is_path(name) and not folder.is_dir():
-            raise HparamsError(f"backbone: there is no folder {folder}")
-
-
 def _is_whole(text):
     return text.lstrip("-").isdecimal()
-
-
-def _check_others(settings, values, name):
-    """Check all values of the grid, of which the composition has one each."""
-    for key, texts in values.items():
-        for text in texts:
-            if key in settings:
-                value = read_value(key, [text], settings[key])
-                check_values({**settings, key: value})
-            elif key in RUN_OPTIONS:
-                run_options(name, {key: [text]})
-
-
-def _check_validation(sweep, settings):
-    """Refuse a search of runs that have no validation."""
-    if sweep.search and settings.get("fixed_epochs"):
-        raise HparamsError(
-            "fixed_epochs leaves no validation to search by: leave it out"
-        )
-
-
-def _count_folds(recipe, values):
-    """Return the keys on which the number of folds depends, and the numbers.
-
-    Returns
-    -------
-    keys : list of str
-        Of the grid. A seed draws clips, not folds.
-    numbers : dict
-        By values of these keys.
-    """
-    plan = recipe.tree.get("plan")
-    if not isinstance(plan, dict) or "split" not in plan:
-        return [], {(): None}
-    used = _keys_behind(plan["split"], recipe.tree) - {"seed"}
-    keys = sorted(used & values.keys())
-    points = [()]
-    for key in keys:
-        points = [(*point, text) for point in points for text in values[key]]
-    numbers = {}
-    for point in points:
-        for key, text in zip(keys, point):
-            value = read_value(key, [text], recipe.settings[key])
-            recipe.update({key: value})
-        split = recipe["plan"].keywords["split"]
-        numbers[point] = getattr(split, "n_folds", None)
-    return keys, numbers
-
-
-def _keys_behind(value, tree):
-    """Return the keys that a value refers to, also through other keys."""
-    found, left = set(), [value]
-    while left:
-        text = dump_yaml({"value": left.pop()})
-        new = {*re.findall(r"<(\w+)", text)} - found
-        found |= new
-        left += [tree[key] for key in new if key in tree]
-    return found
-
-
-def _check_folds(folds, numbers):
-    """Refuse folds that there are not."""
-    for number in numbers:
-        for fold in folds:
-            if type(fold) is not int or fold < 1:
-                raise HparamsError(f"folds: there is no fold {fold}")
-            if number is not None and fold > number:
-                raise HparamsError(
-                    f"folds: there is no fold {fold}: they go from 1 to "
-                    f"{number}"
-                )
-    if len({*folds}) < len(folds):
-        raise HparamsError(f"folds {[*folds]}: name each once")

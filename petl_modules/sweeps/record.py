@@ -11,8 +11,8 @@ from pathlib import Path
 
 from petl_modules import __version__
 from petl_modules.sweeps.cell import Cell
-from petl_modules.sweeps.composition import find_recipe
 from petl_modules.sweeps.planning import plan_cells
+from petl_modules.sweeps.recipes import find_recipe
 from petl_modules.utils import UserError, read_json, write_text
 
 NO_COMMAND = {"script": "", "file": "", "options": {}, "directory": ""}

@@ -8,9 +8,9 @@ import yaml
 
 from petl_modules import sweep
 from petl_modules.sweeps import plan_cells, read_sweep
-from petl_modules.sweeps.composition import find_file, find_recipe
 from petl_modules.sweeps.miniature import in_miniature
 from petl_modules.sweeps.points import points_of
+from petl_modules.sweeps.recipes import find_file, find_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
