@@ -16,7 +16,7 @@ import tempfile
 import common  # isort: skip, first: it prepares the path
 import torch
 
-from petl_modules.methods import merge_lora
+from petl_modules.methods import merge_methods
 
 COLUMNS = {
     "method": "{method}",
@@ -33,7 +33,7 @@ COLUMNS = {
 def measure(model, frozen, inputs, repeats):
     """Return the milliseconds of a batch in the three modes and frozen."""
     merged = copy.deepcopy(model)
-    merge_lora(merged)
+    merge_methods(merged)
     inference = torch.inference_mode()(model)
     merged, frozen = map(torch.inference_mode(), (merged, frozen))
     difference = (merged(inputs) - inference(inputs)).abs().max().item()

@@ -26,7 +26,7 @@ from petl_modules.inference.run_fold import (
 )
 from petl_modules.inference.sounds import read_used
 from petl_modules.inference.travelling import CONFIG
-from petl_modules.methods import merge_lora
+from petl_modules.methods import merge_methods
 from petl_modules.models import WEIGHTS, load_trained, weights_sha256
 from petl_modules.recognition import make_decoder
 from petl_modules.runs.devices import check_device
@@ -145,7 +145,7 @@ class TrainedModel:
         load_trained(self.model, file, recorded, remedy)
         self.weights_sha256 = weights_sha256(self.model)
         if merge:
-            merge_lora(self.model)
+            merge_methods(self.model)
 
     def _combine(self, states, of_weights):
         """Average the weights of all folds, or make their outputs so."""

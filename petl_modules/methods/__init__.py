@@ -8,7 +8,7 @@ from petl_modules.methods.adapted import Adapted
 from petl_modules.methods.adapted_layer import AdaptedLayer
 from petl_modules.methods.insertion import Insert, Insertion
 from petl_modules.methods.lora import LoRA
-from petl_modules.methods.merging import merge_lora
+from petl_modules.methods.merging import merge_methods
 from petl_modules.methods.method import Method
 from petl_modules.methods.prefix_tuning import PrefixTuning
 from petl_modules.methods.prompt_tuning import PromptTuning
@@ -25,5 +25,5 @@ __all__ = [
     "PrefixTuning",
     "PromptTuning",
     "SSF",
-    "merge_lora",
+    "merge_methods",
 ]

@@ -9,7 +9,7 @@ from petl_modules.methods.adapted import Adapted
 
 
 @torch.no_grad()
-def merge_lora(model):
+def merge_methods(model):
     """Merge LoRA, and other blocks that are a change of weights, into these.
 
     For evaluation: the outputs are the same up to rounding, and the blocks

@@ -180,6 +180,6 @@ def _require_unmerged(model):
     if any(isinstance(m, Adapted) and m.merged for m in model.modules()):
         raise CheckpointError(
             "LoRA weights are merged into this model, so it can neither take "
-            "others nor be saved. Call what merge_lora has returned, which "
+            "others nor be saved. Call what merge_methods has returned, which "
             "takes them out, or build the model again"
         )

@@ -12,7 +12,7 @@ from petl_modules.data import read_audio
 from petl_modules.inference.plain import from_plain
 from petl_modules.inference.trained_model import TrainedModel
 from petl_modules.inference.travelling import CONFIG, seal_of
-from petl_modules.methods import merge_lora
+from petl_modules.methods import merge_methods
 from petl_modules.models import (
     WEIGHTS,
     combine,
@@ -79,7 +79,7 @@ def test_the_mean_of_lora_is_the_mean_of_merged_weights(loras, tmp_path):
     command.main([*map(str, loras), str(tmp_path / "mean")])
     models = [opened(folder) for folder in [*loras, tmp_path / "mean"]]
     for model in models:
-        merge_lora(model)
+        merge_methods(model)
     *states, found = [
         {
             name: value

@@ -18,7 +18,7 @@ from petl_modules.methods import (
     LoRA,
     PrefixTuning,
     PromptTuning,
-    merge_lora,
+    merge_methods,
 )
 from petl_modules.models import (
     load_trained,
@@ -320,7 +320,7 @@ def merged(tiny_ast):
             AST(tiny_ast, 100), ["a", "b"], [LoRA(rank=2)], train_backbone="all"
         )
     )
-    return model, merge_lora(model)
+    return model, merge_methods(model)
 
 
 def test_a_merged_model_takes_and_gives_nothing(merged, tmp_path):
@@ -329,7 +329,7 @@ def test_a_merged_model_takes_and_gives_nothing(merged, tmp_path):
     save_trained(model, tmp_path / "model")
     x = torch.randn(2, 100, 128)
     expected = model(x)
-    merge_lora(model)
+    merge_methods(model)
     before = model(x)
     for use in (load_trained, save_trained):
         with pytest.raises(CheckpointError, match="LoRA weights are merged"):

@@ -26,7 +26,7 @@ from petl_modules.methods import (
     LoRA,
     PrefixTuning,
     PromptTuning,
-    merge_lora,
+    merge_methods,
 )
 from petl_modules.models import (
     Ladder,
@@ -353,7 +353,7 @@ def merged(encoder):
     model = drawn(encoder, METHODS["lora, all"]).eval()
     with torch.no_grad():
         expected = model(*inputs)
-        restore = merge_lora(model)
+        restore = merge_methods(model)
         count = sum(getattr(m, "merged", False) for m in model.modules())
         assert count == len(LINEAR) * 2
         torch.testing.assert_close(
@@ -379,7 +379,7 @@ OPTIONS = {
     "recompute: layer": partial(recomputed, recompute="layer"),
     "backbone_dtype: bfloat16": stored_in_bf16,
     "backbone_dtype: nf4": stored_in_nf4,
-    "merge_lora": merged,
+    "merge_methods": merged,
     "deepcopy": partial(cloned, clone=copy.deepcopy),
     "pickle": partial(cloned, clone=lambda m: pickle.loads(pickle.dumps(m))),
 }

@@ -10,7 +10,7 @@ from peft import HiraConfig, IA3Config, LoraConfig, inject_adapter_in_model
 
 from petl_modules.backbones import AST, Wav2Vec2
 from petl_modules.blocks import Bottleneck, DoRA, HiRA, LowRank, PiSSA, Scale
-from petl_modules.methods import IA3, SSF, Adapted, Insert, LoRA, merge_lora
+from petl_modules.methods import IA3, SSF, Adapted, Insert, LoRA, merge_methods
 from petl_modules.models import load_trained, read_trained, save_trained
 from petl_modules.utils import HparamsError
 from tests.models import classifier
@@ -208,7 +208,7 @@ def test_merged_is_unmerged_and_comes_back(model, inputs):
     draw(model, 0.05)
     before = {n: v.clone() for n, v in model.state_dict().items()}
     wanted = states(model, inputs)
-    restore = merge_lora(model)
+    restore = merge_methods(model)
     adapted = [m for m in model.modules() if isinstance(m, Adapted)]
     assert adapted and all(module.merged for module in adapted)
     torch.testing.assert_close(
@@ -265,7 +265,7 @@ def test_wavlm_whose_attention_reads_weights(form, tiny_encoders):
     draw(model, 0.05)
     with torch.no_grad():
         wanted = model(sound)
-        merge_lora(model)
+        merge_methods(model)
         torch.testing.assert_close(model(sound), wanted, rtol=1e-5, atol=1e-5)
 
 

@@ -6,7 +6,7 @@ from test_methods import FRAMES, LABELS, Kind
 from torch import nn
 
 from petl_modules.backbones import AST
-from petl_modules.methods import Adapted, LoRA, merge_lora
+from petl_modules.methods import Adapted, LoRA, merge_methods
 from tests.models import classifier
 
 
@@ -25,7 +25,7 @@ def test_outputs_are_the_same(name, case, tiny_ast, tiny_wav2vec2):
     model, inputs = drawn(kind.build(case)), kind.inputs()
     with torch.inference_mode():
         expected = model(inputs)
-        undo = merge_lora(model)
+        undo = merge_methods(model)
         found = model(inputs)
         undo()
         again = model(inputs)
@@ -41,7 +41,7 @@ def test_the_weight_is_the_sum(tiny_ast):
         model.encoder.inserted["0.layers.0.query"]
     )
     before = query.base.weight.clone()
-    merge_lora(model)
+    merge_methods(model)
     expected = before + 2 * block.lora_b.weight @ block.lora_a.weight
     torch.testing.assert_close(query.base.weight.data, expected)
 
@@ -50,9 +50,9 @@ def test_a_second_merge_adds_nothing(tiny_ast):
     model = drawn(Kind("ast", tiny_ast).from_yaml("lora"))
     inputs = torch.randn(1, FRAMES, 128)
     with torch.no_grad():
-        undo = merge_lora(model)
+        undo = merge_methods(model)
         expected = model(inputs)
-        merge_lora(model)()
+        merge_methods(model)()
         assert torch.equal(model(inputs), expected)
         undo()
     assert not any(m.merged for m in model.modules() if isinstance(m, Adapted))
@@ -61,7 +61,7 @@ def test_a_second_merge_adds_nothing(tiny_ast):
 def test_every_weight_is_restored_bit_for_bit(tiny_ast):
     model = drawn(Kind("ast", tiny_ast).from_yaml("lora"))
     before = {n: p.clone() for n, p in model.named_parameters()}
-    merge_lora(model)()
+    merge_methods(model)()
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]), name
     assert not any(m.merged for m in model.modules() if isinstance(m, Adapted))
@@ -74,7 +74,7 @@ def test_weights_in_bfloat16_are_left_alone(tiny_ast):
     inputs = torch.randn(1, FRAMES, 128)
     with torch.no_grad():
         expected = model(inputs)
-        merge_lora(model)
+        merge_methods(model)
         assert torch.equal(model(inputs), expected)
 
 
@@ -84,5 +84,5 @@ def test_lora_beside_a_wrapped_layer_stays_beside_it(tiny_ast):
     inputs = torch.randn(1, FRAMES, 128)
     with torch.no_grad():
         expected = model(inputs)
-        merge_lora(model)
+        merge_methods(model)
         torch.testing.assert_close(model(inputs), expected)

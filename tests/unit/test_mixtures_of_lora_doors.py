@@ -5,7 +5,7 @@ import torch
 
 from petl_modules.exports.exporting import export
 from petl_modules.inference.trained_model import TrainedModel
-from petl_modules.methods import Adapted, merge_lora
+from petl_modules.methods import Adapted, merge_methods
 from petl_modules.models import combine, trained_state
 from petl_modules.utils import ExportError, HparamsError
 from tests.sampling import sample
@@ -43,7 +43,7 @@ def test_formats_of_weights_refuse_them(format, stem, fold, tmp_path):
 
 def test_merging_leaves_them_as_they_are(model):
     before = {name: v.clone() for name, v in model.state_dict().items()}
-    merge_lora(model)
+    merge_methods(model)
     adapted = [m for m in model.modules() if isinstance(m, Adapted)]
     assert adapted and not any(m.merged or m.mergeable for m in adapted)
     for name, value in model.state_dict().items():

@@ -10,7 +10,7 @@ from test_methods import FRAMES, LABELS, Kind, from_yaml, train_steps
 
 from petl_modules.backbones import AST
 from petl_modules.blocks import Bottleneck, Conformer, LowRank, MambAdapter
-from petl_modules.methods import Insert, merge_lora
+from petl_modules.methods import Insert, merge_methods
 from petl_modules.models import (
     combine,
     load_trained,
@@ -179,7 +179,7 @@ def test_lora_that_shares_is_merged(tiny_ast, inputs):
     train_steps(model, inputs)
     with torch.no_grad():
         expected = model.eval()(inputs)
-        merge_lora(model)
+        merge_methods(model)
         torch.testing.assert_close(model(inputs), expected)
 
 

@@ -29,7 +29,7 @@ from petl_modules.methods import (
     LoRA,
     PrefixTuning,
     PromptTuning,
-    merge_lora,
+    merge_methods,
 )
 from petl_modules.models import (
     freeze,
@@ -728,7 +728,7 @@ def test_merged_lora_where_weights_are_read_and_where_layers_are_called(
     expected, grads = step(backbone)
     assert all(grad.any() for grad in grads)
     with torch.no_grad():
-        unmerge = merge_lora(backbone)
+        unmerge = merge_methods(backbone)
         adapted = [m for m in backbone.modules() if isinstance(m, Adapted)]
         assert len(adapted) == LAYERS * len(at)
         assert all(module.merged for module in adapted)
@@ -751,7 +751,7 @@ def test_what_is_no_sum_of_weights_is_not_merged(kind, insert):
     backbone = build(kind, [Insert(block=partial(LowRank, rank=2), **insert)])
     with torch.no_grad():
         expected = backbone.model(x())
-        merge_lora(backbone)
+        merge_methods(backbone)
         assert torch.equal(backbone.model(x()), expected)
 
 

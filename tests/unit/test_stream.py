@@ -10,7 +10,7 @@ from test_methods import LABELS, Kind
 from torch import nn
 
 from petl_modules.blocks import Bottleneck
-from petl_modules.methods import Insert, LoRA, merge_lora
+from petl_modules.methods import Insert, LoRA, merge_methods
 from petl_modules.methods.adapted import Tap
 from petl_modules.utils import HparamsError
 from tests.models import classifier
@@ -121,7 +121,7 @@ def test_lora_beside_it_can_be_merged(kind):
     model, inputs = build(kind, lora), kind.inputs()
     with torch.no_grad():
         expected = model(inputs)
-        undo = merge_lora(model)
+        undo = merge_methods(model)
         torch.testing.assert_close(model(inputs), expected)
         undo()
         assert torch.equal(model(inputs), expected)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from petl_modules.exports.library.fitting import require_classifier
-from petl_modules.methods import merge_lora
+from petl_modules.methods import merge_methods
 from petl_modules.utils import ExportError
 
 # Features that the exported example can make, the name of the input, and its
@@ -74,7 +74,7 @@ class Graph(nn.Module):
                 f"{trained.folder}: --format {format} cannot carry it. "
                 f"{reason[0].upper()}{reason[1:]}. --format petl can"
             )
-        merge_lora(trained.model)
+        merge_methods(trained.model)
         self.model = trained.model
         self.features = trained.features
         self.input, self.varying = INPUTS[kind]
