@@ -24,7 +24,8 @@ import soundfile
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.run_opts import RunOptions
-from step import add_options, precision
+from step import add_options
+from step_row import precision
 from torch import nn
 
 from petl_modules.data import check_audio, make_datasets

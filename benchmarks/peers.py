@@ -16,9 +16,11 @@ from functools import partial
 
 import common  # isort: skip, first: it prepares the path
 import torch
+from memory import saved_bytes
 from speechbrain.nnet.adapters import AdaptedModel
 from speechbrain.nnet.adapters import LoRA as SpeechBrainLoRA
-from step import add_options, precision, saved_bytes
+from step import add_options
+from step_row import precision
 from torch import nn
 from transformers import ASTFeatureExtractor
 

@@ -14,23 +14,18 @@ that cannot be measured is named, and the others are.
 """
 
 import argparse
-import contextlib
 import json
 import os
-import re
-import resource
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 
 import common  # isort: skip, first: it prepares the path
 import torch
-from torch import nn
+from memory import read_size
+from step_row import measure, parse_method
 
-from petl_modules.backbones import AST, Wav2Vec2
-from petl_modules.runs.yaml_text import parse_yaml
 from petl_modules.utils import HparamsError
 
 COLUMNS = {
@@ -58,164 +53,6 @@ ALONE_COLUMNS = {
     "to the first": "{ratio_to_first:.2f}",
 }
 NO_ROOM = 3  # the exit code of a process that ran out of memory
-
-
-def saved_bytes(step, device):
-    """Return the bytes that a step's forward saves for its backward.
-
-    Arguments
-    ---------
-    step : callable
-        Returns the loss.
-    device : str
-        Where it computes.
-
-    Returns
-    -------
-    int
-        What it has allocated and not given back.
-    """
-    step()  # allocates what stays
-    if torch.device(device).type == "cuda":
-        before = torch.cuda.memory_allocated()
-        loss = step()
-        kept = torch.cuda.memory_allocated() - before
-    else:
-        with torch.autograd.profiler.profile(
-            use_kineto=False, profile_memory=True
-        ) as profile:
-            loss = step()
-        kept = sum(e.self_cpu_memory_usage for e in profile.function_events)
-    assert loss.requires_grad  # and so it holds what is kept
-    return kept
-
-
-def parse_method(text):
-    """Split ``name:key=value:key=value``.
-
-    Example
-    -------
-    >>> parse_method("soft_moa:experts=15")
-    ('soft_moa', {'experts': 15})
-    """
-    name, *changes = text.split(":")
-    pairs = (change.partition("=")[::2] for change in changes)
-    return name, {key: parse_yaml(value, text) for key, value in pairs}
-
-
-def make_inputs(chosen):
-    """Return random spectrograms or waveforms."""
-    shape = (chosen.frames, 128)
-    if chosen.kind == "wav2vec2":
-        shape = (chosen.frames * 160,)
-    return torch.randn(chosen.batch, *shape, device=chosen.device)
-
-
-def make_floor(chosen):
-    """Return the forward of a step of the frozen backbone."""
-    if chosen.kind == "ast":
-        backbone = AST(chosen.backbone, chosen.frames)
-    else:
-        backbone = Wav2Vec2(chosen.backbone)
-    backbone = common.make_floor(backbone.to(chosen.device))
-    run = torch.compile(backbone) if chosen.compile else backbone
-    inputs = make_inputs(chosen)
-
-    def forward():
-        with precision(chosen):
-            return run(inputs).float().mean(1).square().sum()
-
-    return forward
-
-
-def make_step(model, inputs, chosen):
-    """Return a training step's forward with its loss, and the full update."""
-    targets = torch.arange(len(inputs), device=chosen.device) % 50
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
-    model.train()
-
-    def forward():
-        with precision(chosen):
-            return nn.functional.cross_entropy(model(inputs), targets)
-
-    def update():
-        optimizer.zero_grad(set_to_none=True)
-        forward().backward()
-        optimizer.step()
-
-    return forward, update
-
-
-def precision(chosen):
-    """Return the autocast context of the chosen precision."""
-    if chosen.precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(torch.device(chosen.device).type, torch.bfloat16)
-
-
-def forget_peak():
-    """Reset the peak memory."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    if os.path.exists("/proc/self/clear_refs"):
-        with open("/proc/self/clear_refs", "w") as stream:
-            stream.write("5")
-
-
-def peak_bytes(chosen):
-    """Return the peak memory since the reset, of the device or this process."""
-    if torch.device(chosen.device).type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    if os.path.exists("/proc/self/status"):
-        with open("/proc/self/status") as stream:
-            status = dict(line.split(":", 1) for line in stream)
-        return int(status["VmHWM"].split()[0]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def measure(chosen):
-    """Measure one row of the table, in this process."""
-    name, changes = parse_method(chosen.methods)
-    model = common.make_model(
-        chosen.kind, name, chosen.backbone, chosen.frames, **changes
-    ).to(chosen.device)
-    inputs = make_inputs(chosen)
-    run = torch.compile(model) if chosen.compile else model
-    forward, update = make_step(run, inputs, chosen)
-    row = {"name": chosen.methods, "method": name, "changes": changes}
-    row.update(batch=chosen.batch, frames=chosen.frames)
-    row.update(model.count_parameters())
-    forget_peak()
-    update()  # the first one allocates
-    update()
-    row["peak_bytes"] = peak_bytes(chosen)
-    if chosen.memory:
-        return row
-    row["saved_bytes"] = saved_bytes(forward, chosen.device)
-    if not chosen.repeats:
-        return row
-    floor = make_floor(chosen)
-
-    @torch.inference_mode()
-    def evaluate():
-        model.eval()
-        with precision(chosen):
-            run(inputs)
-        model.train()
-
-    runs = {
-        "floor": lambda: floor().backward(),
-        "method": update,
-        "forward": evaluate,
-    }
-    times = common.interleaved(runs, chosen.repeats, chosen.device)
-    row["seconds"] = statistics.median(times["method"])
-    row["floor_seconds"] = statistics.median(times["floor"])
-    row["ratio_to_floor"] = common.ratio(times, "method", "floor")
-    row["forward_seconds"] = statistics.median(times["forward"])
-    row["floor_saved_bytes"] = saved_bytes(floor, chosen.device)
-    return row
 
 
 def in_a_process(chosen, backbone, method, batch):
@@ -278,14 +115,6 @@ def largest_batch(chosen, backbone, method):
         if peaks.get(batch, float("inf")) < float("inf"):
             row[f"{name}_mib"] = peaks[batch] / 2**20
     return row
-
-
-def read_size(text):
-    """Return the bytes of ``4GiB`` or ``500MiB``."""
-    found = re.fullmatch(r"([\d.]+)\s*(G|M)iB", text)
-    if not found:
-        raise SystemExit(f"error: --memory {text}: write 4GiB or 500MiB")
-    return float(found[1]) * 2 ** {"G": 30, "M": 20}[found[2]]
 
 
 def add_options(parser):
