@@ -105,6 +105,12 @@ def test_copies_pool_too(duplicate, tiny_ast):
     assert torch.equal(twin(clips()), backbone(clips()))
 
 
+def test_compiles_without_a_graph_break(tiny_ast):
+    model = classifier(AST(tiny_ast, FRAMES, pool_patches=2), LABELS, [])
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(clips()), model(clips()))
+
+
 @pytest.mark.parametrize("format", ["onnx", "pt2"])
 def test_exports_pool_too(format, door_runs, tmp_path):
     """The writer compares outputs, at two batch sizes."""
