@@ -7,6 +7,9 @@ from petl_modules.utils import printable
 
 MOST = 20  # configurations of a group in a picture: the best ones
 TALLEST = 60  # groups in a picture
+HIGHEST = (
+    590  # inches of a picture: an image has at most 65,535 pixels a column
+)
 LONGEST = 32  # characters in a line of a name
 AXES = {  # what a configuration costs, and its unit
     "trainable_parameters": ("trained parameters", 1),
@@ -67,10 +70,15 @@ def draw_pareto(path, rows, names=None):
         See ``names_of``: a name looks the same in all pictures with this list.
         None: those of the rows.
     """
-    rows = rows[:TALLEST]
+    heights = [max(3.8, _height_of_key(some)) for _, some in rows[:TALLEST]]
+    while sum(heights) > HIGHEST:
+        heights.pop()
+    rows = rows[: len(heights)]
     everyone = names_of(rows) if names is None else names
-    figure = new_figure(15, 3.8 * len(rows))
-    table = figure.subplots(len(rows), len(AXES) + 1, squeeze=False)
+    figure = new_figure(15, sum(heights))
+    table = figure.subplots(
+        len(rows), len(AXES) + 1, squeeze=False, height_ratios=heights
+    )
     for (*panels, key), (group, configurations) in zip(table, rows):
         names = dict.fromkeys(everyone)
         for axes, (cost, (label, unit)) in zip(panels, AXES.items()):
@@ -112,6 +120,12 @@ def draw_pareto(path, rows, names=None):
             fontsize=8,
         )
     figure.savefig(path, format="png", dpi=110)
+
+
+def _height_of_key(configurations):
+    """Return the inches that the names of configurations take, one below another."""
+    names = [_wrapped(_plain(one.name)) for one in configurations]
+    return 0.5 + sum(0.06 + 0.16 * len(name.splitlines()) for name in names)
 
 
 def _mark_costs(axes, costs):

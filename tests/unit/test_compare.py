@@ -237,16 +237,21 @@ def test_a_configuration_looks_the_same_in_all_rows(results, figures):
     assert len(set(first.values())) == len(first) > 1
 
 
+@pytest.mark.filterwarnings("error:constrained_layout not applied")
+@pytest.mark.parametrize("count", [2, pictures.MOST])
 @pytest.mark.parametrize("draw", [pictures.draw_pareto, pictures.draw_folds])
-def test_texts_of_pictures_are_inside_and_apart(draw, results, figures):
-    """Titles and names are long, and there are few methods."""
+def test_texts_of_pictures_are_inside_and_apart(draw, count, results, figures):
+    """Titles and names are long, and there are few methods or many."""
     (group,) = group_results(read_results(find_runs([results])))
     group = group._replace(protocol="few-shot: 8 a class; " * 9)
-    two = [
-        one._replace(name=f"{one.name}-backbone=/a/long/path/{one.name}" * 2)
-        for one in group.configurations[:2]
+    one = group.configurations[0]
+    some = [
+        one._replace(
+            name=f"{one.name}-{place}-backbone=/a/long/path/of/one" * 2
+        )
+        for place in range(count)
     ]
-    draw(io.BytesIO(), [(group, two), (group, two)])
+    draw(io.BytesIO(), [(group, some), (group, some)])
     (figure,) = figures
     figure.draw_without_rendering()  # the file has another resolution
     titles = [
@@ -259,6 +264,7 @@ def test_texts_of_pictures_are_inside_and_apart(draw, results, figures):
         if len(text.get_text()) > 12:  # ticks out of sight have texts, too
             box = text.get_window_extent()
             assert box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1, text
+            assert box.y0 >= -1 and box.y1 <= figure.bbox.y1 + 1, text
 
 
 def test_command_says_what_it_found(results, tmp_path, capsys):
