@@ -55,7 +55,7 @@ class PatchPooling:
     """
 
     def __init__(self, grid, size):
-        if not 1 <= size <= grid[1]:
+        if type(size) is not int or not 1 <= size <= grid[1]:
             raise HparamsError(
                 f"pool_patches is {size}: of {grid[1]} patches in time, 1 (no "
                 f"pooling) to {grid[1]} can be averaged"

@@ -32,6 +32,9 @@ from petl_modules.utils import HparamsError
 
 BEHIND = ("head.", "pooling.", "embedding.", "layer_")
 BACKBONE = "backbone."
+PROTOTYPES = (
+    "pooling.prototypes"  # start at random, and their signs alone count
+)
 
 
 class Combined(NamedTuple):
@@ -124,7 +127,8 @@ def combine(models, weights, *, rank=None, head=None, base=None):
             origin = None if affine else _origin(base, name)
             state[name] = _sum(values, weights, origin)
         else:
-            nonlinear |= not name.startswith(BEHIND)
+            linear = name.startswith(BEHIND) and name != PROTOTYPES
+            nonlinear |= not linear
             if not affine:
                 raise HparamsError(
                     f"the weights sum to {sum(weights):g}, and {name} is of a "

@@ -41,7 +41,7 @@ class PrototypePooling(nn.Module):
         super().__init__()
         if prototypes < 1:
             raise HparamsError(
-                f"prototypes is {prototypes}: at least one is needed"
+                f"prototypes is {prototypes}: choose 1 or more, such as 200"
             )
         self.prototypes = nn.Parameter(torch.empty(prototypes, d_model))
         nn.init.normal_(self.prototypes, std=0.02)

@@ -179,7 +179,7 @@ def _require_unmerged(model):
     """Refuse a model whose base weights have LoRA's updates in them."""
     if any(isinstance(m, Adapted) and m.merged for m in model.modules()):
         raise CheckpointError(
-            "LoRA weights are merged into this model, so it can neither take "
+            "Methods are merged into this model, so it can neither take "
             "others nor be saved. Call what merge_methods has returned, which "
             "takes them out, or build the model again"
         )

@@ -163,6 +163,14 @@ def test_changes_of_the_encoder_are_summed_from_its_own_weights(write):
         combine(models, [1, 1], head=0)
 
 
+def test_a_mean_of_prototypes_is_to_be_evaluated(loras):
+    models = read(*loras[:2])
+    for state, _ in models:  # their signs alone count, and start at random
+        state["pooling.prototypes"] = torch.randn(3, 4)
+    assert combine(models, [0.5, 0.5]).nonlinear
+    assert not combine(models, [0.5, 0.5], head=0).nonlinear
+
+
 def test_what_means_nothing_is_refused(write, loras, tmp_path):
     adapters = [write("b0", "bottleneck"), write("b1", "bottleneck", seed=1)]
     mean = combine(read(*adapters), [0.5, 0.5])

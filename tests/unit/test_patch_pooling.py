@@ -60,8 +60,8 @@ def test_1_changes_nothing(tiny_ast):
     assert torch.equal(same.eval()(clips()), plain.eval()(clips()))
 
 
-@pytest.mark.parametrize("size", [0, 99])
-def test_so_many_are_not_there(size, tiny_ast):
+@pytest.mark.parametrize("size", [0, 99, 1.5])
+def test_what_is_no_number_of_patches_is_refused(size, tiny_ast):
     with pytest.raises(HparamsError, match=f"pool_patches is {size}: of "):
         AST(tiny_ast, FRAMES, pool_patches=size)
 
@@ -87,12 +87,12 @@ def test_blocks_prompts_and_the_grid_fit(tiny_ast):
     rows, columns = model.encoder.backbone.sites.grid
     hidden, _ = model.encoder(clips())
     assert hidden.shape[1] == 1 + 3 + rows * columns
-    silent = [  # an up-projection that starts at 0 hides what is below it
+    missing = [
         n
         for n, p in model.named_parameters()
         if p.requires_grad and p.grad is None
     ]
-    assert silent == []
+    assert missing == []
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, "pickle"])
