@@ -49,9 +49,9 @@ for frames in $shapes; do
     measure "Methods, $frames frames, bf16" "step-$frames" "$limit" \
         step "${steps[@]}" --precision bf16 \
         --methods linear,lora,bottleneck,conformer,soft_moa,full_finetuning
-    measure "Fewer bits and fewer tokens, $frames frames" "fewer-$frames" "$limit" \
-        step "${steps[@]}" --methods \
-        lora,lora:backbone_dtype=bfloat16,lora:backbone_dtype=nf4,lora:pool_patches=2
+    measure "Frozen weights in fewer bits, $frames frames" "bits-$frames" "$limit" \
+        step "${steps[@]}" \
+        --methods lora,lora:backbone_dtype=bfloat16,lora:backbone_dtype=nf4
     measure "Stored hidden states, $frames frames" "hidden-$frames" "$limit" \
         hidden "${steps[@]}"
 done

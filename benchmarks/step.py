@@ -8,7 +8,7 @@
 The floor is a lower bound for methods that adapt the first layer: the frozen
 forward and the backward to the first layer's input (without the backward through
 patch embedding or convolutions), in the same precision and process, step by step in
-turn. With pool_patches a method computes on fewer tokens than the floor. Weights are random, of the published sizes. Each method runs in a process of its
+turn. Weights are random, of the published sizes. Each method runs in a process of its
 own, for its peak memory; ``name:key=value`` changes keys of its YAML file. A method
 that cannot be measured is named, and the others are.
 """

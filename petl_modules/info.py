@@ -133,7 +133,7 @@ def _facts_of_backbone(backbone):
         "encoder sha256": backbone["weights"],
         **{
             name: backbone[name]
-            for name in ("frames", "positions", "pool_patches")
+            for name in ("frames", "positions")
             if name in backbone
         },
     }

@@ -69,7 +69,6 @@ def write_task(
     labels=LABELS,
     seed=0,
     frames=None,
-    pool_patches=1,
     methods=None,
     **encoder,
 ):
@@ -91,8 +90,6 @@ def write_task(
         Of the weights.
     frames : int or None
         Another number of frames.
-    pool_patches : int
-        Of AST.
     methods : list or None
         In place of ``method``.
     **encoder
@@ -111,8 +108,6 @@ def write_task(
     if frames is not None:
         parts["features"]["frames"] = frames
         model["encoder"]["backbone"]["frames"] = frames
-    if pool_patches > 1:
-        model["encoder"]["backbone"]["pool_patches"] = pool_patches
     made = from_plain(model, "parts.model", str(backbone)).eval()
     draw = torch.Generator().manual_seed(seed)
     for value in trained_state(made).values():

@@ -9,7 +9,6 @@ from torch import nn
 from transformers import ASTConfig
 
 from petl_modules.backbones.encoder_config import forward_settings
-from petl_modules.backbones.patch_pooling import PatchPooling
 from petl_modules.backbones.pretrained import fingerprint, load_pretrained
 from petl_modules.backbones.sites import Sites
 from petl_modules.blocks import ForwardContext
@@ -30,15 +29,12 @@ class AST(nn.Module):
     positions : str
         ``center_cut``, ``interpolate`` or ``zeros``, see
         ``petl_modules.backbones.ast``.
-    pool_patches : int
-        How many neighbours in time are averaged in front of the layers, which
-        then compute on fewer tokens; see ``pool_patches``. 1: none.
 
     Raises
     ------
     HparamsError
-        See ``load_pretrained``, ``fit_positions`` and ``PatchPooling``; if
-        ``frames`` is shorter than one patch.
+        See ``load_pretrained`` and ``fit_positions``; if ``frames`` is shorter
+        than one patch.
 
     Example
     -------
@@ -51,7 +47,7 @@ class AST(nn.Module):
     torch.Size([2, 50, 128])
     """
 
-    def __init__(self, source, frames, positions="center_cut", pool_patches=1):
+    def __init__(self, source, frames, positions="center_cut"):
         super().__init__()
         self.model = load_pretrained((ASTConfig.model_type,), source)
         config, embeddings = self.model.config, self.model.embeddings
@@ -76,11 +72,7 @@ class AST(nn.Module):
                 embeddings.position_embeddings.data, grid, columns, positions
             )
         )
-        pooling = PatchPooling((grid[0], columns), pool_patches)
-        if pool_patches > 1:
-            self.settings["pool_patches"] = pool_patches
-            embeddings.register_forward_hook(pooling)
-        self.sites = Sites(self.model, grid=pooling.pooled_grid)
+        self.sites = Sites(self.model, grid=(grid[0], columns))
         self.context = ForwardContext()
 
     def mask(self, inputs, lengths=None):

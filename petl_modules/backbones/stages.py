@@ -14,14 +14,10 @@ class Stage(NamedTuple):
         Their outputs are all that the next stages get of the input.
     tensors : list of torch.Tensor
         Parameters and buffers that this stage computes with.
-    grid : tuple of int or None
-        How the patches that it reads are arranged: a pooling in front of it
-        has no tensors.
     """
 
     modules: list
     tensors: list
-    grid: tuple | None = None
 
 
 def stages(sites):
@@ -54,8 +50,7 @@ def stages(sites):
     if stem:
         found.append(Stage(stem, [t for m in stem for t in _tensors(m)]))
     for layer in layers:
-        tensors = [*between, *_tensors(layer)]
-        found.append(Stage([layer], tensors, sites.grid))
+        found.append(Stage([layer], [*between, *_tensors(layer)]))
         between = []
     return found
 

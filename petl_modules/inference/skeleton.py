@@ -29,9 +29,8 @@ class Skeleton:
     shapes : dict
         Of the trained tensors, by name.
     common : list of petl_modules.backbones.Stage
-        The stages of the encoder up to the first with a trained tensor. Their
-        ``tensors`` and ``grid`` say which they are: where these are equal, so
-        are outputs.
+        The stages of the encoder up to the first with a trained tensor. Its
+        ``tensors`` say which they are: where they are equal, so are outputs.
     """
 
     def __init__(self, model, device, others):

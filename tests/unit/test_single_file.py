@@ -91,11 +91,6 @@ def test_weights_in_4_bits_are_those_of_the_source(tiny_ast, tmp_path):
     assert "bitsandbytes" in require_same_logits(trained, tmp_path)
 
 
-def test_pooled_patches_are_those_of_the_source(tiny_ast, tmp_path):
-    trained = train("lora", str(tiny_ast), "ast.yaml", pool_patches=2)
-    require_same_logits(trained, tmp_path)
-
-
 def require_same_logits(trained, tmp_path):
     """Compare the file with its source, in a padded batch; return its text."""
     config = build_config(trained)

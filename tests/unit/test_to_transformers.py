@@ -144,7 +144,6 @@ PARTS = {
             "--pooling cls.distillation --head",
         ),
         ("ast", "layer sum", {}, "hidden_states last"),
-        ("ast", "lora", {"pool_patches": 2}, "averages no patches"),
         ("wav2vec2-large", "layer sum", {}, "in front of the final norm"),
         ("wav2vec2", "lora", {"backbone_dtype": "bfloat16"}, "float32"),
         (

@@ -129,8 +129,6 @@ def _of_ast(model):
         )
     if encoder.layer_sum is not None:
         yield "its class reads the last layer: hidden_states last"
-    if encoder.backbone.settings.get("pool_patches", 1) > 1:
-        yield "its class averages no patches: --pool_patches 1"
 
 
 def _of_speech(model):
