@@ -80,15 +80,15 @@ def mean_of_folds(runs):
 
 
 def spread(values, form):
-    """Return a mean and a range in points.
+    """Return a mean in points, and the range of several values.
 
     Example
     -------
     >>> spread([0.5, 0.75, 0.7], ".1f")
     '65.0 (50.0 to 75.0)'
     """
-    low, high = (format(100 * f(values), form) for f in (min, max))
-    return f"{100 * fmean(values):{form}} ({low} to {high})"
+    mean, low, high = (format(100 * f(values), form) for f in (fmean, min, max))
+    return f"{mean} ({low} to {high})" if len(values) > 1 else mean
 
 
 def report(rows):

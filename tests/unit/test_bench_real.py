@@ -77,7 +77,7 @@ def test_a_tie_is_no_better(bench):
         for seed, value in enumerate(found)
     ]
     text = bench.real_report.section("digits", rows)
-    assert "| +0.0 (+0.0 to +0.0) | 0 of 1 |" in text
+    assert "| +0.0 | 0 of 1 |" in text
 
 
 def test_linear_without_positions_is_compared_with_its_like(bench):
@@ -90,7 +90,7 @@ def test_linear_without_positions_is_compared_with_its_like(bench):
         ]
     ]
     text = bench.real_report.section("sounds", rows)
-    line = "| lora, no positions | 1,290 | 45.0 (45.0 to 45.0) | +5.0 ("
+    line = "| lora, no positions | 1,290 | 45.0 | +5.0 | "
     assert line in text and "seed 10; in" in text
 
 
@@ -249,7 +249,7 @@ def test_differences_are_of_seeds_that_both_have(bench):
         for found, value in zip(rows, ("0.3", "0.5", "0.25", "0.1", "0.1"))
     ]
     text = bench.real_report.section("voices", voices)
-    assert "| -5.0 (-5.0 to -5.0) | 1 of 1 | 10, 12 |" in text
+    assert "| -5.0 | 1 of 1 | 10, 12 |" in text
 
 
 @pytest.mark.parametrize(
