@@ -332,7 +332,7 @@ def test_a_merged_model_takes_and_gives_nothing(merged, tmp_path):
     merge_methods(model)
     before = model(x)
     for use in (load_trained, save_trained):
-        with pytest.raises(CheckpointError, match="LoRA weights are merged"):
+        with pytest.raises(CheckpointError, match="Methods are merged"):
             use(model, tmp_path / "model")
     assert torch.equal(model(x), before)
     undo()
