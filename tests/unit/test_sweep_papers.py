@@ -52,8 +52,12 @@ def test_a_part_of_its_miniature_runs(file, tmp_path, monkeypatch):
     }
     tree["output_folder"] = str(tmp_path / "out")
     tree["data"] = {tree["grid"]["dataset"][0]: "data"}
-    tree.pop("skip", None)
-    own = tree.setdefault("set", {}).setdefault("all", {})
+    for key in ("skip", "published"):
+        tree.pop(key, None)
+    tree["grid"].pop("number_of_epochs", None)
+    kept = ["all", *tree["grid"]["dataset"], *tree["grid"]["method"]]
+    tree["set"] = {k: v for k, v in tree.get("set", {}).items() if k in kept}
+    own = tree["set"].setdefault("all", {})
     own |= {"number_of_epochs": 1, "device": "cpu"}
     part = tmp_path / "part.yaml"
     part.write_text(json.dumps(tree))
