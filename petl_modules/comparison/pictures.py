@@ -7,9 +7,8 @@ from petl_modules.utils import printable
 
 MOST = 20  # configurations of a group in a picture: the best ones
 TALLEST = 60  # groups in a picture
-HIGHEST = (
-    590  # inches of a picture: an image has at most 65,535 pixels a column
-)
+# Inches of a picture: a column of an image has at most 65,535 pixels
+HIGHEST = 590
 LONGEST = 32  # characters in a line of a name
 AXES = {  # what a configuration costs, and its unit
     "trainable_parameters": ("trained parameters", 1),
@@ -123,7 +122,7 @@ def draw_pareto(path, rows, names=None):
 
 
 def _height_of_key(configurations):
-    """Return the inches that the names of configurations take, one below another."""
+    """Return the inches that names take, one below another."""
     names = [_wrapped(_plain(one.name)) for one in configurations]
     return 0.5 + sum(0.06 + 0.16 * len(name.splitlines()) for name in names)
 

@@ -32,9 +32,8 @@ from petl_modules.utils import HparamsError
 
 BEHIND = ("head.", "pooling.", "embedding.", "layer_")
 BACKBONE = "backbone."
-PROTOTYPES = (
-    "pooling.prototypes"  # start at random, and their signs alone count
-)
+# They start at random, and their signs alone count
+PROTOTYPES = "pooling.prototypes"
 
 
 class Combined(NamedTuple):
@@ -127,8 +126,7 @@ def combine(models, weights, *, rank=None, head=None, base=None):
             origin = None if affine else _origin(base, name)
             state[name] = _sum(values, weights, origin)
         else:
-            linear = name.startswith(BEHIND) and name != PROTOTYPES
-            nonlinear |= not linear
+            nonlinear |= name == PROTOTYPES or not name.startswith(BEHIND)
             if not affine:
                 raise HparamsError(
                     f"the weights sum to {sum(weights):g}, and {name} is of a "

@@ -51,20 +51,7 @@ class PrototypePooling(nn.Module):
         return len(self.prototypes)
 
     def forward(self, hidden, mask=None):
-        """Return the largest cosines.
-
-        Arguments
-        ---------
-        hidden : torch.Tensor
-            Hidden states, ``[batch, time, d_model]``.
-        mask : torch.Tensor or None
-            True for real tokens, ``[batch, time]``. None: all are real.
-
-        Returns
-        -------
-        torch.Tensor
-            ``[batch, prototypes]``.
-        """
+        """Return ``[batch, prototypes]``; see ``MeanPooling.forward``."""
         signs = torch.where(self.prototypes >= 0, 1.0, -1.0)
         signs = signs + (self.prototypes - self.prototypes.detach())
         directions = F.normalize(signs, dim=-1)

@@ -10,6 +10,13 @@ from petl_modules.utils import HparamsError
 def count_folds(recipe, values):
     """Return the keys on which the number of folds depends, and the numbers.
 
+    Arguments
+    ---------
+    recipe : petl_modules.runs.recipe_file.RecipeFile
+        The composed recipe file. Its keys of the grid are changed.
+    values : dict
+        By key of the grid, the texts that occur.
+
     Returns
     -------
     keys : list of str
@@ -47,7 +54,7 @@ def _keys_behind(value, tree):
 
 
 def require_folds(folds, numbers):
-    """Refuse folds that there are not."""
+    """Refuse folds that there are not; see ``count_folds`` for the numbers."""
     for number in numbers:
         for fold in folds:
             if type(fold) is not int or fold < 1:
