@@ -22,50 +22,34 @@ from pathlib import Path
 
 import dots
 import real_report
-import real_table
-from real_trials import CHOICES, TASKS, VOICES, command, output_of, trials
-from runs import finished, origin_of, reserve, rows_of, split_names
+from real_trials import CHOICES, TASKS, VOICES, command, trials
+from runs import finished, origin_of, output_of, reserve, split_names
+from table_file import TableFile
 
-from petl_modules.utils import (
-    UserError,
-    fail,
-    read_csv,
-    read_json,
-    write_csv,
-    write_text,
-)
+from petl_modules.utils import UserError, fail, write_text
 from tools import real_voices
 
+TRIAL = ("task", "encoder", "method", "positions", "seed")
+VALUES = ("value", "folds")
 
-def run(data, folder, origin, kept, trial):
-    """Return the row of a trial; run the trial if it has no result.
+
+def run(data, folder, trial):
+    """Return the values of a trial; run the trial if it has no result.
 
     Arguments
     ---------
     data, folder
         See ``command``.
-    origin : dict
-        Commit and machine of the runs.
-    kept : list of dict
-        The rows of the table that stay.
     trial : tuple
         See ``trials``.
     """
-    task, encoder, method, positions, seed = trial
-    words, output = command(trial, data, folder)
-    found = finished(words, output / "summary.json")
-    remedy = f"Remove {output}, and the same command runs it again."
-    of = read_json(output / "data.json", {"clips": int, "data": str}, remedy)
+    task, _, method, *_ = trial
+    found = finished(*command(trial, data, folder))
     metric = "eer" if task == "voices" else "accuracy"
     values = [fold[f"test_{metric}"] for fold in found["folds"]]
     several = task != "voices"
     trained = found["trainable_parameters"] if method != "untrained" else 0
-    row = {
-        "task": task,
-        "encoder": encoder,
-        "method": method,
-        "positions": positions,
-        "seed": seed,
+    return {
         "metric": metric,
         "value": round(sum(values) / len(values), 4),
         "lowest": round(min(values), 4) if several else "",
@@ -73,12 +57,8 @@ def run(data, folder, origin, kept, trial):
         "folds": " ".join(f"{value:.4f}" for value in values),
         "trainable_parameters": trained,
         "seconds": round(sum(fold["seconds"] for fold in found["folds"]), 1),
-        "clips": of["clips"],
-        "data": of["data"][:12],
-        **origin,
+        **found["about"],
     }
-    real_table.require_comparable(row, kept)
-    return row
 
 
 def reserve_data(folder, task, data):
@@ -126,8 +106,7 @@ def main(words):
     """Run the trials without a result, then write table and figure."""
     chosen = parse(words)
     folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
-    old = real_table.read_table(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    table = TableFile(target, TRIAL, VALUES, real_report.report)
     todo = trials(chosen.data, chosen.encoders, chosen.methods, chosen.seeds)
     summaries = [output_of(folder, x) / "summary.json" for x in todo]
     origin = origin_of(folder, not all(file.is_file() for file in summaries))
@@ -137,15 +116,12 @@ def main(words):
         chosen.data["voices"] = voices = folder / VOICES
         if not voices.is_dir():
             real_voices.main([str(speech), str(voices)])
-    kept = real_table.kept_rows(old, todo)
-    work = partial(run, chosen.data, folder, origin, kept)
-    rows = [*kept, *rows_of(todo, work, chosen.processes)]
+    work = partial(run, chosen.data, folder)
     known = trials(TASKS, CHOICES["encoders"], CHOICES["methods"], [0])
-    write_csv(target, real_table.in_order(rows, known))
-    rows = read_csv(target)
-    text = real_report.report(rows)
+    table.extend(todo, work, origin, chosen.processes, known)
+    text = real_report.report(table.rows)
     write_text(target.with_suffix(".md"), text)
-    dots.draw(target.with_suffix(".png"), rows)
+    dots.draw(target.with_suffix(".png"), table.rows)
     print(text)
 
 

@@ -3,6 +3,7 @@
 from statistics import fmean
 
 import common
+from table_file import tell_origins, tell_seeds
 
 SOURCES = {"digits": "digits", "sounds": "sounds", "voices": "speech"}
 HEADS = {
@@ -132,21 +133,17 @@ def section(task, rows):
         "to linear": "{difference}",
         "better in": "{better}",
     }
-    seeds = {tuple(sorted(of["seeds"])) for of in found.values()}
-    if len(seeds) > 1:
-        told = "mean over the seeds of a row"
+    if len({frozenset(of["seeds"]) for of in found.values()}) > 1:
         columns["seeds"] = "{seeds}"
-    else:
-        (own,) = seeds
-        told = f"mean over seeds {listed(own)}"
-        told = told if len(own) > 1 else f"seed {own[0]}"
-    head = HEADS[task].format(
-        seeds=told, folds=max(len(of["folds"]) for of in found.values())
+    seeds = tell_seeds((of["seeds"] for of in found.values()), "mean", "row")
+    folds = max(len(of["folds"]) for of in found.values())
+    head = HEADS[task].format(seeds=seeds, folds=folds)
+    table = common.table([line(task, key, found) for key in found], columns)
+    end = (
+        f'`make bench-real ARGS="--{SOURCES[task]} DIR"`, on '
+        f"{rows[0]['clips']} clips. {tell_origins(rows)}"
     )
-    lines = [line(task, key, found) for key in found]
-    again = f'`make bench-real ARGS="--{SOURCES[task]} DIR"`'
-    table = common.table(lines, columns)
-    return f"{head}\n\n{table}\n\n{again}, {origins(rows)}"
+    return f"{head}\n\n{table}\n\n{end}"
 
 
 def line(task, key, found):
@@ -191,46 +188,6 @@ def name_of(method, positions):
 def listed(values):
     """Return values as one text."""
     return ", ".join(map(str, values))
-
-
-def origins(rows):
-    """Return on which data, by which commits and where rows were made.
-
-    Arguments
-    ---------
-    rows : list of dict
-        Rows of one task.
-
-    Returns
-    -------
-    str
-        The end of a sentence; of several origins, with the rows of each.
-    """
-    several = len({row["seed"] for row in rows}) > 1
-    found = {}
-    for row in rows:
-        own = (row["clips"], row["commit"], row["machine"])
-        encoders = found.setdefault(own, {})
-        methods = encoders.setdefault(row["encoder"], {})
-        name = name_of(row["method"], row["positions"])
-        methods.setdefault(name, []).append(row["seed"])
-    texts = [
-        f"{clips} clips. Commit {commit}, {machine}"
-        for clips, commit, machine in found
-    ]
-    if len(texts) == 1:
-        return f"of which these rows were run, on {texts[0]}."
-    lines = ["of which these rows were run:", ""]
-    for text, encoders in zip(texts, found.values()):
-        lines.append(f"- On {text}:")
-        for encoder, methods in encoders.items():
-            names = [
-                f"{name}{f' (seed {listed(seeds)})' * several}"
-                for name, seeds in methods.items()
-            ]
-            lines.append(f"  {encoder} {listed(names)};")
-        lines[-1] = lines[-1].replace(";", ".")
-    return "\n".join(lines)
 
 
 def parts(task, of):

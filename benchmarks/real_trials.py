@@ -1,7 +1,7 @@
 """The trials of benchmarks/real.py: what is run, and its command lines."""
 
 import common  # isort: skip, first: it prepares the path
-from runs import UNORDERED
+from runs import UNORDERED, output_of
 from speakers import UNTRAINED
 
 from petl_modules.miniatures.trials import (
@@ -50,11 +50,6 @@ def trials(tasks, encoders, methods, seeds):
                     if ordered and method in UNORDERED:
                         found.append((task, encoder, method, "zeros", seed))
     return found
-
-
-def output_of(folder, trial):
-    """Return the folder of a trial's results."""
-    return folder.joinpath(*(str(part) or "-" for part in trial))
 
 
 def command(trial, data, folder):

@@ -11,10 +11,31 @@ from petl_modules.utils import commit, read_json, versions, write_text
 
 UNORDERED = ("linear", "lora", "bottleneck")  # tried without positions, too
 SUMMARY_FORM = {"folds": [dict], "trainable_parameters": int}
+DATA_FORM = {"clips": int, "data": str}
 
 
-def finished(words, summary):
-    """Return the summary of a run; run the command line if there is none."""
+def output_of(folder, trial):
+    """Return the folder of a trial's results."""
+    return folder.joinpath(*(str(part) or "-" for part in trial))
+
+
+def finished(words, output):
+    """Return the summary of a run; run the command line if there is none.
+
+    Arguments
+    ---------
+    words : list of str
+        The command line.
+    output : pathlib.Path
+        The folder of its results.
+
+    Returns
+    -------
+    dict
+        ``folds`` and ``trainable_parameters``; ``about``: number of ``clips``
+        and the ``data``'s checksum.
+    """
+    summary = output / "summary.json"
     if not summary.is_file():
         done = subprocess.run(
             [*words, "--noprogressbar"],
@@ -29,16 +50,11 @@ def finished(words, summary):
                 f"{' '.join(words)}\nended with code {done.returncode}:\n"
                 f"{done.stderr[-3000:]}"
             )
-    remedy = f"Remove {summary.parent}, and the same command runs it again."
-    return read_json(summary, SUMMARY_FORM, remedy)
-
-
-def claim(folder):
-    """Reserve a folder for the runs of this commit; return the commit."""
-    own = commit() or "unknown"
-    folder.mkdir(parents=True, exist_ok=True)
-    reserve(folder / "commit.txt", own, "commit")
-    return own
+    remedy = f"Remove {output}, and the same command runs it again."
+    found = read_json(summary, SUMMARY_FORM, remedy)
+    of = read_json(output / "data.json", DATA_FORM, remedy)
+    about = {"clips": of["clips"], "data": of["data"][:12]}
+    return {**found, "about": about}
 
 
 def reserve(note, own, what):
@@ -112,15 +128,6 @@ def split_names(parser, chosen, choices):
     chosen.seeds = list(dict.fromkeys(map(int, seeds)))
     if chosen.processes < 1:
         parser.error(f"--processes {chosen.processes}: choose 1 or more")
-
-
-def origin(commit, processes):
-    """Return a sentence on commit, machine and versions of the runs."""
-    facts = ", ".join(f"{name} {value}" for name, value in versions().items())
-    return (
-        f"Commit {commit}, {common.machine()}, {processes} runs at a time of one "
-        f"thread each, {facts}."
-    )
 
 
 def rows_of(todo, work, processes):

@@ -1,12 +1,16 @@
 """Rows of benchmarks/demo.py: verification on the miniature of VoxCeleb1."""
 
-import statistics
-
 import common  # isort: skip, first: it prepares the path
+from runs import finished, output_of
+from table_file import tell_origins, tell_seeds, with_deviation
 
-from petl_modules.miniatures.trials import SCRATCH, command
+from petl_modules.miniatures.trials import SCRATCH, SPEAKER_METHODS, command
 
 DATASET = "VoxCeleb1"
+DATASETS = [DATASET]
+FILE = "_speakers"
+TRIAL = ("dataset", "backbone", "method", "seed")
+VALUES = ("eer", "valid_eer")
 # The settings of petl_modules.miniatures.trials were chosen on the speakers of
 # seed 0: those of the table are others
 MINIATURE_SEED = 1
@@ -22,7 +26,7 @@ BACKBONES = {"ast": "tiny-ast", "wav2vec2": "tiny-wav2vec2", "scratch": "none"}
 COLUMNS = {
     "encoder": "{backbone}",
     "method": "{method}",
-    "trained parameters": "{trainable_parameters:,}",
+    "trained parameters": "{trained:,}",
     "test EER, %": "{eer}",
     "validation EER, %": "{valid_eer}",
 }
@@ -43,20 +47,23 @@ norms have seen the clips of one epoch.
 """
 
 
-def trials(methods, seeds):
-    """Return the trials: backbone, method, seed."""
+def trials(datasets, methods, seeds):
+    """Return the trials: data set, backbone, method, seed."""
     found = []
-    for seed in seeds:
+    for seed in seeds if DATASET in datasets else []:
         for backbone in BACKBONES:
             of = [
-                m for m in methods if (m in SCRATCH) == (backbone == "scratch")
+                m
+                for m in SPEAKER_METHODS
+                if m in methods and (m in SCRATCH) == (backbone == "scratch")
             ]
-            found += [(backbone, m, seed) for m in ("untrained", *of) if of]
+            names = ["untrained", *of] if of else []
+            found += [(DATASET, backbone, name, seed) for name in names]
     return found
 
 
-def run(folder, trial, finished):
-    """Return the row of a trial.
+def run(folder, trial):
+    """Return the values of a trial; run the trial if it has no result.
 
     Arguments
     ---------
@@ -64,52 +71,43 @@ def run(folder, trial, finished):
         Where data and runs are.
     trial : tuple
         See ``trials``.
-    finished : callable
-        Runs a command line, unless the output folder has its result, and
-        returns the run's summary.
     """
-    backbone, method, seed = trial
+    _, backbone, method, seed = trial
     changes, stem = {}, method
     if method == "untrained":
         stem, changes = UNTRAINED[backbone]
         changes = {**changes, "number_of_epochs": 1}
-    output = folder.joinpath(DATASET, *map(str, trial))
+    output = output_of(folder, trial)
     own = {} if backbone == "scratch" else {"backbone": backbone}
     words = command(DATASET, stem, folder, output, seed=seed, **own, **changes)
-    found = finished(words, output / "summary.json")
+    found = finished(words, output)
     (fold,) = found["folds"]
     trained = found["trainable_parameters"] if method != "untrained" else 0
     return {
-        "dataset": DATASET,
-        "backbone": backbone,
-        "method": method,
-        "seed": seed,
         "eer": round(fold["test_eer"], 4),
         "valid_eer": round(fold["valid_eer"], 4),
         "trainable_parameters": trained,
         "seconds": round(fold["seconds"], 1),
+        **found["about"],
     }
 
 
-def report(rows, seeds):
+def report(rows):
     """Return the section of the Markdown file."""
     groups = {}
     for row in rows:
-        key = (row["backbone"], row["method"])
-        groups.setdefault(key, []).append(row)
+        groups.setdefault((row["backbone"], row["method"]), []).append(row)
     lines = []
-    for (backbone, _), found in groups.items():
-        line = {**found[0], "backbone": BACKBONES[backbone]}
-        for key in ("eer", "valid_eer"):
-            rates = [100 * row[key] for row in found]
-            line[key] = f"{statistics.fmean(rates):.1f}"
-            if len(rates) > 1:
-                line[key] += f" ± {statistics.pstdev(rates):.1f}"
+    for (backbone, method), found in groups.items():
+        line = {"backbone": BACKBONES[backbone], "method": method}
+        line["trained"] = int(found[0]["trainable_parameters"])
+        for key in VALUES:
+            line[key] = with_deviation([float(row[key]) for row in found])
         lines.append(line)
-    if "," in seeds:
-        seeds = f"mean and standard deviation over seeds {seeds}"
-    else:
-        seeds = f"seed {seeds}"
-    return HEAD.format(seeds=seeds, miniature=MINIATURE_SEED) + common.table(
-        lines, COLUMNS
+    seeds = tell_seeds(
+        ([row["seed"] for row in of] for of in groups.values()),
+        "mean and standard deviation",
+        "row",
     )
+    head = HEAD.format(seeds=seeds, miniature=MINIATURE_SEED)
+    return f"{head}{common.table(lines, COLUMNS)}\n\n{tell_origins(rows)}"

@@ -1,18 +1,21 @@
 """Rows of benchmarks/demo.py: recognition on the miniature of LibriSpeech."""
 
-import statistics
-
 import common  # isort: skip, first: it prepares the path
+from runs import finished, output_of
+from table_file import tell_origins, tell_seeds, with_deviation
 
-from petl_modules.miniatures.trials import command
+from petl_modules.miniatures.trials import SPEECH_METHODS, command
 
 DATASET = "LibriSpeech"
+DATASETS = [DATASET]
+FILE = "_speech"
+TRIAL = ("dataset", "backbone", "method", "units", "seed")
+VALUES = ("wer", "cer", "per", "other")
 PHONES = "bottleneck"  # a method that is tried with phones, too
-RATES = ("wer", "cer", "per")
 COLUMNS = {
     "method": "{method}",
     "units": "{units}",
-    "trained parameters": "{trainable_parameters:,}",
+    "trained parameters": "{trained:,}",
     "WER, %": "{wer}",
     "CER, %": "{cer}",
     "PER, %": "{per}",
@@ -29,18 +32,18 @@ or PER, on test-other, which is noisier. Greedy decoding, no language model.
 """
 
 
-def trials(methods, seeds):
-    """Return the trials: method, units, seed."""
+def trials(datasets, methods, seeds):
+    """Return the trials: data set, backbone, method, units, seed."""
     found = []
-    for seed in seeds:
-        found += [(method, "characters", seed) for method in methods]
-        if PHONES in methods:
-            found.append((PHONES, "phones", seed))
+    for seed in seeds if DATASET in datasets else []:
+        for method in (x for x in SPEECH_METHODS if x in methods):
+            for units in ["characters"] + ["phones"] * (method == PHONES):
+                found.append((DATASET, "wav2vec2", method, units, seed))
     return found
 
 
-def run(folder, trial, finished):
-    """Return the row of a trial.
+def run(folder, trial):
+    """Return the values of a trial; run the trial if it has no result.
 
     Arguments
     ---------
@@ -48,48 +51,43 @@ def run(folder, trial, finished):
         Where data and runs are.
     trial : tuple
         See ``trials``.
-    finished : callable
-        Runs a command line, unless the output folder has its result, and
-        returns the run's summary.
     """
-    method, units, seed = trial
-    output = folder.joinpath("recognition", *map(str, trial))
+    *_, method, units, seed = trial
+    output = output_of(folder, trial)
     changes = {"seed": seed, "units": units}
     words = command(DATASET, method, folder, output, **changes)
-    found = finished(words, output / "summary.json")
+    found = finished(words, output)
     (fold,) = found["folds"]
-    rates = {rate: fold.get(f"test_{rate}") for rate in RATES}
     main = found["metric"]["name"]
+    rates = {rate: fold.get(f"test_{rate}") for rate in ("wer", "cer", "per")}
     rates["other"] = fold[f"test_other_{main}"]
     rates["valid"] = fold[f"valid_{main}"]
     return {
-        "dataset": DATASET,
-        "backbone": "wav2vec2",
-        "method": method,
-        "units": units,
-        "seed": seed,
         **{k: "" if v is None else round(v, 4) for k, v in rates.items()},
         "trainable_parameters": found["trainable_parameters"],
         "seconds": round(fold["seconds"], 1),
+        **found["about"],
     }
 
 
-def report(rows, seeds):
+def report(rows):
     """Return the section of the Markdown file."""
     groups = {}
     for row in rows:
         groups.setdefault((row["method"], row["units"]), []).append(row)
     lines = []
-    for found in groups.values():
-        line = dict(found[0])
-        for key in (*RATES, "other"):
-            rates = [100 * row[key] for row in found if row[key] != ""]
-            line[key] = f"{statistics.fmean(rates):.1f}" if rates else "-"
-            if len(rates) > 1:
-                line[key] += f" ± {statistics.pstdev(rates):.1f}"
+    for (method, units), found in groups.items():
+        line = {"method": method, "units": units}
+        line["trained"] = int(found[0]["trainable_parameters"])
+        for key in VALUES:
+            rates = [float(row[key]) for row in found if row[key]]
+            if rates:  # words and characters, or phones
+                line[key] = with_deviation(rates)
         lines.append(line)
-    if "," in seeds:
-        seeds = f"mean and standard deviation over seeds {seeds}"
-    else:
-        seeds = f"seed {seeds}"
-    return HEAD.format(seeds=seeds) + common.table(lines, COLUMNS)
+    seeds = tell_seeds(
+        ([row["seed"] for row in of] for of in groups.values()),
+        "mean and standard deviation",
+        "row",
+    )
+    head = HEAD.format(seeds=seeds)
+    return f"{head}{common.table(lines, COLUMNS)}\n\n{tell_origins(rows)}"
