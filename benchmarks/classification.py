@@ -16,6 +16,7 @@ from petl_modules.miniatures.trials import (
 FILE = ""
 DATASETS = MINIATURES
 TRIAL = ("dataset", "backbone", "method", "positions", "seed")
+DATA = TRIAL[:2]  # a clip is used in part or whole
 VALUES = ("accuracy",)
 
 
@@ -78,8 +79,11 @@ def report(rows):
     for row in rows:
         cell = [row[key] for key in TRIAL[:-1]]
         cells.setdefault(tuple(cell), []).append(row["seed"])
-    how = "mean and standard deviation"
-    seeds = tell_seeds(cells.values(), how, "cell, of which some have one")
+    how, what = (
+        "mean and standard deviation",
+        "cell, one if it has no deviation",
+    )
+    seeds = tell_seeds(cells.values(), how, what)
     parts = [f"# Methods on the miniatures\n\nAccuracy in %, {seeds}."]
     for backbone, lines in tables.items():
         parts.append(f"## {BACKBONES[backbone].name}\n\n{methods_table(lines)}")

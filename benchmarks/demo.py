@@ -2,6 +2,7 @@
 
     python benchmarks/demo.py                   # writes results/demo*
     python benchmarks/demo.py --methods linear,lora --datasets GSC --seeds 10
+    python benchmarks/demo.py --backbones wav2vec2
 
 Each row is a run of a recipe: a method on a miniature with a seed; those of
 speaker verification (VoxCeleb1) and of recognition (LibriSpeech) have tables of
@@ -37,6 +38,7 @@ from petl_modules.utils import UserError, fail
 TASKS = (classification, speakers, speech)
 CHOICES = {
     "datasets": [*ALL],
+    "backbones": [*speakers.BACKBONES],
     "methods": [*dict.fromkeys([*METHODS, *SPEAKER_METHODS, *SPEECH_METHODS])],
 }
 
@@ -44,8 +46,8 @@ CHOICES = {
 def parse(words):
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--datasets", default=",".join(CHOICES["datasets"]))
-    parser.add_argument("--methods", default=",".join(CHOICES["methods"]))
+    for name, known in CHOICES.items():
+        parser.add_argument(f"--{name}", default=",".join(known))
     parser.add_argument("--seeds", default="10,11,12")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--folder", default="results/bench-demo")
@@ -65,11 +67,20 @@ def main(words):
     folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
     tables = {}
     for task in TASKS:
-        todo = task.trials(chosen.datasets, chosen.methods, chosen.seeds)
+        todo = [
+            trial
+            for trial in task.trials(
+                chosen.datasets, chosen.methods, chosen.seeds
+            )
+            if trial[1] in chosen.backbones
+        ]
         if todo:
             path = target.with_name(f"{target.stem}{task.FILE}.csv")
-            table = TableFile(path, task.TRIAL, task.VALUES, task.report)
+            columns = (task.TRIAL, task.DATA, task.VALUES)
+            table = TableFile(path, *columns, task.report)
             tables[task] = (table, todo)
+    if not tables:
+        sys.exit("nothing to run: the data sets have no such backbone")
     summaries = [
         output_of(folder, trial) / "summary.json"
         for _, todo in tables.values()

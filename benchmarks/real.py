@@ -30,6 +30,7 @@ from petl_modules.utils import UserError, fail, write_text
 from tools import real_voices
 
 TRIAL = ("task", "encoder", "method", "positions", "seed")
+DATA = TRIAL[:1]
 VALUES = ("value", "folds")
 
 
@@ -106,7 +107,7 @@ def main(words):
     """Run the trials without a result, then write table and figure."""
     chosen = parse(words)
     folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
-    table = TableFile(target, TRIAL, VALUES, real_report.report)
+    table = TableFile(target, TRIAL, DATA, VALUES, real_report.report)
     todo = trials(chosen.data, chosen.encoders, chosen.methods, chosen.seeds)
     summaries = [output_of(folder, x) / "summary.json" for x in todo]
     origin = origin_of(folder, not all(file.is_file() for file in summaries))

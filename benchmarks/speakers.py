@@ -10,6 +10,7 @@ DATASET = "VoxCeleb1"
 DATASETS = [DATASET]
 FILE = "_speakers"
 TRIAL = ("dataset", "backbone", "method", "seed")
+DATA = TRIAL[:2]  # a clip is used in part or whole
 VALUES = ("eer", "valid_eer")
 # The settings of petl_modules.miniatures.trials were chosen on the speakers of
 # seed 0: those of the table are others

@@ -10,6 +10,7 @@ DATASET = "LibriSpeech"
 DATASETS = [DATASET]
 FILE = "_speech"
 TRIAL = ("dataset", "backbone", "method", "units", "seed")
+DATA = TRIAL[:1]
 VALUES = ("wer", "cer", "per", "other")
 PHONES = "bottleneck"  # a method that is tried with phones, too
 COLUMNS = {

@@ -18,7 +18,9 @@ class TableFile:
     path : pathlib.Path
         The file. It need not be there.
     trial : tuple of str
-        Columns that name a trial: first its data, last its seed.
+        Columns that name a trial; the last is its seed.
+    data : tuple of str
+        Those of which rows with the same values have read the same data.
     values : tuple of str
         Columns that ``report`` needs beside these and ``COMMON``.
     report : callable
@@ -35,9 +37,10 @@ class TableFile:
         The file is damaged.
     """
 
-    def __init__(self, path, trial, values, report):
+    def __init__(self, path, trial, data, values, report):
         self.path = path
         self.trial = trial
+        self.data = data
         self.rows = []
         if not path.exists():
             return
@@ -110,16 +113,14 @@ class TableFile:
         Raises
         ------
         DataError
-            Rows on the same data set have read other data, or rows of the
-            same trial with another seed have another number of parameters.
+            They have read other data, or the same trial with another seed
+            has another number of parameters.
         """
-        first, *_ = self.trial
         *trial, _ = self.trial_of(row)
+        alike = {"data": self.data, "trainable_parameters": self.trial[:-1]}
         for other in kept:
-            for what, same in (
-                ("data", other[first] == row[first]),
-                ("trainable_parameters", [*self.trial_of(other)][:-1] == trial),
-            ):
+            for what, columns in alike.items():
+                same = all(other[key] == row[key] for key in columns)
                 if same and str(other[what]) != str(row[what]):
                     raise DataError(
                         f"the table has {' '.join(filter(None, trial))} with "

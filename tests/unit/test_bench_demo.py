@@ -110,7 +110,7 @@ def test_table_grows(begin, tmp_path, monkeypatch):
         ("GSC", "lora", "zeros", "1"),
     ]
     text = (tmp_path / "demo.md").read_text("utf-8")
-    assert "over the seeds of a cell, of which some have one." in text
+    assert "over the seeds of a cell, one if it has no deviation." in text
     # No mean where there is no accuracy on GSC
     assert "| linear | 50.0 | - | - |" in text
     assert "| lora | 50.0 ± 0.0 | 50.0 | 50.0 |" in text
@@ -118,6 +118,15 @@ def test_table_grows(begin, tmp_path, monkeypatch):
         "- 4 rows: Commit 4567def, a laptop\n"
         "- 5 rows: Commit 0123abc, a laptop\n"
     )
+
+
+def test_one_backbone_alone(begin):
+    words = ["--backbones", "wav2vec2", "--methods", "lora", "--seeds", "1"]
+    rows = begin("demo", *words)
+    assert {row["backbone"] for row in rows} == {"wav2vec2"}
+    assert "GSC" in {row["dataset"] for row in rows}
+    with pytest.raises(SystemExit, match="nothing to run: .* no such backbone"):
+        begin("demo", *words, "--datasets", "ESC50")
 
 
 def test_rows_on_other_data_are_refused(begin, tmp_path, monkeypatch):
@@ -229,6 +238,18 @@ def test_failing_run_is_shown(begin, monkeypatch):
     monkeypatch.setattr(subprocess, "run", fail)
     with pytest.raises(SystemExit, match="code 2:\nerror: no such thing"):
         begin("demo", "--datasets=GSC", "--methods=conformer", "--seeds=10")
+
+
+@pytest.mark.parametrize("task", ["classification", "speakers", "speech"])
+def test_committed_tables_have_their_text(task, bench):
+    task = getattr(bench, task)
+    columns = (task.TRIAL, task.DATA, task.VALUES)
+    path = ROOT / "results" / f"demo{task.FILE}.csv"
+    table = bench.TableFile(path, *columns, task.report)
+    for row in table.rows:
+        table.require_comparable(row, table.rows)
+    text = path.with_name("demo.md").read_text("utf-8")
+    assert f"{task.report(table.rows)}\n" in text
 
 
 @pytest.mark.parametrize(

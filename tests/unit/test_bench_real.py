@@ -260,7 +260,8 @@ def test_differences_are_of_seeds_that_both_have(bench):
 def test_rows_that_do_not_belong_together(bench, change, message):
     kept = [row("tiny-ast", "lora", 10, 0.5)]
     new = row("tiny-ast", "lora", 11, 0.5, **change)
-    table = bench.TableFile(Path("absent"), bench.TRIAL, bench.VALUES, str)
+    columns = (bench.TRIAL, bench.DATA, bench.VALUES)
+    table = bench.TableFile(Path("absent"), *columns, str)
     with pytest.raises(DataError, match=f"{message}.*name another --csv"):
         table.require_comparable(new, kept)
     table.require_comparable({**new, "task": "sounds"}, kept)
