@@ -16,7 +16,7 @@ require_libraries("torch", "torchaudio")
 
 from petl_modules.inference.facts import results_of
 from petl_modules.inference.run_fold import FORM, find_fold, read_recipe
-from petl_modules.inference.travelling import (
+from petl_modules.inference.travelling_config import (
     CONFIG,
     read_travelling,
     weights_of,

@@ -8,7 +8,12 @@ import torch
 from petl_modules.inference.facts import parts_of
 from petl_modules.inference.opened import CLASSIFICATION
 from petl_modules.inference.plain import from_plain
-from petl_modules.inference.travelling import CONFIG, FORMAT, KIND, seal_of
+from petl_modules.inference.travelling_config import (
+    CONFIG,
+    FORMAT,
+    KIND,
+    seal_of,
+)
 from petl_modules.models import (
     WEIGHTS,
     save_trained,

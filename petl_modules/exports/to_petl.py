@@ -1,7 +1,7 @@
 """One folder that travels: plain data, the trained weights and a model card.
 
 ``petl_modules.AudioClassifier``, ``Verifier`` and ``Transcriber`` open it, see
-``petl_modules.inference.travelling``.
+``petl_modules.inference.travelling_config``.
 """
 
 import torch
@@ -21,7 +21,12 @@ from petl_modules.inference.trained_model import (
     VERIFICATION,
     TrainedModel,
 )
-from petl_modules.inference.travelling import CONFIG, FORMAT, KIND, seal_of
+from petl_modules.inference.travelling_config import (
+    CONFIG,
+    FORMAT,
+    KIND,
+    seal_of,
+)
 from petl_modules.models import WEIGHTS, save_trained
 from petl_modules.utils import ExportError, write_json, write_text
 

@@ -5,6 +5,65 @@ from functools import partial
 import torch
 
 from petl_modules.backbones import outputs_given, run_until
+from petl_modules.inference.prefetch import padded
+from petl_modules.utils import HparamsError
+
+
+def logits_of(features, lengths, tasks, device):
+    """Return the logits of each sound's own model.
+
+    Arguments
+    ---------
+    features, lengths
+        See ``petl_modules.TaskBank.logits``.
+    tasks : list of petl_modules.inference.bank_task.BankTask
+        The task of each sound.
+    device : str
+        Where the models are.
+
+    Returns
+    -------
+    list of torch.Tensor
+        ``[classes]`` of each sound's task, in order: the mean of its windows.
+    """
+    pieces = [
+        (sound, task, piece, None if lengths is None else lengths[sound])
+        for sound, task in enumerate(tasks)
+        for piece in _windows(features[sound], task)
+    ]
+    groups = {}
+    for place, (_, task, *_) in enumerate(pieces):
+        settings = task.skeleton.model.encoder.backbone.settings
+        groups.setdefault(settings.get("frames"), []).append(place)
+    found = [[] for _ in features]
+    for places in groups.values():
+        chosen = [pieces[place] for place in places]
+        for (sound, *_), outputs in zip(chosen, _run_pieces(chosen, device)):
+            found[sound].append(outputs)
+    return [torch.stack(outputs).mean(0) for outputs in found]
+
+
+def _windows(features, task):
+    """Return the windows of a sound, each what the encoder takes."""
+    several = task.windows.test not in (1, "whole")
+    return features.unbind() if several else [features]
+
+
+def _run_pieces(pieces, device):
+    """Return the outputs of windows that one encoder takes together."""
+    _, tasks, features, lengths = zip(*pieces)
+    if lengths[0] is None:
+        batch, lengths = padded(features)
+        layout = tasks[0].skeleton.model.encoder.backbone.sites.layout
+        if lengths is not None and not layout.time_major:
+            raise HparamsError(
+                "spectrograms of tasks with the same number of frames have "
+                f"{sorted({*map(len, features)})} frames"
+            )
+    else:
+        batch, lengths = torch.stack(features), torch.stack(lengths)
+    lengths = None if lengths is None else lengths.to(device)
+    return run_mixed(batch.to(device), lengths, tasks)
 
 
 def run_mixed(batch, lengths, tasks, known=()):

@@ -5,11 +5,8 @@ from pathlib import Path
 
 from petl_modules.backbones import is_path
 from petl_modules.inference.run_fold import BEST, open_fold
-from petl_modules.inference.travelling import (
-    CONFIG,
-    fetch_travelling,
-    open_travelling,
-)
+from petl_modules.inference.travelling import fetch_travelling, open_travelling
+from petl_modules.inference.travelling_config import CONFIG
 from petl_modules.utils import HparamsError
 
 

@@ -13,8 +13,8 @@ from petl_modules.inference.batches import (
     require_counts,
     warn,
 )
-from petl_modules.inference.mixed_batch import run_mixed
-from petl_modules.inference.prefetch import padded, prefetched
+from petl_modules.inference.mixed_batch import logits_of
+from petl_modules.inference.prefetch import prefetched
 from petl_modules.inference.sound_lists import is_one, named
 from petl_modules.inference.window_scores import best_of
 from petl_modules.runs.devices import check_device
@@ -260,43 +260,7 @@ class TaskBank:
         """
         with self._running:
             tasks = self._each(tasks, len(features))
-            pieces = [
-                (
-                    sound,
-                    task,
-                    piece,
-                    None if lengths is None else lengths[sound],
-                )
-                for sound, task in enumerate(tasks)
-                for piece in _windows(features[sound], task)
-            ]
-            groups = {}
-            for place, (_, task, piece, _) in enumerate(pieces):
-                settings = task.skeleton.model.encoder.backbone.settings
-                groups.setdefault(settings.get("frames"), []).append(place)
-            found = [[] for _ in features]
-            for places in groups.values():
-                chosen = [pieces[place] for place in places]
-                for piece, outputs in zip(chosen, self._run(chosen)):
-                    found[piece[0]].append(outputs)
-        return [torch.stack(outputs).mean(0) for outputs in found]
-
-    def _run(self, pieces):
-        """Return the outputs of pieces that one encoder takes together."""
-        _, tasks, features, lengths = zip(*pieces)
-        if lengths[0] is None:
-            batch, lengths = padded(features)
-            layout = tasks[0].skeleton.model.encoder.backbone.sites.layout
-            if lengths is not None and not layout.time_major:
-                raise HparamsError(
-                    "spectrograms of tasks with the same number of frames "
-                    f"have {sorted({*map(len, features)})} frames"
-                )
-        else:
-            batch, lengths = torch.stack(features), torch.stack(lengths)
-        batch = batch.to(self.device)
-        lengths = None if lengths is None else lengths.to(self.device)
-        return run_mixed(batch, lengths, tasks)
+            return logits_of(features, lengths, tasks, self.device)
 
     def _each(self, tasks, count):
         """Return the task of each sound."""
@@ -310,8 +274,3 @@ class TaskBank:
                 "task for each sound, or one for all"
             )
         return [*map(self.task, tasks)]
-
-
-def _windows(features, task):
-    several = task.windows.test not in (1, "whole")
-    return features.unbind() if several else [features]

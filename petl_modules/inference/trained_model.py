@@ -25,7 +25,7 @@ from petl_modules.inference.run_fold import (
     read_threshold,
 )
 from petl_modules.inference.sounds import read_used
-from petl_modules.inference.travelling import CONFIG
+from petl_modules.inference.travelling_config import CONFIG
 from petl_modules.methods import merge_methods
 from petl_modules.models import WEIGHTS, load_trained, weights_sha256
 from petl_modules.recognition import make_decoder

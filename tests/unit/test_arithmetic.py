@@ -11,7 +11,7 @@ from petl_modules import combine as command
 from petl_modules.data import read_audio
 from petl_modules.inference.plain import from_plain
 from petl_modules.inference.trained_model import TrainedModel
-from petl_modules.inference.travelling import CONFIG, seal_of
+from petl_modules.inference.travelling_config import CONFIG, seal_of
 from petl_modules.methods import merge_methods
 from petl_modules.models import (
     WEIGHTS,

@@ -14,7 +14,7 @@ from petl_modules.exports import exporting
 from petl_modules.exports.exporting import export
 from petl_modules.inference import Transcriber, Verifier
 from petl_modules.inference.trained_model import TrainedModel
-from petl_modules.inference.travelling import seal_of
+from petl_modules.inference.travelling_config import seal_of
 from petl_modules.info import facts_of
 from petl_modules.models import trained_state
 from petl_modules.utils import (
