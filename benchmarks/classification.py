@@ -18,6 +18,7 @@ DATASETS = MINIATURES
 TRIAL = ("dataset", "backbone", "method", "positions", "seed")
 DATA = TRIAL[:2]  # a clip is used in part or whole
 VALUES = ("accuracy",)
+SPEECH = [name for name in BACKBONES if name != "ast"]
 
 
 def trials(datasets, methods, seeds):
@@ -29,8 +30,8 @@ def trials(datasets, methods, seeds):
                 found.append((dataset, "ast", method, "center_cut", seed))
                 if method in UNORDERED:
                     found.append((dataset, "ast", method, "zeros", seed))
-                if MINIATURES[dataset].speech:
-                    found.append((dataset, "wav2vec2", method, "", seed))
+                for backbone in SPEECH if MINIATURES[dataset].speech else []:
+                    found.append((dataset, backbone, method, "", seed))
     return found
 
 

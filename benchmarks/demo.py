@@ -28,6 +28,7 @@ from table_file import TableFile
 from petl_modules.miniatures.corpus import write_miniature
 from petl_modules.miniatures.trials import (
     ALL,
+    BACKBONES,
     METHODS,
     SPEAKER_METHODS,
     SPEECH_METHODS,
@@ -38,7 +39,7 @@ from petl_modules.utils import UserError, fail
 TASKS = (classification, speakers, speech)
 CHOICES = {
     "datasets": [*ALL],
-    "backbones": [*speakers.BACKBONES],
+    "backbones": [*dict.fromkeys([*BACKBONES, *speakers.BACKBONES])],
     "methods": [*dict.fromkeys([*METHODS, *SPEAKER_METHODS, *SPEECH_METHODS])],
 }
 

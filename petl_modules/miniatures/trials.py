@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BACKBONES = {
     "ast": ROOT / "pretrained" / "tiny-ast",
     "wav2vec2": ROOT / "pretrained" / "tiny-wav2vec2",
+    "small-wav2vec2": ROOT / "pretrained" / "small-wav2vec2",
 }
 # 60 to 96 clips and a hidden size of 128 need other steps and widths than the
 # real data. Soft-MoA's experts together are as large as one bottleneck adapter.
@@ -201,7 +202,7 @@ def training(script, method, kind, seconds, options, changes):
     method : str
         The stem of one of its YAML files that AST has.
     kind : str
-        A key of ``BACKBONES``: which files the encoder needs.
+        A key of ``BACKBONES``. All but ``ast`` need the files of wav2vec 2.0.
     seconds : float or None
         Length of a clip that is used. None: whole clips.
     options : dict

@@ -372,7 +372,7 @@ def test_every_trial_is_a_command_that_its_recipe_takes(
     labelled, method, backbone, tmp_path
 ):
     name = labelled
-    if backbone == "wav2vec2" and not MINIATURES[name].speech:
+    if backbone != "ast" and not MINIATURES[name].speech:
         pytest.skip("AST alone")
     words = command(name, method, tmp_path, tmp_path / "out", backbone)
     recipe, _ = compose(words[2:], Path(words[1]).parent)
