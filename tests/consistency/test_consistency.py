@@ -191,6 +191,32 @@ def test_base_has_the_keys_that_users_change(file):
     assert set(keys) <= settings(file).keys()
 
 
+# Keys of a base that a method may give another value
+REPLACED_BY_METHODS = set(
+    "lr lr_by_part methods hidden_states pooling pool head train_backbone "
+    "train_norms".split()
+)
+BASE_STEMS = ("ast", *SPEECH)
+PAPERS = ("ipet", "ipet_wav2vec2")  # with the optimisation of their paper
+
+
+def own_keys(file):
+    return set(re.findall(r"(?m)^(\w+):", file.read_text(encoding="utf-8")))
+
+
+def test_options_of_methods_are_no_keys_of_a_base():
+    """Else one value would set two things, as ``normalize`` once did."""
+    files = {file.stem: own_keys(file) for file in TEMPLATE.glob("hparams/*")}
+    taken = set().union(*(files[stem] for stem in BASE_STEMS))
+    clashes = {
+        stem: found
+        for stem, keys in files.items()
+        if "base" in keys and stem not in (*BASE_STEMS, *PAPERS)
+        if (found := keys & taken - REPLACED_BY_METHODS - {"base"})
+    }
+    assert clashes == {}
+
+
 # What the datasets share
 
 
