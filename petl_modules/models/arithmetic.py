@@ -14,9 +14,9 @@ other blocks        of the tensors, if the weights sum to 1
 =================== ======================================================
 
 LoRA's updates and changed weights start at zero, so they can be added, taken
-away and negated (https://arxiv.org/abs/2212.04089). Other blocks are nonlinear
-and start at random: of models that did not start alike, the mean may be as
-bad as chance. Evaluate it.
+away and negated (https://arxiv.org/abs/2212.04089). Other blocks, and poolings,
+are nonlinear and mostly start at random: of models that did not start alike, the
+mean may be as bad as chance. Evaluate it.
 """
 
 import copy
@@ -30,10 +30,9 @@ from petl_modules.models.low_rank_sums import A, B, low_rank_of, sum_products
 from petl_modules.models.settings import differences
 from petl_modules.utils import HparamsError
 
-BEHIND = ("head.", "pooling.", "embedding.", "layer_")
+POOLING = "pooling."  # queries, prototypes, networks: none is linear
+BEHIND = ("head.", POOLING, "embedding.", "layer_")
 BACKBONE = "backbone."
-# They start at random, and their signs alone count
-PROTOTYPES = "pooling.prototypes"
 
 
 class Combined(NamedTuple):
@@ -126,7 +125,7 @@ def combine(models, weights, *, rank=None, head=None, base=None):
             origin = None if affine else _origin(base, name)
             state[name] = _sum(values, weights, origin)
         else:
-            nonlinear |= name == PROTOTYPES or not name.startswith(BEHIND)
+            nonlinear |= name.startswith(POOLING) or not name.startswith(BEHIND)
             if not affine:
                 raise HparamsError(
                     f"the weights sum to {sum(weights):g}, and {name} is of a "

@@ -163,10 +163,11 @@ def test_changes_of_the_encoder_are_summed_from_its_own_weights(write):
         combine(models, [1, 1], head=0)
 
 
-def test_a_mean_of_prototypes_is_to_be_evaluated(loras):
+@pytest.mark.parametrize("name", ["prototypes", "queries", "attention.weight"])
+def test_a_mean_of_poolings_is_to_be_evaluated(name, loras):
     models = read(*loras[:2])
-    for state, _ in models:  # their signs alone count, and start at random
-        state["pooling.prototypes"] = torch.randn(3, 4)
+    for state, _ in models:
+        state[f"pooling.{name}"] = torch.randn(3, 4)
     assert combine(models, [0.5, 0.5]).nonlinear
     assert not combine(models, [0.5, 0.5], head=0).nonlinear
 
