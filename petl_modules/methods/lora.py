@@ -3,6 +3,8 @@
 https://arxiv.org/abs/2106.09685
 """
 
+import math
+
 from petl_modules.blocks import LowRank
 from petl_modules.methods.adapted import Adapted
 from petl_modules.methods.adapted_layer import AdaptedLayer
@@ -31,7 +33,8 @@ class LoRA:
     Raises
     ------
     HparamsError
-        If ``rank`` is below 1, or a site is no linear layer.
+        If ``rank`` is below 1, ``alpha`` is not finite, or a site is no linear
+        layer.
 
     Example
     -------
@@ -52,6 +55,8 @@ class LoRA:
             raise HparamsError(
                 f"rank is {rank}: LoRA needs a rank of 1 or more"
             )
+        if not math.isfinite(alpha):
+            raise HparamsError(f"alpha is {alpha}: choose a finite one")
         self.at = list(at)
         self.rank = rank
         self.alpha = alpha

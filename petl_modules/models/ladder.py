@@ -3,6 +3,8 @@
 https://arxiv.org/abs/2206.06522
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -48,7 +50,8 @@ class Ladder(nn.Module):
     Raises
     ------
     HparamsError
-        If the encoder's heads do not divide the width of the side network.
+        If the encoder's heads do not divide the width of the side network, or
+        ``temperature`` is not above 0.
 
     Example
     -------
@@ -65,6 +68,11 @@ class Ladder(nn.Module):
     def __init__(self, sites, *, reduction=8, layers="all", temperature=0.1):
         super().__init__()
         self.d_out = sites.d_model
+        if not 0 < temperature < math.inf:
+            raise HparamsError(
+                f"temperature is {temperature}: the gates of a ladder need one "
+                "above 0, such as 0.1"
+            )
         self.temperature = temperature
         width = round(sites.d_model / reduction)
         heads = sites.model.config.num_attention_heads

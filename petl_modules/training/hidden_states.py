@@ -144,13 +144,13 @@ class StoredStates:
 
     def __call__(self, digest):
         """Return them, ``[time, width]``."""
-        row = self.rows.read(key_of(digest))
-        if row is None:
+        try:
+            row = self.rows.read(key_of(digest))
+        except DataError as error:
             raise DataError(
-                f"{self.rows.file_of(key_of(digest))}: hidden states in it are "
-                "damaged, or cannot be read. Delete this file: the same "
-                "command computes them anew, and resumes"
-            )
+                f"{error}: delete this file. The same command computes its "
+                "hidden states anew, and resumes"
+            ) from error
         states = row.view(self.store.dtype).reshape(-1, self.width)
         return torch.from_numpy(states).to(self.dtype)
 

@@ -238,6 +238,12 @@ def test_no_such_width(small):
         made(small, reduction=7)
 
 
+@pytest.mark.parametrize("temperature", [0, -0.1, float("inf"), float("nan")])
+def test_no_such_temperature(small, temperature):
+    with pytest.raises(HparamsError, match=f"temperature is {temperature}: "):
+        made(small, temperature=temperature)
+
+
 # What a training step keeps
 
 

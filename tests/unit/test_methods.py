@@ -528,6 +528,7 @@ def test_linear_with_10_classes_at_768(ast_base):
         (lambda: Insert(at=["ffn"], block=partial(Bottleneck, reduction=129)), "reduction 129"),
         (lambda: LoRA(at=["ffn"]), "linear layers, and 'ffn' is none; choose from query"),
         (lambda: LoRA(rank=0), "rank is 0"),
+        (lambda: LoRA(alpha=float("inf")), "alpha is inf: choose a finite one"),
         (lambda: PromptTuning(tokens=0, deep=True), "tokens is 0"),
         (lambda: PromptTuning(tokens=1, deep=True, init="zero"), "init 'zero' of prompt tuning is none of: vpt, xavier"),
         (lambda: PrefixTuning(tokens=5), "tokens is 5"),

@@ -1,10 +1,13 @@
 """Datasets of a feature cache: cached clips, and clips still to compute."""
 
 import torch
+from speechbrain.utils.logger import get_logger
 from torch.utils.data import Dataset
 
 from petl_modules.data.cache.store import key_of
-from petl_modules.utils import UserError
+from petl_modules.utils import DataError, UserError
+
+logger = get_logger(__name__)
 
 
 class MissingClips(Dataset):
@@ -61,7 +64,14 @@ class CachedClips:
 
     def __call__(self, wav, digest):
         """Return the features ``[time, ...]`` in float32, as a copy."""
-        values = self.rows.read(key_of(digest))
+        try:
+            values = self.rows.read(key_of(digest))
+        except DataError as error:
+            logger.warning_once(
+                f"{error}: delete it. Its clips are computed instead, and "
+                "cached anew by the next run"
+            )
+            values = None
         if values is None:
             values = self.cache.compute(self.data_folder, wav, digest)
         # Shards check bytes only; the dtype is known to the cache alone

@@ -11,11 +11,8 @@ import zlib
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from speechbrain.utils.logger import get_logger
 
-from petl_modules.utils import write_bytes
-
-logger = get_logger(__name__)
+from petl_modules.utils import DataError, write_bytes
 
 FULL = 32 << 20  # bytes; a shard is kept in memory until it is complete
 INDEX = ("keys", "ends", "checks")
@@ -173,12 +170,6 @@ class Rows:
         places = places.clip(max=len(self.index) - 1)
         return np.where(self.index["key"][places] == keys, places, -1)
 
-    def file_of(self, key):
-        """Return the shard of a row that is there."""
-        return self.paths[
-            self.index[self.find(np.array([key], KEY))[0]]["shard"]
-        ]
-
     def read(self, key):
         """Read a row.
 
@@ -190,8 +181,12 @@ class Rows:
         Returns
         -------
         numpy.ndarray or None
-            A copy of the row. None if the row is missing or damaged; damage
-            is logged as a warning.
+            A copy of the row. None: there is none.
+
+        Raises
+        ------
+        DataError
+            The row is damaged or cannot be read.
         """
         place = self.find(np.array([key], KEY))[0]
         if place < 0:
@@ -199,16 +194,12 @@ class Rows:
         _, start, end, check, shard = self.index[place].item()
         try:
             row = self._values(shard)[start:end]
-            if zlib.crc32(row) == check:
-                return row
-            reason = "is damaged: delete it"
         except (OSError, SafetensorError) as error:
             reason = f"cannot be read ({error})"
-        logger.warning_once(
-            f"{self.paths[shard]} {reason}. Its clips are computed instead, "
-            "and cached anew by the next run"
-        )
-        return None
+            raise DataError(f"{self.paths[shard]} {reason}") from error
+        if zlib.crc32(row) != check:
+            raise DataError(f"{self.paths[shard]} is damaged")
+        return row
 
     def _values(self, shard):
         """Return a shard's values, memory-mapped in this process."""
