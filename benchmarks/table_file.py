@@ -186,5 +186,7 @@ def tell_origins(rows):
     found = Counter(f"Commit {r['commit']}, {r['machine']}" for r in rows)
     if len(found) == 1:
         return f"{min(found)}."
-    lines = [f"- {n} rows: {origin}" for origin, n in found.items()]
+    lines = [
+        f"- {n} row{'s' * (n > 1)}: {origin}" for origin, n in found.items()
+    ]
     return "\n".join(["Made by (the CSV file has it row by row):", "", *lines])

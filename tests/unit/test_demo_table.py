@@ -16,19 +16,19 @@ from petl_modules.utils import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 ONCE = ["GTZAN"]  # with one seed
-LATER = {"adaptformer", "attentive", "attentive_layers", "convpass"}
-LATER |= {"ladder", "layer_sum", "mambadapter", "prototypes"}
-LATER |= {"rslora", "lora_plus", "dora", "pissa", "hira"}
-LATER |= {"gc_lora", "dense_moa_lora", "soft_moa_lora"}
-LATER |= {"ia3", "ssf", "norms"}
-METHODS = [name for name in METHODS if name not in LATER]  # not yet
+# What has come since the papers, on fewer data sets
+NEWER = ["adaptformer", "attentive", "attentive_layers", "convpass", "dora"]
+NEWER += ["gc_lora", "hira", "ia3", "ladder", "layer_sum", "lora_plus"]
+NEWER += ["mambadapter", "norms", "pissa", "prototypes", "rslora", "ssf"]
+NEWER += ["dense_moa_lora", "soft_moa_lora"]
+METHODS = [name for name in METHODS if name not in NEWER]
 MEASURED = [n for n in MINIATURES if n not in ("FSDD", *ONCE)]
 SPEECH = [name for name in MEASURED if MINIATURES[name].speech]
 WORDS = ["GSC", "FSC"]
 SEEDS = ("10", "11", "12")
 ADAPTERS = ("bottleneck", "conformer", "houlsby", "dense_moa", "soft_moa")
 UNORDERED = ("linear", "lora", "bottleneck")
-HEARD = ("linear", "bottleneck", "soft_moa")  # on small-wav2vec2
+NEWER_SEEDS = SEEDS[:1]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,10 @@ def test_table_is_whole(rows):
         *product(ONCE, ["ast"], UNORDERED, ["zeros"], SEEDS[:1]),
         *product(ONCE, ["wav2vec2"], METHODS, [""], SEEDS[:1]),
     }
-    heard = {row["backbone"] for row in rows} - {"ast", "wav2vec2"}
-    wanted |= {*product(SPEECH, heard, HEARD, [""], SEEDS)}
+    wanted |= {
+        *product(["ESC50", "GSC"], ["ast"], NEWER, ["center_cut"], NEWER_SEEDS),
+        *product(["GSC"], ["wav2vec2"], NEWER, [""], NEWER_SEEDS),
+    }
     keys = ["dataset", "backbone", "method", "positions", "seed"]
     found = [tuple(row[key] for key in keys) for row in rows]
     assert len(found) == len(wanted) and {*found} == wanted
