@@ -5,6 +5,7 @@ from statistics import fmean
 
 import common  # noqa: F401  first: it prepares the path
 import real_report
+from real_trials import TASKS
 
 COLORS = {
     "tiny-ast": "C2",
@@ -47,7 +48,8 @@ def draw(path, rows):
 def panel(axes, task, rows):
     """Draw the dots of a task."""
     found = real_report.means(rows)
-    methods = list(dict.fromkeys(method for _, method, _ in found))
+    present = {method for _, method, _ in found}
+    methods = [method for method in TASKS[task][1] if method in present]
     encoders = [x for x in COLORS if any(x == of for of, _, _ in found)]
     width = 0.7 / len(encoders)
     for (encoder, method, _), of in found.items():
