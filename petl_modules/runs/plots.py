@@ -20,20 +20,28 @@ def draw_tradeoff(path, panels, metric):
     metric : str
         Name of the metric.
     """
-    # The legend has a place of its own: next to points, names would overlap
-    columns = min(len(panels) + 1, 3)
-    rows = math.ceil((len(panels) + 1) / columns)
-    figure = new_figure(4 * columns, 3.5 * rows)
-    *places, key = figure.subplots(rows, columns, squeeze=False).flat
     names = {name: None for points in panels.values() for name, *_ in points}
+    columns = min(len(panels), 3)
+    rows = math.ceil(len(panels) / columns)
+    # The legend has a place of its own: next to points, names would overlap
+    wide = 2 * columns  # names side by side
+    tall = math.ceil(len(names) / wide)
+    figure = new_figure(4.5 * columns, 3.5 * rows + 0.25 * tall)
+    places = [*figure.subplots(rows, columns, squeeze=False).flat]
     for axes, (title, points) in zip(places, panels.items()):
         draw_points(axes, points, names)
         axes.set_title(title)
         axes.set_xlabel("trained parameters")
         axes.set_ylabel(f"{metric}, %")
-    for axes in (*places[len(panels) :], key):
+    for axes in places[len(panels) :]:
         axes.axis("off")
-    key.legend(names.values(), names, loc="center left", frameon=False)
+    figure.legend(
+        names.values(),
+        names,
+        loc="outside lower center",
+        ncols=wide,
+        frameon=False,
+    )
     figure.savefig(path, dpi=150)
 
 

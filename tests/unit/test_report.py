@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 
 from petl_modules.runs.plots import draw_tradeoff
 from petl_modules.runs.report import means, table
@@ -80,17 +81,20 @@ def test_picture_of_a_confusion_matrix_has_a_title(monkeypatch):
     assert figure.get_suptitle() == "8 test clips, 87.50% right"
 
 
-def test_names_of_methods_do_not_overlap(monkeypatch):
-    """Ten methods of one size and accuracy, and one far away."""
-    points = [(f"method_{i}", 50_000, 0.8, 0.1) for i in range(10)]
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_names_of_methods_do_not_overlap(size, monkeypatch):
+    """Thirty methods of one size and accuracy, and one far away."""
+    points = [(f"attentive_layers_{i}", 50_000, 0.8, 0.1) for i in range(30)]
     points.append(("full_finetuning", 10**6, 0.9, 0.01))
-    panels = {f"data set {i}": points for i in range(5)}
+    panels = {f"data set {i}": points for i in range(size)}
     figure = drawn(monkeypatch, draw_tradeoff, "x.png", panels, "accuracy")
     width, height = figure.get_size_inches()
     assert width / height < 2
-    [legend] = [a.get_legend() for a in figure.axes if a.get_legend()]
+    for axes in figure.axes:  # the legend leaves room for panels
+        assert axes.get_window_extent().height > 2 * figure.dpi
+    [legend] = figure.legends
     boxes = [text.get_window_extent() for text in legend.get_texts()]
-    assert len(boxes) == 11
+    assert len(boxes) == 31
     for place, box in enumerate(boxes):
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
@@ -99,4 +103,4 @@ def test_names_of_methods_do_not_overlap(monkeypatch):
         (mark.lines[0].get_marker(), mark.lines[0].get_color())
         for mark in figure.axes[0].containers
     }
-    assert len(lines) == 11  # each method looks different
+    assert len(lines) == 31  # each method looks different
