@@ -80,11 +80,8 @@ def report(rows):
     for row in rows:
         cell = [row[key] for key in TRIAL[:-1]]
         cells.setdefault(tuple(cell), []).append(row["seed"])
-    how, what = (
-        "mean and standard deviation",
-        "cell, one if it has no deviation",
-    )
-    seeds = tell_seeds(cells.values(), how, what)
+    what = "cell, one if it has no deviation"
+    seeds = tell_seeds(cells.values(), "mean and standard deviation", what)
     parts = [f"# Methods on the miniatures\n\nAccuracy in %, {seeds}."]
     for backbone, lines in tables.items():
         parts.append(f"## {BACKBONES[backbone].name}\n\n{methods_table(lines)}")
@@ -115,15 +112,15 @@ def methods_table(lines):
 
 def panels(rows):
     """Return the points of the figure by data set: AST with its positions."""
-    trained = {row["method"]: {} for row in rows}
-    for row in rows:
-        of = trained[row["method"]]
-        of[row["dataset"], row["backbone"]] = int(row["trainable_parameters"])
+    trained = {
+        tuple(row[key] for key in TRIAL[:3]): int(row["trainable_parameters"])
+        for row in rows
+    }
     found = {}
     for (backbone, method, positions), datasets in gathered(rows).items():
         for name, values in datasets.items():
             if backbone == "ast" and positions != "zeros":
-                size = trained[method][name, backbone]
+                size = trained[name, backbone, method]
                 point = (method, size, fmean(values), pstdev(values))
                 found.setdefault(name, []).append(point)
     return found
