@@ -97,8 +97,7 @@ def main(words):
         table.extend(todo, work, origin, chosen.processes, known)
         report = task.report(table.rows)
         common.write_section(target.with_suffix(".md"), report)
-        if task is classification:
-            points = classification.panels(table.rows)
+        if task is classification and (points := task.panels(table.rows)):
             draw_tradeoff(target.with_suffix(".png"), points, "accuracy")
 
 
