@@ -171,16 +171,21 @@ def call(command, cell, output):
     """
     if STOPPED.is_set():
         return INTERRUPTED
-    process = subprocess.Popen(
-        [sys.executable, "-S", LEASH, str(os.getpid()), *command],
-        cwd=cell.directory,
-        env={**os.environ, **cell.environment},
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    RUNNING.add(process)
+    # The leash lets the signal through when it heeds it: none is lost before
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-S", LEASH, str(os.getpid()), *command],
+            cwd=cell.directory,
+            env={**os.environ, **cell.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        RUNNING.add(process)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         if STOPPED.is_set():  # while it was started
             process.send_signal(signal.SIGINT)

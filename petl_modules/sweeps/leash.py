@@ -26,8 +26,9 @@ def main(parent, *command):
         The words of the command; the first is a path.
     """
     # A shell lets what it starts by '&' ignore Ctrl-C; the command is stopped
-    # by this signal
+    # by this signal. The parent has blocked it: one sent by now waits, and acts
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != int(parent):  # it had ended before

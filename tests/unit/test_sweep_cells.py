@@ -233,6 +233,19 @@ def test_damaged_summary_is_written_again(content, make, tmp_path):
     assert sorted(runs(tmp_path)) == ["other", "run"]
 
 
+def test_stopped_while_a_command_starts(make, monkeypatch):
+    """Below a shell that lets what it starts by '&' ignore Ctrl-C, too."""
+    answers = iter([False])
+    stopped = SimpleNamespace(is_set=lambda: next(answers, True))
+    monkeypatch.setattr(cell_run, "STOPPED", stopped)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run_cell(make("wait")) == cell_run.INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert state_of(make("wait")) == "waiting"
+
+
 def test_interrupted_while_workers_start(make, monkeypatch):
     class Thread(threading.Thread):
         started = 0
