@@ -88,7 +88,7 @@ def main(words):
         for trial in todo
     ]
     origin = origin_of(folder, not all(file.is_file() for file in summaries))
-    for dataset in chosen.datasets:
+    for dataset in {trial[0] for _, todo in tables.values() for trial in todo}:
         other = speakers.MINIATURE_SEED if dataset == speakers.DATASET else 0
         write_miniature(dataset, folder / ALL[dataset].folder, seed=other)
     for task, (table, todo) in tables.items():

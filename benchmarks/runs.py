@@ -95,10 +95,12 @@ def origin_of(folder, left):
     folder.mkdir(parents=True, exist_ok=True)
     for what, own in found.items():
         note = folder / f"{what}.txt"
-        if note.is_file() and not left:
+        if left:
+            reserve(note, own, what)
+        elif note.is_file():
             found[what] = note.read_text("utf-8").strip()
         else:
-            reserve(note, own, what)
+            found[what] = "unknown"
     return found
 
 

@@ -1,7 +1,7 @@
 """One folder that travels: plain data, the trained weights and a model card.
 
 ``petl_modules.AudioClassifier``, ``Verifier`` and ``Transcriber`` open it, see
-``petl_modules.inference.travelling_config``.
+``petl_modules.inference.travelling``.
 """
 
 import torch

@@ -144,13 +144,13 @@ class StoredStates:
 
     def __call__(self, digest):
         """Return them, ``[time, width]``."""
+        again = "The same command computes its hidden states anew, and resumes"
         try:
             row = self.rows.read(key_of(digest))
         except DataError as error:
-            raise DataError(
-                f"{error}: delete this file. The same command computes its "
-                "hidden states anew, and resumes"
-            ) from error
+            raise DataError(f"{error}. {again}") from error
+        if row is None:  # since the run began
+            raise DataError(f"a file of {self.store.folder} is gone. {again}")
         states = row.view(self.store.dtype).reshape(-1, self.width)
         return torch.from_numpy(states).to(self.dtype)
 

@@ -368,6 +368,13 @@ def test_other_methods_share_the_states(ast, tmp_path, computed):
     assert computed == [1, 1]
 
 
+def test_states_that_are_gone_are_named(ast, tmp_path, monkeypatch):
+    datasets, _ = ast().keep(tmp_path)
+    monkeypatch.setattr(shards.Rows, "read", lambda self, key: None)
+    with pytest.raises(DataError, match="is gone. The same command"):
+        list(datasets["train"])
+
+
 def test_damage_is_named(ast, tmp_path):
     datasets, _ = ast().keep(tmp_path)
     (path,) = tmp_path.glob("*/*.safetensors")
@@ -378,7 +385,7 @@ def test_damage_is_named(ast, tmp_path):
     path.write_bytes(content)
     for datasets in (datasets, ast().keep(tmp_path)[0]):  # in this run or next
         with pytest.raises(
-            DataError, match=f"{path} .*: delete this file. The same"
+            DataError, match=f"{path} .*: delete it. The same command"
         ):
             for part in datasets.values():
                 list(part)

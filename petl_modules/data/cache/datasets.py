@@ -68,8 +68,8 @@ class CachedClips:
             values = self.rows.read(key_of(digest))
         except DataError as error:
             logger.warning_once(
-                f"{error}: delete it. Its clips are computed instead, and "
-                "cached anew by the next run"
+                f"{error}. Its clips are computed instead, and cached anew by "
+                "the next run"
             )
             values = None
         if values is None:

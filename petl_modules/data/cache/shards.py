@@ -198,7 +198,7 @@ class Rows:
             reason = f"cannot be read ({error})"
             raise DataError(f"{self.paths[shard]} {reason}") from error
         if zlib.crc32(row) != check:
-            raise DataError(f"{self.paths[shard]} is damaged")
+            raise DataError(f"{self.paths[shard]} is damaged: delete it")
         return row
 
     def _values(self, shard):
