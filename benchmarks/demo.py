@@ -22,7 +22,7 @@ import common  # isort: skip, first: it prepares the path
 import classification
 import speakers
 import speech
-from runs import origin_of, output_of, split_names
+from runs import origin_of, split_names
 from table_file import TableFile
 
 from petl_modules.miniatures.corpus import write_miniature
@@ -82,13 +82,9 @@ def main(words):
             tables[task] = (table, todo)
     if not tables:
         sys.exit("nothing to run: the data sets have no such backbone")
-    summaries = [
-        output_of(folder, trial) / "summary.json"
-        for _, todo in tables.values()
-        for trial in todo
-    ]
-    origin = origin_of(folder, not all(file.is_file() for file in summaries))
-    for dataset in {trial[0] for _, todo in tables.values() for trial in todo}:
+    every = [trial for _, todo in tables.values() for trial in todo]
+    origin = origin_of(folder, every)
+    for dataset in {trial[0] for trial in every}:
         other = speakers.MINIATURE_SEED if dataset == speakers.DATASET else 0
         write_miniature(dataset, folder / ALL[dataset].folder, seed=other)
     for task, (table, todo) in tables.items():

@@ -23,7 +23,7 @@ from pathlib import Path
 import dots
 import real_report
 from real_trials import CHOICES, TASKS, VOICES, command, trials
-from runs import finished, origin_of, output_of, reserve, split_names
+from runs import finished, origin_of, reserve, split_names
 from table_file import TableFile
 
 from petl_modules.utils import UserError, fail, write_text
@@ -109,8 +109,7 @@ def main(words):
     folder, target = Path(chosen.folder).resolve(), Path(chosen.csv)
     table = TableFile(target, TRIAL, DATA, VALUES, real_report.report)
     todo = trials(chosen.data, chosen.encoders, chosen.methods, chosen.seeds)
-    summaries = [output_of(folder, x) / "summary.json" for x in todo]
-    origin = origin_of(folder, not all(file.is_file() for file in summaries))
+    origin = origin_of(folder, todo)
     for task, data in chosen.data.items():
         reserve_data(folder, task, data)
     if speech := chosen.data.get("voices"):

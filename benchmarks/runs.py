@@ -75,7 +75,7 @@ def own_machine():
     return ", ".join([model, "one thread a run", *facts])
 
 
-def origin_of(folder, left):
+def origin_of(folder, todo):
     """Return commit and machine of a folder's runs.
 
     Arguments
@@ -83,14 +83,16 @@ def origin_of(folder, left):
     folder : pathlib.Path
         The folder. It is reserved for runs of this commit and machine, unless
         all have finished.
-    left : bool
-        Whether runs are left.
+    todo : list of tuple
+        The trials.
 
     Returns
     -------
     dict
         ``commit`` and ``machine``.
     """
+    summaries = (output_of(folder, trial) / "summary.json" for trial in todo)
+    left = not all(file.is_file() for file in summaries)
     found = {"commit": commit() or "unknown", "machine": own_machine()}
     folder.mkdir(parents=True, exist_ok=True)
     for what, own in found.items():
