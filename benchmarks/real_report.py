@@ -15,8 +15,8 @@ brackets the lowest and the highest speaker. The difference to the linear probe 
 the same encoder and positions is paired: mean over speakers, in brackets the lowest
 and the highest. Six speakers are no sample of any population: where the differences
 have both signs, the table shows no difference. A method that is no better than linear
-is above it on all six by chance, once in 64: among all these rows, that is to be
-expected. Guessing has 10 %.""",
+is above it on all six by chance, once in 64: one such row among all of these proves
+nothing. Guessing has 10 %.""",
     "sounds": """\
 # Classes of real sounds
 
