@@ -16,7 +16,7 @@ the same encoder and positions is paired: mean over speakers, in brackets the lo
 and the highest. Six speakers are no sample of any population: where the differences
 have both signs, the table shows no difference. A method that is no better than linear
 is above it on all six by chance, once in 64: one such row among all of these proves
-nothing. Guessing has 10 %.""",
+nothing, and methods share their speakers. Guessing has 10 %.""",
     "sounds": """\
 # Classes of real sounds
 
