@@ -14,14 +14,15 @@ HEADS = {
 brackets the lowest and the highest speaker. The difference to the linear probe of
 the same encoder and positions is paired: mean over speakers, in brackets the lowest
 and the highest. Six speakers are no sample of any population: where the differences
-have both signs, the table shows no difference. A method that is no better than linear
-is above it on all six by chance, once in 64: one such row among all of these proves
-nothing, and methods share their speakers. Guessing has 10 %.""",
+have both signs, the table shows no difference. A method exactly as good as linear would
+be above it on all six once in 64, if speakers were independent: one such row among
+all of these proves nothing, and methods share the speakers. Guessing has 10 %.""",
     "sounds": """\
 # Classes of real sounds
 
-`recipes/ESC50`, {folds} folds by recording, all but one train a fixed number of
-epochs. Accuracy in %, {seeds}; in brackets the lowest and the highest fold. The
+`recipes/ESC50`, {folds} folds by recording, each tested once after a fixed number of
+epochs on all others. Accuracy in %, {seeds}; in brackets the lowest and the
+highest fold, all of the same weight in the mean. The
 difference to the linear probe of the same positions is paired: mean over folds, in
 brackets the lowest and the highest. With 80 clips of ten classes, as in the table of
 the repository, folds are of 6 to 24 clips, the smaller ones without some classes: one
@@ -35,7 +36,7 @@ error rate (EER) in %, {seeds}; in brackets the lowest and the highest seed, as
 there is one set of test voices. The difference to linear is of the same encoder,
 paired over seeds. 756 independent trials of each kind would leave a rate a standard
 error of about 1.5 points; those of one voice are alike and the voices are 36, which
-leaves more: smaller differences are none. A voice has a microphone and a language
+leaves more: differences of one or two points show nothing. A voice has a microphone and a language
 of its own, so that rates say how well recordings of one origin are told from
 others, too. Untrained is the frozen encoder: cosine of mean and deviation of its frames.""",
 }
